@@ -1,0 +1,79 @@
+"""One tree of exceptions. Each error has a kind, and the kind decides what happens to the job."""
+
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """Why an attempt ended without success; written to its end file."""
+
+    USER = "user"  # bad manifest, no usable data: the message says what to do
+    DATA = "data"  # a recording, notebook or checkpoint that cannot be used
+    MODEL = "model"  # training diverged
+    RESOURCE = "resource"  # memory or disk ran out
+    SYSTEM = "system"  # network, server, driver, a defect of ours
+    PREEMPTED = "preempted"  # the machine was taken away or the worker told to stop
+    CANCELED = "canceled"
+    TIMEOUT = "timeout"
+
+    @property
+    def is_final(self) -> bool:
+        """True when another attempt could not end better."""
+        return self in {Kind.USER, Kind.DATA, Kind.MODEL, Kind.TIMEOUT, Kind.CANCELED}
+
+
+class WorkerError(Exception):
+    """The root: an error whose text may be shown to a person as it is."""
+
+    kind = Kind.SYSTEM
+
+
+class UserError(WorkerError):
+    """Something in the project or on the command line has to be changed by a person."""
+
+    kind = Kind.USER
+
+
+class DataError(WorkerError):
+    """A recording, notebook, archive or checkpoint cannot be used."""
+
+    kind = Kind.DATA
+
+
+class ModelError(WorkerError):
+    """Training did not converge, or a network produced no finite numbers."""
+
+    kind = Kind.MODEL
+
+
+class ResourceError(WorkerError):
+    """Memory or disk ran out; another machine may succeed."""
+
+    kind = Kind.RESOURCE
+
+
+class SystemFault(WorkerError):
+    """Network, server, driver, or a defect of this program; another attempt may succeed."""
+
+    kind = Kind.SYSTEM
+
+
+class Preempted(WorkerError):
+    """The worker was told to leave; the job goes on elsewhere."""
+
+    kind = Kind.PREEMPTED
+
+
+class JobCanceled(WorkerError):
+    """The job was canceled, withdrawn or deleted by a person, or belongs to another worker now."""
+
+    kind = Kind.CANCELED
+
+
+class JobTimeout(WorkerError):
+    """The job used up the time that the manifest or the operator gives it."""
+
+    kind = Kind.TIMEOUT
+
+
+class LeaseLost(JobCanceled):
+    """Another attempt owns the job: nothing of ours may be written any more."""

@@ -1,0 +1,1 @@
+"""Git as the database: snapshots, transactions, leases and large files. Knows no jobs."""
