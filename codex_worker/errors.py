@@ -77,3 +77,15 @@ class JobTimeout(WorkerError):
 
 class LeaseLost(JobCanceled):
     """Another attempt owns the job: nothing of ours may be written any more."""
+
+
+class ServerUnreachable(SystemFault):
+    """No answer from the git server, or an answer that says to come back later."""
+
+
+class AccessDenied(SystemFault):
+    """The server knows us, or no token, and says no: a right or a scope is missing."""
+
+
+class PushRefused(SystemFault):
+    """The server refused a push that no other writer was in the way of; the text holds its words."""

@@ -1,1 +1,1 @@
-"""The files that jobs are made of, as types: manifest, response, attempt, end, lease, metrics. No input or output."""
+"""The files that jobs are made of, as types: manifest, response, attempt, end, lease. No input or output."""
