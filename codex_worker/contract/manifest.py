@@ -1,0 +1,183 @@
+"""`gpu_jobs/manifest.yaml`: what translators ask for.
+
+Read tolerantly: unknown keys are kept, null sub-objects count as absent, an id that YAML took for a
+number is text again, and one bad entry spoils no other.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from codex_worker.contract.ids import job_id_problem
+from codex_worker.contract.yaml_text import read_time
+from codex_worker.errors import UserError
+
+MODEL_ALIASES = {
+    "stabletts": "stabletts",
+    "w2v2bert": "w2v2bert",
+    "wav2vec2bert": "w2v2bert",
+}
+MODELS = {"tts": {"stabletts"}, "asr": {"w2v2bert"}}
+DEFAULT_MODEL = {"tts": "stabletts", "asr": "w2v2bert"}
+
+_LAST = datetime.max.replace(tzinfo=UTC)
+
+
+class ModelChoice(BaseModel):
+    """The `model` section of an entry."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: str | None = None
+    base_checkpoint: str | None = None
+    preset: Literal["full", "tiny"] | None = None
+
+    @field_validator("type", mode="before")
+    @classmethod
+    def _fold_type(cls, value: Any) -> Any:
+        return None if value is None else str(value).strip().lower().replace("-", "").replace("_", "")
+
+    @field_validator("preset", mode="before")
+    @classmethod
+    def _fold_preset(cls, value: Any) -> Any:
+        return value.strip().lower() or None if isinstance(value, str) else value
+
+
+class JobEntry(BaseModel):
+    """One job of the manifest."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    job_id: str
+    job_type: Literal["tts", "asr"] = "tts"
+    mode: Literal["training", "inference", "training_and_inference"] = "training"
+    model: ModelChoice = Field(default_factory=ModelChoice)
+    name: str | None = None
+    submitted_at: datetime | None = None
+    epochs: int | None = Field(default=None, ge=1, le=100_000)
+    timeout: datetime | float | None = None
+    canceled: bool = False
+
+    config: Mapping[str, Any] = Field(default_factory=dict, exclude=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fold(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            raise ValueError("it is not a mapping of keys to values")
+        entry = {str(k): v for k, v in value.items() if v is not None and str(k) != "config"}
+        entry["config"] = dict(value)
+        for key in ("job_id", "name"):
+            if key in entry:
+                entry[key] = str(entry[key])
+        for key in ("job_type", "mode"):
+            if key in entry:
+                entry[key] = str(entry[key]).strip().lower()
+        entry["submitted_at"] = read_time(entry.get("submitted_at"))
+        entry["timeout"] = _read_timeout(entry.get("timeout"))
+        return entry
+
+    @model_validator(mode="after")
+    def _known_model(self) -> "JobEntry":
+        if self.model_type not in MODELS[self.job_type]:
+            known = ", ".join(sorted(MODELS[self.job_type]))
+            raise ValueError(
+                f"model.type {self.model.type!r} is unknown for {self.job_type} jobs (known: {known})"
+            )
+        return self
+
+    @property
+    def model_type(self) -> str:
+        """The model's folder name in `handlers`."""
+        if self.model.type is None:
+            return DEFAULT_MODEL[self.job_type]
+        return MODEL_ALIASES.get(self.model.type, self.model.type)
+
+    @property
+    def sort_key(self) -> tuple[datetime, str]:
+        """Oldest first; what has no readable time comes last and stops nobody."""
+        return (self.submitted_at or _LAST, self.job_id)
+
+    def deadline(self, claimed_at: datetime) -> datetime | None:
+        """When the job's `timeout` is over: the time it names, or so many hours after the claim."""
+        if isinstance(self.timeout, int | float):
+            return claimed_at + timedelta(hours=self.timeout)
+        return self.timeout
+
+
+@dataclass(frozen=True)
+class BadEntry:
+    """An entry that is no job, with a sentence for the translator."""
+
+    position: int  # from 1, as people count
+    job_id: str | None  # where one can be read and is fit for a path
+    message: str
+    canceled: bool = False
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All entries; the first of several with one id counts, and `canceled` on any of them cancels."""
+
+    jobs: Mapping[str, JobEntry] = field(default_factory=dict)
+    bad: tuple[BadEntry, ...] = ()
+
+
+def read_manifest(value: Any) -> Manifest:
+    """Makes entries of a parsed manifest. Raises UserError where there is no list of jobs to read at all."""
+    if not isinstance(value, Mapping):
+        raise UserError("gpu_jobs/manifest.yaml holds no mapping with 'version' and 'jobs'.")
+    version = value.get("version")
+    if isinstance(version, bool) or version not in {1, "1"}:
+        raise UserError(f"gpu_jobs/manifest.yaml has version {version!r}; this worker knows version 1.")
+    entries = value.get("jobs")
+    if entries is None:
+        entries = []
+    if not isinstance(entries, list):
+        raise UserError("gpu_jobs/manifest.yaml: 'jobs' is not a list.")
+    jobs: dict[str, JobEntry] = {}
+    bad: list[BadEntry] = []
+    for position, raw in enumerate(entries, start=1):
+        entry = _read_entry(position, raw)
+        if isinstance(entry, BadEntry):
+            bad.append(entry)
+        elif entry.job_id not in jobs:
+            jobs[entry.job_id] = entry
+        elif entry.canceled:
+            jobs[entry.job_id] = jobs[entry.job_id].model_copy(update={"canceled": True})
+    return Manifest(jobs, tuple(b for b in bad if b.job_id is None or b.job_id not in jobs))
+
+
+def _read_entry(position: int, raw: Any) -> JobEntry | BadEntry:
+    job_id = str(raw["job_id"]) if isinstance(raw, Mapping) and raw.get("job_id") is not None else None
+    problem = job_id_problem(job_id) if job_id is not None else "it has no job_id"
+    if problem:
+        return BadEntry(position, None, f"Entry {position} of the manifest is not a job: {problem}")
+    try:
+        return JobEntry.model_validate(raw)
+    except ValidationError as error:
+        canceled = isinstance(raw, Mapping) and raw.get("canceled") is True
+        return BadEntry(position, job_id, _explain(error), canceled)
+
+
+def _explain(error: ValidationError) -> str:
+    parts = []
+    for detail in error.errors(include_url=False, include_context=False)[:3]:
+        where = ".".join(str(part) for part in detail["loc"])
+        what = detail["msg"].removeprefix("Value error, ")
+        got = detail.get("input")
+        shown = f" (it is {got!r})" if where and isinstance(got, str | int | float | bool) else ""
+        parts.append(f"{where}: {what}{shown}" if where else what)
+    return "The job's entry in gpu_jobs/manifest.yaml cannot be used: " + "; ".join(parts) + "."
+
+
+def _read_timeout(value: Any) -> datetime | float | None:
+    """The plugin's type says an ISO 8601 time; a positive number is read as hours."""
+    if value is None or isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return float(value) if value > 0 else None
+    return read_time(value)

@@ -1,0 +1,133 @@
+"""The immutable records of a job (attempt, end) and the lease that its owner beats."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from codex_worker.contract import yaml_text
+from codex_worker.contract.paths import MAX_ATTEMPT_NUMBER, attempt_path, end_path
+from codex_worker.errors import DataError, Kind
+
+
+class EndState(StrEnum):
+    """How an attempt ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    PREEMPTED = "preempted"  # the worker had to leave; counts against its own, larger budget
+    YIELDED = "yielded"  # given back because somebody else needs the machine
+    LOST = "lost"  # the worker fell silent; written by whoever takes over
+    WITHDRAWN = "withdrawn"  # the manifest's entry was gone
+
+
+class _Record(BaseModel):
+    """A YAML file with tolerated extra keys."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    def render(self) -> bytes:
+        """The file's bytes."""
+        return yaml_text.dump(self.model_dump(mode="json", exclude_none=True))
+
+
+class Attempt(_Record):
+    """A claim: whose the job is, from the commit on that brings this file."""
+
+    job_id: str
+    number: int = Field(ge=1, le=MAX_ATTEMPT_NUMBER)
+    nonce: str = Field(pattern=r"^[0-9a-f]{8}$")
+    worker_id: str
+    claimed_at: datetime
+    lease_ref: str | None = None  # None: this server accepts no lease ref
+
+    @property
+    def name(self) -> str:
+        """`<number>-<nonce>`: goes into every file name that the attempt makes."""
+        return f"{self.number}-{self.nonce}"
+
+    @property
+    def path(self) -> str:
+        """Where the file lies."""
+        return attempt_path(self.job_id, self.worker_id, self.number, self.nonce)
+
+    @property
+    def end_path(self) -> str:
+        """Where its end will lie."""
+        return end_path(self.job_id, self.worker_id, self.number, self.nonce)
+
+
+class End(_Record):
+    """How an attempt ended: our authority on the job's result."""
+
+    state: EndState
+    kind: Kind | None = None
+    message: str = ""
+    ended_at: datetime
+    ended_by: str
+    worker_id: str
+    number: int = 0
+    nonce: str = ""
+    epochs_completed: int | None = None
+    result: Mapping[str, Any] = Field(default_factory=dict)
+    log_blob: str | None = None  # git blob ids of the final projections
+    metrics_blob: str | None = None
+    final: bool | None = None  # True: this end used up a budget, whatever its kind
+
+    @property
+    def is_final(self) -> bool:
+        """True when the job never runs again."""
+        if self.final or self.state in {EndState.COMPLETED, EndState.CANCELED}:
+            return True
+        return self.state is EndState.FAILED and (self.kind is None or self.kind.is_final)
+
+
+class ResumePointer(BaseModel):
+    """The large file that the next attempt goes on from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    oid: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size: int = Field(ge=1)
+
+
+class Lease(BaseModel):
+    """What the lease ref holds; `beat` is fresh every time, so that two leases never look alike."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    number: int = Field(ge=0, le=MAX_ATTEMPT_NUMBER)
+    nonce: str
+    beat: str
+    at: datetime
+    stage: str = ""
+    epochs_completed: float | None = None
+    message: str = ""
+    resume: ResumePointer | None = None
+    state: Literal["held", "released", "tombstone"] = "held"
+
+    def render(self) -> bytes:
+        """The lease as the message of its commit."""
+        return yaml_text.dump(self.model_dump(mode="json", exclude_none=True))
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def read_record(model: type[_Model], data: bytes, where: str) -> _Model:
+    """Parses an attempt, end or lease. Raises DataError naming `where`."""
+    value = yaml_text.load(data, where)
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"{where} is not a valid record: {field}: {first['msg']}") from error
+
+
+def now_utc(timestamp_s: float) -> datetime:
+    """A clock's seconds since 1970 as UTC, cut to milliseconds as they are written."""
+    return datetime.fromtimestamp(int(timestamp_s * 1000) / 1000, tz=UTC)

@@ -1,0 +1,203 @@
+"""Whose a job is: pure functions of one commit and of what was watched.
+
+The rules, in the order in which they are looked at: a deleted folder, any final end, the newest attempt
+without an end, an older worker's response, the newest end, the manifest's entry.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from codex_worker.contract.ids import worker_folder
+from codex_worker.contract.manifest import JobEntry
+from codex_worker.contract.paths import RecordName
+from codex_worker.contract.records import End, EndState, Lease
+from codex_worker.errors import Kind
+
+OLDER_FINAL_STATES = {"completed", "failed", "canceled"}
+
+
+class State(StrEnum):
+    """What a job is, as this worker acts on it."""
+
+    PENDING = "pending"
+    CANCEL_REQUESTED = "cancel requested"  # pending, and canceled before anybody claimed it
+    EXHAUSTED = "exhausted"  # pending again, but its budget of attempts is used up
+    INVALID = "invalid"  # its entry cannot be read, and nobody has answered it yet
+    RUNNING = "running"
+    ELSEWHERE = "running elsewhere"  # an older worker's
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    ABSENT = "absent"  # no entry, nothing running
+    DELETED = "deleted"  # a person deleted its folder
+
+    @property
+    def is_final(self) -> bool:
+        """True when the job never runs again."""
+        return self in {State.COMPLETED, State.FAILED, State.CANCELED, State.DELETED}
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """How often a job may come back."""
+
+    releases: int = 10  # preempted and yielded
+    failures: int = 3  # lost, and failed with kind system or resource
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """What one commit says of one job."""
+
+    job_id: str
+    entry: JobEntry | None = None
+    invalid: str | None = None  # why its entry is no job, as a sentence
+    invalid_canceled: bool = False
+    attempts: Sequence[RecordName] = ()
+    ends: Mapping[RecordName, End | None] = field(default_factory=dict)  # None: unreadable
+    response: Mapping[str, Any] | None = None  # parsed; {} where unreadable
+    response_blob: str | None = None
+    log_blob: str | None = None
+    metrics_blob: str | None = None
+    lease: Lease | None = None
+    lease_id: str | None = None
+
+    @property
+    def newest(self) -> RecordName | None:
+        """The attempt with the highest number."""
+        return max(self.attempts, key=_age, default=None)
+
+    @property
+    def next_number(self) -> int:
+        """1 + the highest number of any attempt, end or lease."""
+        numbers = [name.number for name in (*self.attempts, *self.ends)]
+        return 1 + max([*numbers, self.lease.number if self.lease else 0], default=0)
+
+    @property
+    def is_canceled(self) -> bool:
+        """True when the manifest asks for the job's end."""
+        return self.entry.canceled if self.entry else self.invalid_canceled
+
+    def end_of(self, attempt: RecordName) -> End | None:
+        """The attempt's readable end."""
+        return next((e for name, e in self.ends.items() if _same(name, attempt)), None)
+
+    def has_end(self, attempt: RecordName) -> bool:
+        """True when the attempt has an end, readable or not."""
+        return any(_same(name, attempt) for name in self.ends)
+
+    @property
+    def final_end(self) -> tuple[RecordName, End] | None:
+        """The first final end: a later attempt can't undo it."""
+        finals = [(name, end) for name, end in self.ends.items() if end is not None and end.is_final]
+        return min(finals, key=lambda pair: _age(pair[0]), default=None)
+
+    @property
+    def newest_end(self) -> End | None:
+        """The end of the attempt with the highest number."""
+        readable = [(name, end) for name, end in self.ends.items() if end is not None]
+        return max(readable, key=lambda pair: _age(pair[0]))[1] if readable else None
+
+    @property
+    def current_lease(self) -> Lease | None:
+        """The lease, where it is the newest attempt's; another one counts as none."""
+        newest = self.newest
+        return self.lease if self.lease and newest and self.lease.nonce == newest.nonce else None
+
+
+@dataclass(frozen=True)
+class JobState:
+    """A state and, for people, why it is so."""
+
+    state: State
+    reason: str = ""
+    end: End | None = None
+
+
+def job_state(facts: JobFacts, budgets: Budgets) -> JobState:
+    """The state of a job in one commit."""
+    if _was_deleted(facts):
+        return JobState(State.DELETED, "its folder was deleted")
+    if facts.final_end:
+        end = facts.final_end[1]
+        return JobState(State(end.state.value), end.message, end)
+    newest = facts.newest
+    if newest and not facts.has_end(newest):
+        return JobState(State.RUNNING, f"attempt {newest.number} of {newest.folder}")
+    if _is_older_workers(facts):
+        return _older_state(facts.response or {})
+    return _waiting_state(facts, budgets)
+
+
+def failures_of(facts: JobFacts) -> int:
+    """How many attempts ended as lost, or failed for want of a working machine."""
+    return sum(_counts_as_failure(end) for end in facts.ends.values() if end)
+
+
+def releases_of(facts: JobFacts) -> int:
+    """How many attempts were given back."""
+    return sum(end.state in {EndState.PREEMPTED, EndState.YIELDED} for end in facts.ends.values() if end)
+
+
+def uses_up_budget(facts: JobFacts, state: EndState, kind: Kind | None, budgets: Budgets) -> str | None:
+    """Whether one more end of this kind is the last one: a sentence, or None."""
+    if state in {EndState.PREEMPTED, EndState.YIELDED} and releases_of(facts) + 1 >= budgets.releases:
+        return f"It was given back {budgets.releases} times, which is as often as a job may be."
+    failing = state is EndState.LOST or (state is EndState.FAILED and kind in {Kind.SYSTEM, Kind.RESOURCE})
+    if failing and failures_of(facts) + 1 >= budgets.failures:
+        return f"It failed {budgets.failures} times for want of a working machine and is not tried again."
+    return None
+
+
+def _waiting_state(facts: JobFacts, budgets: Budgets) -> JobState:
+    if facts.entry is None and facts.invalid is None:
+        return JobState(State.ABSENT, "its entry is gone from the manifest")
+    if facts.is_canceled:
+        return JobState(State.CANCEL_REQUESTED, "canceled before it was claimed")
+    if facts.invalid is not None:
+        return JobState(State.INVALID, facts.invalid)
+    if failures_of(facts) >= budgets.failures or releases_of(facts) >= budgets.releases:
+        return JobState(State.EXHAUSTED, "its budget of attempts is used up", facts.newest_end)
+    end = facts.newest_end
+    if end is None:
+        return JobState(State.PENDING, "not claimed yet")
+    return JobState(State.PENDING, f"waits for the next worker: {end.message or end.state.value}", end)
+
+
+def _was_deleted(facts: JobFacts) -> bool:
+    """A lease or an end whose attempt file is missing; the plugin never uses an id twice."""
+    nonces = {(name.number, name.nonce) for name in facts.attempts}
+    if any((name.number, name.nonce) not in nonces for name in facts.ends):
+        return True
+    lease = facts.lease
+    return lease is not None and lease.number > 0 and (lease.number, lease.nonce) not in nonces
+
+
+def _is_older_workers(facts: JobFacts) -> bool:
+    if facts.response is None:
+        return False
+    worker = facts.response.get("worker_id")
+    return worker is None or worker_folder(str(worker)) not in {name.folder for name in facts.attempts}
+
+
+def _older_state(response: Mapping[str, Any]) -> JobState:
+    worker, state = response.get("worker_id"), str(response.get("state", ""))
+    if state in OLDER_FINAL_STATES:
+        return JobState(State(state), f"by the older worker {worker}")
+    return JobState(State.ELSEWHERE, f"the older worker {worker} has it")
+
+
+def _counts_as_failure(end: End) -> bool:
+    return end.state is EndState.LOST or (
+        end.state is EndState.FAILED and end.kind in {Kind.SYSTEM, Kind.RESOURCE}
+    )
+
+
+def _same(name: RecordName, attempt: RecordName) -> bool:
+    return (name.number, name.nonce) == (attempt.number, attempt.nonce)
+
+
+def _age(name: RecordName) -> tuple[int, str]:
+    return (name.number, name.nonce)
