@@ -1,0 +1,242 @@
+"""One cell of a notebook as a value: text, flags, history and recordings, read from its JSON."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from codex_worker.codex.reference import Reference, parse_reference
+from codex_worker.codex.text import plain_text
+
+MAX_ID_LENGTH = 512
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One entry of a cell's history. `field` is its editMap; a `cellValue` of older projects is a value."""
+
+    field: tuple[str, ...]
+    value: Any
+    timestamp_ms: int
+    type: str
+    author: str
+    is_preview: bool
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """One take of a cell. `url` is as written; `start_s` and `end_s` cut a part out of the file."""
+
+    id: str
+    url: str
+    is_deleted: bool
+    is_missing: bool
+    created_at_ms: int | None
+    updated_at_ms: int | None
+    start_s: float | None
+    end_s: float | None
+    duration_s: float | None
+
+
+@dataclass(frozen=True)
+class CellState:
+    """What decides whether a result made from a cell still fits it; times are None where nothing happened."""
+
+    value: str
+    value_changed_at_ms: int | None
+    selected_audio_id: str
+    selection_timestamp_ms: int | None
+    selection_changed_at_ms: int | None
+    has_live_recording: bool
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell as it was read. `selected_audio_id` is empty where none is; `start_s` and `end_s` are of a film."""
+
+    id: str
+    index: int
+    type: str
+    value: str
+    label: str
+    references: tuple[Reference, ...]
+    edits: tuple[Edit, ...]
+    attachments: dict[str, Attachment]
+    selected_audio_id: str
+    selection_timestamp_ms: int | None
+    is_locked: bool
+    is_merged: bool
+    is_deleted: bool
+    is_hidden: bool
+    parent_id: str | None
+    start_s: float | None
+    end_s: float | None
+
+    @cached_property
+    def text(self) -> str:
+        """The words of the cell, without markup."""
+        return plain_text(self.value)
+
+    @property
+    def chapter(self) -> int | None:
+        """The chapter that the cell's first reference names."""
+        return self.references[0].chapter if self.references else None
+
+    @property
+    def is_child(self) -> bool:
+        """True for a part of another cell."""
+        return self.parent_id is not None or any(reference.child for reference in self.references)
+
+    @property
+    def live_attachments(self) -> tuple[Attachment, ...]:
+        """The takes that nobody has deleted, whether or not one of them is selected."""
+        return tuple(attachment for attachment in self.attachments.values() if not attachment.is_deleted)
+
+    @property
+    def value_changed_at_ms(self) -> int | None:
+        """When the text was last changed, as far as its history says (previews were never applied)."""
+        times = [edit.timestamp_ms for edit in self.edits if edit.field == ("value",) and not edit.is_preview]
+        return max(times, default=None)
+
+    @property
+    def selection_changed_at_ms(self) -> int | None:
+        """When a take was last selected, made or changed."""
+        times = [self.selection_timestamp_ms]
+        for attachment in self.attachments.values():
+            times += [attachment.created_at_ms, attachment.updated_at_ms]
+        return max((time for time in times if time is not None), default=None)
+
+    @property
+    def state(self) -> CellState:
+        """What a patch made from this cell has to find again."""
+        return CellState(
+            value=self.value,
+            value_changed_at_ms=self.value_changed_at_ms,
+            selected_audio_id=self.selected_audio_id,
+            selection_timestamp_ms=self.selection_timestamp_ms,
+            selection_changed_at_ms=self.selection_changed_at_ms,
+            has_live_recording=bool(self.live_attachments),
+        )
+
+
+def cell_id(raw: Any) -> str:
+    """The id in a cell's JSON. Raises ValueError with a sentence where it has none that can be used."""
+    if not isinstance(raw, dict):
+        raise ValueError("it is not an object")
+    metadata = raw.get("metadata")
+    if not isinstance(metadata, dict):
+        raise ValueError("it has no metadata")
+    found = metadata.get("id")
+    if not isinstance(found, str) or not found.strip():
+        raise ValueError("its metadata has no id" if found is None else "its id is not a text")
+    if len(found) > MAX_ID_LENGTH:
+        raise ValueError(f"its id is longer than {MAX_ID_LENGTH} characters")
+    return found
+
+
+def read_cell(raw: Any, index: int) -> Cell:
+    """The cell that this JSON is. Raises ValueError with a sentence that says why it cannot be used."""
+    identity = cell_id(raw)
+    metadata = raw["metadata"]
+    value = raw.get("value")
+    if value is not None and not isinstance(value, str):
+        raise ValueError("its value is not a text")
+    data = _object(metadata, "data")
+    return Cell(
+        id=identity,
+        index=index,
+        type=_text(metadata.get("type")),
+        value=value or "",
+        label=_text(metadata.get("cellLabel")),
+        references=tuple(_references(identity, data)),
+        edits=tuple(_edits(metadata)),
+        attachments={
+            name: _attachment(name, entry) for name, entry in _object(metadata, "attachments").items()
+        },
+        selected_audio_id=_text(metadata.get("selectedAudioId")),
+        selection_timestamp_ms=_time_ms(metadata.get("selectionTimestamp")),
+        is_locked=metadata.get("isLocked") is True,
+        is_merged=data.get("merged") is True,
+        is_deleted=data.get("deleted") is True,
+        is_hidden=data.get("hidden") is True,
+        parent_id=_text(metadata.get("parentId")) or None,
+        start_s=_number(data.get("startTime")),
+        end_s=_number(data.get("endTime")),
+    )
+
+
+def _object(parent: dict[str, Any], key: str) -> dict[str, Any]:
+    found = parent.get(key)
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise ValueError(f"its {key} is not an object")
+    return found
+
+
+def _references(identity: str, data: dict[str, Any]) -> Iterator[Reference]:
+    listed = data.get("globalReferences")
+    names = [identity] if ":" in identity else listed if isinstance(listed, list) else []
+    for name in names:
+        reference = parse_reference(name) if isinstance(name, str) else None
+        if reference is not None:
+            yield reference
+
+
+def _edits(metadata: dict[str, Any]) -> Iterator[Edit]:
+    listed = metadata.get("edits")
+    if listed is None:
+        return
+    if not isinstance(listed, list):
+        raise ValueError("its edits are not a list")
+    for entry in listed:
+        if not isinstance(entry, dict):
+            continue  # the editor drops such entries when it merges
+        edit_map = entry.get("editMap")
+        if isinstance(edit_map, list):
+            field, value = tuple(str(part) for part in edit_map), entry.get("value")
+        elif "cellValue" in entry:
+            field, value = ("value",), entry["cellValue"]
+        else:
+            continue
+        yield Edit(
+            field=field,
+            value=value,
+            timestamp_ms=_time_ms(entry.get("timestamp")) or 0,
+            type=_text(entry.get("type")),
+            author=_text(entry.get("author")),
+            is_preview=entry.get("preview") is True,
+        )
+
+
+def _attachment(name: str, entry: Any) -> Attachment:
+    """A take; one that is no object counts as deleted, so that it costs nothing but itself."""
+    fields = entry if isinstance(entry, dict) else {"isDeleted": True}
+    details = fields.get("metadata")
+    return Attachment(
+        id=name,
+        url=_text(fields.get("url")),
+        is_deleted=fields.get("isDeleted") is True or fields.get("type") not in {None, "audio"},
+        is_missing=fields.get("isMissing") is True,
+        created_at_ms=_time_ms(fields.get("createdAt")),
+        updated_at_ms=_time_ms(fields.get("updatedAt")),
+        start_s=_number(fields.get("startTime")),
+        end_s=_number(fields.get("endTime")),
+        duration_s=_number(details.get("durationSec")) if isinstance(details, dict) else None,
+    )
+
+
+def _text(found: Any) -> str:
+    return found if isinstance(found, str) else ""
+
+
+def _number(found: Any) -> float | None:
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return None
+    return float(found) if abs(found) < 1e300 and math.isfinite(found) else None
+
+
+def _time_ms(found: Any) -> int | None:
+    number = _number(found)
+    return math.ceil(number) if number is not None and number >= 0 else None
