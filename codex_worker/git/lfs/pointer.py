@@ -1,0 +1,72 @@
+"""LFS pointers: the small text files that stand in git for recordings and models.
+
+Format: the Git LFS pointer specification, https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from codex_worker.errors import DataError
+
+VERSION = "https://git-lfs.github.com/spec/v1"
+# Written by git-lfs before its first release; still read by every client.
+_OLD_VERSIONS = {"https://hawser.github.com/spec/v1", "http://git-media.io/v/2"}
+MAX_POINTER_BYTES = 1024
+MAX_OBJECT_BYTES = 2**63 - 1
+
+_OID = re.compile(r"[0-9a-f]{64}")
+_SIZE = re.compile(r"[0-9]{1,19}")
+
+
+@dataclass(frozen=True, order=True)
+class Pointer:
+    """Names an object by the SHA-256 of its bytes (64 hex digits) and its size in bytes.
+
+    Raises DataError where either is impossible, so that a pointer is always fit for a path.
+    """
+
+    oid: str
+    size: int
+
+    def __post_init__(self) -> None:
+        if not _OID.fullmatch(self.oid):
+            raise DataError(f"An LFS pointer names the object {self.oid[:80]!r}, which is not a SHA-256.")
+        if not 0 <= self.size <= MAX_OBJECT_BYTES:
+            raise DataError(f"The LFS pointer to {self.oid} gives an impossible size: {self.size} bytes.")
+
+    def render(self) -> bytes:
+        """The pointer file, byte for byte as git-lfs writes it."""
+        return f"version {VERSION}\noid sha256:{self.oid}\nsize {self.size}\n".encode()
+
+
+def parse_pointer(content: bytes) -> Pointer | None:
+    """The pointer that a file's content is, or None where the content is something else.
+
+    Reads what git-lfs reads: older version lines, extension lines and Windows line ends included.
+    """
+    if len(content) >= MAX_POINTER_BYTES or not content.startswith(b"version "):
+        return None
+    try:
+        lines = content.decode("utf-8").splitlines()
+    except UnicodeDecodeError:
+        return None  # binary data that happens to begin with the word
+    version, *rest = lines
+    if version.removeprefix("version ") not in {VERSION, *_OLD_VERSIONS}:
+        return None
+    fields = {key: value for key, _, value in (line.partition(" ") for line in rest if line)}
+    method, _, oid = fields.get("oid", "").partition(":")
+    size = fields.get("size", "")
+    if method != "sha256" or not _OID.fullmatch(oid) or not _SIZE.fullmatch(size):
+        return None
+    if int(size) > MAX_OBJECT_BYTES:
+        return None
+    return Pointer(oid, int(size))
+
+
+def pointer_for(path: Path) -> Pointer:
+    """The pointer to a file's present content; reads the whole file, a block at a time."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+        return Pointer(digest.hexdigest(), file.tell())
