@@ -1,0 +1,1 @@
+"""What both trainers share: batches by length, the schedule, the loop, resume and metrics."""

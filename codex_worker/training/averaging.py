@@ -1,0 +1,61 @@
+"""A moving average of the weights, which is smoother than the weights of any one step."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage:
+    """Exponential moving average of a model's parameters (Polyak and Juditsky 1992; Adam paper, section 7.2).
+
+    The decay starts low and rises to `decay`, so that a short run is not averaged with its beginning.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        if not 0.0 < decay < 1.0:
+            raise ValueError(f"a decay of {decay} must lie between 0 and 1")
+        self.decay = decay
+        self.updates = 0
+        self._parameters = dict(model.named_parameters())
+        self.tensors = {name: value.detach().clone() for name, value in self._parameters.items()}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move the average towards the model's present weights."""
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        present = [self._parameters[name].detach() for name in self.tensors]
+        torch._foreach_lerp_(list(self.tensors.values()), present, 1.0 - decay)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Let the model hold the averaged weights inside the `with` block, and its own again after it."""
+        self._exchange()
+        try:
+            yield
+        finally:
+            self._exchange()
+
+    @torch.no_grad()
+    def _exchange(self) -> None:
+        for name, average in self.tensors.items():
+            own = self._parameters[name].detach().clone()
+            self._parameters[name].copy_(average)
+            average.copy_(own)
+
+    @torch.no_grad()
+    def restore(self, tensors: dict[str, Tensor], updates: int) -> None:
+        """Continue from a saved average.
+
+        Raises:
+            ValueError: the saved average belongs to another model.
+        """
+        if {name: value.shape for name, value in tensors.items()} != {
+            name: value.shape for name, value in self.tensors.items()
+        }:
+            raise ValueError("the saved averages have other names or shapes than the model")
+        for name, value in tensors.items():
+            self.tensors[name].copy_(value)
+        self.updates = updates

@@ -1,0 +1,315 @@
+"""The training loop of both models. It reads top to bottom; what it trains comes in as a `TrainingTask`.
+
+Every random draw of an update follows from the seed and the update's place, and so do its batch and its
+learning rate. That is why a run that was interrupted anywhere ends with the same weights as one that was not.
+"""
+
+import json
+import logging
+import math
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from codex_worker.errors import ModelError, ResourceError, UserError
+from codex_worker.training.averaging import WeightAverage
+from codex_worker.training.resume import Learner, RunState, load_resume, save_resume, write_beside
+from codex_worker.training.schedule import Schedule
+from codex_worker.training.task import Progress, TrainingOutcome, TrainingSettings, TrainingTask
+
+logger = logging.getLogger(__name__)
+
+BEST = "best.safetensors"
+LAST = "last.safetensors"
+RESUME = "resume.pt"
+
+
+@dataclass
+class _Run:
+    """What the parts of the loop share."""
+
+    task: TrainingTask
+    settings: TrainingSettings
+    folder: Path
+    progress: Progress
+    learner: Learner
+    device: torch.device
+    state: RunState
+
+    def save_resume(self) -> None:
+        save_resume(self.folder / RESUME, self.state, asdict(self.settings), self.learner)
+        self.progress.saved_resume(self.folder / RESUME)
+
+
+def fit(
+    task: TrainingTask,
+    settings: TrainingSettings,
+    folder: Path,
+    progress: Progress,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+) -> TrainingOutcome:
+    """Train until all epochs are done, nothing gets better any more, or `progress` says stop.
+
+    Goes on from `folder/resume.pt` where there is one (put `best.safetensors` beside it, or the best so
+    far is forgotten), and writes `best.safetensors`, `last.safetensors` and `resume.pt`.
+
+    Args:
+        clock: seconds of a clock that never goes back; decides when to save and to report.
+
+    Raises:
+        UserError: there is nothing to train on.
+        ModelError: losses or gradients stayed infinite, or the task saw the model collapse.
+        ResourceError: memory or disk ran out.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    model = task.model.to(settings.device) if settings.device else task.model
+    device = next(model.parameters()).device
+    optimizer = torch.optim.AdamW(
+        task.parameter_groups(settings.learning_rate),
+        lr=settings.learning_rate,
+        betas=settings.betas,
+        weight_decay=settings.weight_decay,
+        fused=device.type == "cuda",
+    )
+    full_rates = [group["lr"] for group in optimizer.param_groups]
+    average = WeightAverage(model, settings.ema_decay) if settings.ema_decay else None
+    steps_per_epoch = math.ceil(len(task.batches(0)) / settings.accumulation)
+    schedule = _schedule(settings, steps_per_epoch)
+
+    learner = Learner(model, optimizer, average)
+    state = load_resume(folder / RESUME, asdict(settings), learner) or RunState()
+    if state.best_epoch is not None and not (folder / BEST).exists():
+        logger.warning("%s is missing; the next validation counts as the best", folder / BEST)
+        state.best_epoch = state.best_value = None
+    for row in state.rows:
+        progress.metrics(row)
+    run = _Run(task, settings, folder, progress, learner, device, state)
+
+    saved_at = reported_at = clock()
+    stopped = False
+    while state.epoch < settings.epochs and not state.stopped_early and not stopped:
+        batches = task.batches(state.epoch)
+        groups = [
+            batches[at : at + settings.accumulation] for at in range(0, len(batches), settings.accumulation)
+        ]
+        _enter_epoch(state, len(groups))
+        model.train()
+        while state.step < len(groups):
+            if progress.should_stop():
+                stopped = True
+                break
+            # Batches may be packed differently in each epoch; the schedule follows the share that is done.
+            place = (state.epoch + state.step / len(groups)) * steps_per_epoch
+            for group, full_rate in zip(optimizer.param_groups, full_rates, strict=True):
+                group["lr"] = full_rate * schedule.factor(place)
+            _seed_everything(settings.seed, state.epoch, state.step)
+            _update(run, groups[state.step])
+            state.step += 1
+            if clock() - reported_at >= settings.report_every_s:
+                progress.report(state.epoch + state.step / len(groups), _describe(state, settings))
+                reported_at = clock()
+            if clock() - saved_at >= settings.checkpoint_every_s:
+                run.save_resume()
+                saved_at = clock()
+        if stopped:
+            break
+
+        state.epoch += 1
+        row = {"epoch": float(state.epoch), **_mean_losses(state)}
+        if state.epoch % settings.validate_every_epochs == 0 or state.epoch == settings.epochs:
+            row |= _validate(run)
+            _keep_best(run, row)
+            waited = state.epoch - (state.best_epoch or 0)
+            if (
+                settings.patience_epochs is not None
+                and state.best_epoch
+                and waited >= settings.patience_epochs
+            ):
+                state.stopped_early = state.epoch < settings.epochs
+        state.rows.append(row)
+        progress.metrics(row)
+        progress.report(float(state.epoch), _describe(state, settings, row))
+        reported_at = clock()
+        state.step = 0
+
+    run.save_resume()
+    _save_checkpoint(run, LAST)
+    return _outcome(run)
+
+
+def _schedule(settings: TrainingSettings, steps_per_epoch: int) -> Schedule:
+    if steps_per_epoch == 0:
+        raise UserError("there is nothing to train on: no batch could be made from the project's recordings")
+    total = steps_per_epoch * settings.epochs
+    warmup = settings.warmup_steps
+    if warmup is None:
+        warmup = round(settings.warmup_share * total)
+    if warmup > total // 2:
+        logger.warning(
+            "A warm-up of %d updates is too long for %d in all; using %d", warmup, total, total // 2
+        )
+        warmup = total // 2
+    return Schedule(settings.schedule, total, warmup)
+
+
+def _enter_epoch(state: RunState, steps: int) -> None:
+    """Begin an epoch, or go on within one if it still has the batches it had when it was left."""
+    if steps == 0:
+        raise UserError(f"epoch {state.epoch + 1} has no batches: no recording is left to train on")
+    if state.step > 0 and state.steps_in_epoch != steps:
+        logger.warning("Epoch %d has other batches than before; it starts anew", state.epoch + 1)
+        state.step = 0
+    if state.step == 0:
+        state.steps_in_epoch = steps
+        state.loss_sums = {}
+        state.batches_counted = 0
+
+
+def _update(run: _Run, batches: Sequence[Any]) -> None:
+    """One update of the weights from one or more batches; left out where its numbers are not finite."""
+    optimizer, state = run.learner.optimizer, run.state
+    optimizer.zero_grad(set_to_none=True)
+    sums: dict[str, Tensor] = {}
+    try:
+        for batch in batches:
+            with _autocast(run):
+                losses = run.task.losses(batch)
+            (losses["total"] / len(batches)).backward()
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + value.detach().float()
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise ResourceError(
+            f"{run.device} ran out of memory in epoch {state.epoch + 1}: {error}. "
+            "Use a smaller batch size, with more gradient accumulation to make up for it."
+        ) from error
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    norm = nn.utils.clip_grad_norm_(parameters, run.settings.clip_norm or math.inf)
+    # The only place where the processor waits for the accelerator.
+    numbers = torch.stack([norm.to(run.device), *sums.values()]).tolist()
+    if not all(math.isfinite(number) for number in numbers):
+        _count_skipped(run)
+        return
+    optimizer.step()
+    if run.learner.average is not None:
+        run.learner.average.update()
+    state.skipped_in_a_row = 0
+    state.batches_counted += len(batches)
+    for name, number in zip(sums, numbers[1:], strict=True):
+        state.loss_sums[name] = state.loss_sums.get(name, 0.0) + number
+
+
+def _count_skipped(run: _Run) -> None:
+    state = run.state
+    state.skipped_steps += 1
+    state.skipped_in_a_row += 1
+    place = f"epoch {state.epoch + 1}, update {state.step + 1}"
+    logger.warning("The loss or its gradient is not finite at %s; the update is left out", place)
+    if state.skipped_in_a_row > run.settings.max_skipped_in_a_row:
+        raise ModelError(
+            f"training diverged at {place}: {state.skipped_in_a_row} updates in a row gave no finite "
+            f"numbers. Try a learning rate below {run.settings.learning_rate:g}, and look in the data report "
+            "for recordings that do not match their text."
+        )
+
+
+def _mean_losses(state: RunState) -> dict[str, float]:
+    """Means over the epoch's batches, named as the chart's columns: `train_total_loss` and its parts."""
+    return {f"train_{name}_loss": value / state.batches_counted for name, value in state.loss_sums.items()}
+
+
+@torch.no_grad()
+def _validate(run: _Run) -> dict[str, float]:
+    _seed_everything(run.settings.seed)  # the same draws each time, or the curve would show its noise
+    run.task.model.eval()
+    with run.learner.averaged(), _autocast(run):
+        return {name: float(value) for name, value in run.task.validate().items()}
+
+
+def _keep_best(run: _Run, row: dict[str, float]) -> None:
+    """Write the checkpoint if this validation is better than all before."""
+    state, metric = run.state, run.settings.best_metric
+    value = row.get(metric)
+    if value is None:
+        if any(name.startswith("val_") for name in row):
+            raise ValueError(f"the task's validation gives no {metric!r}, only {sorted(row)}")
+        return
+    if not math.isfinite(value) or (state.best_value is not None and value >= state.best_value):
+        return
+    state.best_epoch, state.best_value, state.best_metrics = state.epoch, value, dict(row)
+    _save_checkpoint(run, BEST, row)
+    run.progress.saved_best(run.folder / BEST, dict(row))
+
+
+def _save_checkpoint(run: _Run, name: str, metrics: dict[str, float] | None = None) -> None:
+    if metrics is None:
+        metrics = run.state.rows[-1] if run.state.rows else {}
+    metadata = {"epochs_completed": f"{run.state.epoch}", "metrics": json.dumps(metrics)}
+    with run.learner.averaged():
+        write_beside(run.folder / name, lambda partial: run.task.save(partial, metadata))
+
+
+def _outcome(run: _Run) -> TrainingOutcome:
+    settings, state, folder = run.settings, run.state, run.folder
+    best = ""
+    if state.best_epoch is not None:
+        best = f"; best {settings.best_metric} {state.best_value:.4f} after epoch {state.best_epoch}"
+    ended: Literal["finished", "early", "stopped"]
+    if state.stopped_early:
+        ended = "early"
+        message = (
+            f"Stopped early after {state.epoch} of {settings.epochs} epochs, because {settings.best_metric} "
+            f"had not improved for {settings.patience_epochs} epochs{best}"
+        )
+    elif state.epoch < settings.epochs:
+        ended = "stopped"
+        message = (
+            f"Told to stop after {state.epoch} of {settings.epochs} epochs and {state.step} updates{best}"
+        )
+    else:
+        ended = "finished"
+        message = f"Trained all {settings.epochs} epochs{best}"
+    if state.skipped_steps:
+        message += f"; {state.skipped_steps} updates left out because their numbers were not finite"
+    logger.info(message)
+    return TrainingOutcome(
+        ended=ended,
+        epochs_completed=state.epoch,
+        best_epoch=state.best_epoch,
+        best_metrics=state.best_metrics,
+        best_path=folder / BEST if state.best_epoch is not None else None,
+        last_path=folder / LAST,
+        resume_path=folder / RESUME,
+        rows=tuple(state.rows),
+        skipped_steps=state.skipped_steps,
+        message=message,
+    )
+
+
+def _describe(state: RunState, settings: TrainingSettings, row: dict[str, float] | None = None) -> str:
+    if row is not None:
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in row.items() if name != "epoch")
+        return f"Epoch {state.epoch} of {settings.epochs} done: {shown}"
+    loss = _mean_losses(state).get("train_total_loss") if state.batches_counted else None
+    return f"Epoch {state.epoch + 1} of {settings.epochs}, update {state.step} of {state.steps_in_epoch}" + (
+        f": loss {loss:.4f}" if loss is not None else ""
+    )
+
+
+def _autocast(run: _Run) -> torch.autocast:
+    return torch.autocast(run.device.type, dtype=torch.bfloat16, enabled=run.settings.precision == "bf16")
+
+
+def _seed_everything(*place: int) -> None:
+    """Make all later random draws depend on `place` alone (seed, epoch, update)."""
+    seed = int(np.random.SeedSequence(place).generate_state(1)[0])
+    random.seed(seed)
+    np.random.seed(seed)  # SpecAugment of transformers draws from here
+    torch.manual_seed(seed)

@@ -1,0 +1,138 @@
+"""The resume file: where a run stands, written so that it can be read without trusting it."""
+
+import errno
+import logging
+import pickle
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from codex_worker.errors import ResourceError
+from codex_worker.training.averaging import WeightAverage
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+
+
+@dataclass
+class RunState:
+    """Where a run stands. Everything else (batches, learning rates, random draws) follows from it."""
+
+    epoch: int = 0  # whole epochs done
+    step: int = 0  # updates done in the present epoch
+    steps_in_epoch: int = 0  # how many updates the present epoch has in all
+    loss_sums: dict[str, float] = field(default_factory=dict)  # of the present epoch, over its batches
+    batches_counted: int = 0
+    skipped_steps: int = 0
+    skipped_in_a_row: int = 0
+    best_epoch: int | None = None
+    best_value: float | None = None
+    best_metrics: dict[str, float] = field(default_factory=dict)
+    rows: list[dict[str, float]] = field(default_factory=list)
+    stopped_early: bool = False
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What changes with every update: the weights, the optimizer's moments and the weights' average."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: WeightAverage | None
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Let the model hold its averaged weights for a while, where there are any."""
+        return self.average.in_place() if self.average is not None else nullcontext()
+
+
+def save_resume(path: Path, state: RunState, settings: dict[str, Any], learner: Learner) -> None:
+    """Write tensors and plain values only, beside the old file first, so that a crash leaves one whole.
+
+    Raises:
+        ResourceError: the disk is full.
+    """
+    average = learner.average
+    content = {
+        "format": FORMAT,
+        "state": asdict(state),
+        "settings": settings,
+        "model": learner.model.state_dict(),
+        "optimizer": learner.optimizer.state_dict(),
+        "average": None if average is None else {"tensors": average.tensors, "updates": average.updates},
+    }
+    write_beside(path, lambda partial: torch.save(content, partial))
+
+
+def load_resume(path: Path, settings: dict[str, Any], learner: Learner) -> RunState | None:
+    """Bring the learner to where the file left it; None when there is nothing to go on from.
+
+    A file that is damaged or belongs to another model costs the saved progress, not the job: it is
+    logged and the run begins anew with the weights that the model holds.
+    """
+    if not path.exists():
+        return None
+    model, optimizer, average = learner.model, learner.optimizer, learner.average
+    began = {name: value.to("cpu", copy=True) for name, value in model.state_dict().items()}
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if content["format"] != FORMAT:
+            raise ValueError(f"format {content['format']} is not {FORMAT}")
+        state = RunState(**content["state"])
+        model.load_state_dict(content["model"])
+        own_options = [
+            {name: value for name, value in group.items() if name != "params"}
+            for group in optimizer.param_groups
+        ]
+        optimizer.load_state_dict(content["optimizer"])
+        for group, options in zip(optimizer.param_groups, own_options, strict=True):
+            group.update(options)
+        if average is not None and content["average"] is not None:
+            average.restore(content["average"]["tensors"], content["average"]["updates"])
+        elif average is not None:
+            average.restore(dict(model.named_parameters()), 0)
+    except (
+        OSError,
+        EOFError,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        TypeError,
+        pickle.UnpicklingError,
+    ) as error:
+        logger.warning("%s cannot be used (%s); training starts from the beginning", path, error)
+        model.load_state_dict(began)
+        optimizer.state.clear()
+        return None
+    changed = [
+        f"{name} {old} -> {settings.get(name)}"
+        for name, old in content["settings"].items()
+        if settings.get(name) != old
+    ]
+    if changed:
+        logger.warning("Going on with other settings than before: %s", ", ".join(changed))
+    return state
+
+
+def write_beside(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a file beside `path`, then put it in place in one move.
+
+    Raises:
+        ResourceError: the disk is full.
+    """
+    partial = path.with_name(f"partial-{path.name}")
+    try:
+        write(partial)
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:
+        # torch reports a full disk as a RuntimeError of its archive writer.
+        if getattr(error, "errno", None) == errno.ENOSPC or "PytorchStreamWriter" in str(error):
+            raise ResourceError(f"{path} could not be written: {error}. Free some disk space.") from error
+        raise
+    finally:
+        partial.unlink(missing_ok=True)

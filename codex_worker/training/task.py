@@ -1,0 +1,111 @@
+"""What the loop is given and what it gives back: the task, its settings, its audience and the outcome."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from torch import Tensor, nn
+
+from codex_worker.errors import UserError
+
+
+class TrainingTask(Protocol):
+    """What is trained, and on what. The loop asks nothing else of a model."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The module whose state is saved and resumed; the loop moves it to the device."""
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        """Groups for AdamW, each with `params` and, where it differs, `lr` and `weight_decay`."""
+
+    def batches(self, epoch: int) -> Sequence[Any]:
+        """All batches of one epoch (counted from 0), the same whenever asked for the same epoch.
+
+        Asked for epoch 0 to count the updates, then at the start of every epoch and of the present one
+        after a resume; so this is also the place to decide which parameters train in that epoch.
+        """
+
+    def losses(self, batch: Any) -> dict[str, Tensor]:
+        """Scalars of one batch: `total`, which is minimised, and parts to be shown beside it."""
+
+    def validate(self) -> dict[str, float]:
+        """Metrics under the names that the chart has (`val_total_loss`, `val_cer`); empty without data.
+
+        The model is in evaluation mode, without gradients, and holds the averaged weights if there are any.
+        """
+
+    def save(self, path: Path, metadata: dict[str, str]) -> None:
+        """Write the deployable checkpoint, with `metadata` added to its own."""
+
+
+class Progress(Protocol):
+    """Who watches a run. Called in the loop's own thread, between two updates."""
+
+    def should_stop(self) -> bool:
+        """Whether to save and leave now; asked before every update."""
+
+    def report(self, epochs_completed: float, message: str) -> None:
+        """A sentence for a person, at the end of an epoch and every few seconds within one."""
+
+    def metrics(self, row: dict[str, float]) -> None:
+        """One row of the chart. After a resume the earlier rows come again, each once."""
+
+    def saved_best(self, path: Path, metrics: dict[str, float]) -> None:
+        """A checkpoint better than all before was written to `path`."""
+
+    def saved_resume(self, path: Path) -> None:
+        """The resume file was written anew."""
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How long and how fast to train, and what to keep."""
+
+    epochs: int
+    learning_rate: float
+    best_metric: str = "val_total_loss"  # smaller is better
+    warmup_steps: int | None = None  # None: a share of all updates
+    warmup_share: float = 0.1
+    schedule: Literal["linear", "cosine"] = "cosine"
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = 0.01
+    clip_norm: float | None = 1.0
+    accumulation: int = 1  # batches to an update
+    precision: Literal["bf16", "fp32"] = "fp32"
+    ema_decay: float | None = None
+    validate_every_epochs: int = 1
+    patience_epochs: int | None = None  # epochs without a better value; None: never stop early
+    checkpoint_every_s: float = 600.0
+    report_every_s: float = 10.0
+    max_skipped_in_a_row: int = 10
+    seed: int = 0
+    device: str | None = None  # None: where the model is
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.accumulation < 1 or self.validate_every_epochs < 1:
+            raise UserError("epochs, gradient accumulation and epochs between validations must be at least 1")
+        if not self.learning_rate > 0:
+            raise UserError(f"a learning rate of {self.learning_rate} cannot train; use something like 1e-4")
+
+
+@dataclass(frozen=True)
+class TrainingOutcome:
+    """What a run did and left behind."""
+
+    ended: Literal["finished", "early", "stopped"]  # all epochs, patience ran out, told to stop
+    epochs_completed: int
+    best_epoch: int | None  # counted from 1
+    best_metrics: dict[str, float]
+    best_path: Path | None  # None where there was nothing to validate on
+    last_path: Path
+    resume_path: Path
+    rows: tuple[dict[str, float], ...]
+    skipped_steps: int
+    message: str
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """The checkpoint to use: the best one, or the last where nothing could be compared."""
+        return self.best_path or self.last_path
