@@ -2,7 +2,6 @@
 
 import errno
 import logging
-import pickle
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -96,15 +95,7 @@ def load_resume(path: Path, settings: dict[str, Any], learner: Learner) -> RunSt
             average.restore(content["average"]["tensors"], content["average"]["updates"])
         elif average is not None:
             average.restore(dict(model.named_parameters()), 0)
-    except (
-        OSError,
-        EOFError,
-        RuntimeError,
-        ValueError,
-        KeyError,
-        TypeError,
-        pickle.UnpicklingError,
-    ) as error:
+    except Exception as error:  # damaged bytes lead torch's reader into any error; the log names it
         logger.warning("%s cannot be used (%s); training starts from the beginning", path, error)
         model.load_state_dict(began)
         optimizer.state.clear()
@@ -129,9 +120,12 @@ def write_beside(path: Path, write: Callable[[Path], None]) -> None:
     try:
         write(partial)
         partial.replace(path)
-    except (OSError, RuntimeError) as error:
-        # torch reports a full disk as a RuntimeError of its archive writer.
-        if getattr(error, "errno", None) == errno.ENOSPC or "PytorchStreamWriter" in str(error):
+    except Exception as error:
+        # safetensors and torch report a full disk as errors of their own, without its number.
+        full = getattr(error, "errno", None) == errno.ENOSPC or any(
+            words in str(error) for words in ("No space left", "PytorchStreamWriter")
+        )
+        if full:
             raise ResourceError(f"{path} could not be written: {error}. Free some disk space.") from error
         raise
     finally:

@@ -257,7 +257,11 @@ class Evil:
         return (exec, ("raise SystemExit('code ran')",))
 
 
-@pytest.mark.parametrize("content", [b"", b"junk", pickle.dumps(Evil()), pickle.dumps({"format": 1})])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"junk", pickle.dumps(Evil(), 2), pickle.dumps({"format": 1}, 2)],
+    ids=["empty", "junk", "code", "incomplete"],
+)
 def test_a_damaged_or_hostile_resume_file_costs_progress_but_runs_nothing(tmp_path, content, caplog):
     (tmp_path / RESUME).write_bytes(content)
     task, _, outcome = run(tmp_path)
