@@ -1,7 +1,8 @@
-"""Make the sample's recordings: `python -m sample.make_recordings` rewrites sample/recordings and sentences.json.
+"""Make the sample's recordings: `python -m sample.make_recordings`.
 
-This was done once and its files are committed; nothing else needs espeak-ng (on Debian and Ubuntu:
-`apt-get install espeak-ng`). The sentences are the same every time; the sound follows the version of espeak-ng.
+This rewrites sample/recordings and sample/sentences.json. It was done once and its files are committed;
+nothing else needs espeak-ng (on Debian and Ubuntu: `apt-get install espeak-ng`). The sentences are always the
+same; the sound follows the version of espeak-ng.
 """
 
 import io

@@ -1,8 +1,8 @@
 """Simple sentences over 28 words, chosen so that each voice says each word about equally often.
 
-A sentence is ``[number] subject verb [adjective] object [adverb]`` with at most two of the optional words, so it
-has three to five words. Subjects, verbs and objects are in every sentence; the seven optional words share about
-one place in a sentence, so all 28 words can occur equally often.
+A sentence is ``[number] subject verb [adjective] object [adverb]`` with at most two of the optional words, so
+it has three to five words. Every sentence has a subject, a verb and an object; the seven optional words share
+about one place in each, so all 28 words can occur equally often.
 """
 
 import hashlib
