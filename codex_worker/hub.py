@@ -1,0 +1,316 @@
+"""Official weights from the Hugging Face hub: fetched once, checked, kept, and found again without a network.
+
+Only the repositories listed here are ever asked for, whatever a manifest says. Everything that is used later
+is read from the snapshot of one revision, which is recorded in every checkpoint made from it.
+"""
+
+import hashlib
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codex_worker.errors import DataError, ResourceError, SystemFault, UserError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ExpectedFile:
+    """A file of a repository, with size and sha256 where they were published elsewhere as well."""
+
+    path: str
+    size_bytes: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class WeightSet:
+    """Weights under one name: some files of one repository."""
+
+    repository: str
+    files: tuple[ExpectedFile, ...]
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the weights are used as a folder (a Hugging Face model) or as a single file."""
+        return len(self.files) > 1
+
+
+WEIGHTS: Mapping[str, WeightSet] = {
+    "stabletts": WeightSet(
+        "KdaiP/StableTTS1.1",
+        (
+            ExpectedFile(
+                "StableTTS/checkpoint_0.pt",
+                126_657_600,
+                "b041bea13241b402bbfcdbfffd14381774be1179bae78e99ebd505d6d89f9367",
+            ),
+        ),
+    ),
+    "vocos": WeightSet(
+        "KdaiP/StableTTS1.1",
+        (
+            ExpectedFile(
+                "vocoders/vocos.pt",
+                56_666_508,
+                "0cfbc25b8ac9e2994867af215b4cb5577cf60a52556c3bd1156b6954d0e9db98",
+            ),
+        ),
+    ),
+    "w2v-bert-2.0": WeightSet(
+        "facebook/w2v-bert-2.0",
+        (
+            ExpectedFile("config.json"),
+            ExpectedFile("preprocessor_config.json"),
+            ExpectedFile("model.safetensors"),
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class HubSettings:
+    """Where weights come from.
+
+    `local_folder` holds `<repository>/<path>` or just the file names; it is looked at first and makes the hub
+    unnecessary. `offline` forbids the network.
+    """
+
+    cache_folder: Path
+    endpoint: str = "https://huggingface.co"
+    offline: bool = False
+    local_folder: Path | None = None
+    timeout_s: float = 30.0
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str], **overrides: Any) -> "HubSettings":
+        """Settings from the variables that huggingface_hub itself reads, given by the caller."""
+        home = environment.get("HF_HOME") or str(
+            Path(environment.get("HOME", "~")).expanduser() / ".cache/huggingface"
+        )
+        values: dict[str, Any] = {
+            "cache_folder": Path(environment.get("HF_HUB_CACHE") or Path(home) / "hub"),
+            "endpoint": environment.get("HF_ENDPOINT") or cls.endpoint,
+            "offline": environment.get("HF_HUB_OFFLINE", "").strip().upper() in {"1", "TRUE", "YES", "ON"},
+        }
+        return cls(**{**values, **overrides})
+
+
+@dataclass(frozen=True)
+class OfficialWeights:
+    """Weights on this machine: a file or a folder, the commit they are of, and what is to be said of them."""
+
+    path: Path
+    revision: str
+    notes: tuple[str, ...] = ()
+
+
+class Hub:
+    """Fetches official weights. A revision is resolved once for each repository and then stays."""
+
+    def __init__(self, settings: HubSettings) -> None:
+        self.settings = settings
+        self._revisions: dict[str, _Revision] = {}
+        self._fetched: dict[str, OfficialWeights] = {}
+
+    def fetch(self, name: str) -> OfficialWeights:
+        """The weights of this name (a key of WEIGHTS, or the repository's id where that has one entry).
+
+        Raises:
+            UserError: no such weights are on the list.
+            SystemFault: the hub cannot be reached and the cache has no copy.
+            DataError: what was downloaded is not what the hub says it is.
+            ResourceError: no room on the disk.
+        """
+        known = _known_name(name)
+        if known not in self._fetched:
+            self._fetched[known] = self._local(WEIGHTS[known]) or self._from_hub(known, WEIGHTS[known])
+            for note in self._fetched[known].notes:
+                logger.warning(note)
+        return self._fetched[known]
+
+    def _local(self, wanted: WeightSet) -> OfficialWeights | None:
+        folder = self.settings.local_folder
+        if folder is None:
+            return None
+        for base in (folder / wanted.repository, folder):
+            found = [_first_file(base / file.path, base / Path(file.path).name) for file in wanted.files]
+            paths = [path for path in found if path is not None]
+            if len(paths) == len(wanted.files):
+                digests = [_sha256(path) for path in paths]
+                notes = _compare_with_published(wanted, paths, digests)
+                together = hashlib.sha256("".join(digests).encode()).hexdigest()
+                path = paths[0].parent if wanted.is_folder else paths[0]
+                return OfficialWeights(path, f"local:{together[:16]}", tuple(notes))
+        return None
+
+    def _from_hub(self, name: str, wanted: WeightSet) -> OfficialWeights:
+        revision = self._resolve(wanted.repository, name)
+        self._check_room(wanted, revision)
+        paths = [self._download(wanted.repository, file.path, revision) for file in wanted.files]
+        digests = []
+        for path, file in zip(paths, wanted.files, strict=True):
+            digest = _sha256(path)
+            promised = revision.sha256.get(file.path) or _cached_etag(path)
+            if promised and digest != promised:
+                # A broken copy would be found in the cache again and again.
+                path.resolve().unlink(missing_ok=True)
+                raise DataError(
+                    f"{file.path} of {wanted.repository} is damaged: its sha256 is {digest}, but "
+                    f"the hub says {promised}. The copy was removed; run the job again to download it anew."
+                )
+            digests.append(digest)
+        notes = _compare_with_published(wanted, paths, digests)
+        logger.info("Weights %s: %s at revision %s", name, wanted.repository, revision.commit)
+        path = paths[0].parent if wanted.is_folder else paths[0]
+        return OfficialWeights(path, f"{wanted.repository}@{revision.commit}", tuple(notes))
+
+    def _resolve(self, repository: str, name: str) -> "_Revision":
+        if repository in self._revisions:
+            return self._revisions[repository]
+        cached = _cached_revision(self.settings.cache_folder, repository)
+        if self.settings.offline:
+            if cached is None:
+                raise SystemFault(
+                    f"The weights {name} ({repository}) are not in {self.settings.cache_folder} and "
+                    "HF_HUB_OFFLINE forbids downloading them. Start the worker once with a network, or give it a "
+                    "folder with them."
+                )
+            revision = _Revision(cached, {}, {})
+        else:
+            revision = self._ask_hub(repository, cached)
+        self._revisions[repository] = revision
+        return revision
+
+    def _ask_hub(self, repository: str, cached: str | None) -> "_Revision":
+        from huggingface_hub import HfApi
+
+        try:
+            info = HfApi(endpoint=self.settings.endpoint, token=False).model_info(
+                repository, files_metadata=True, timeout=self.settings.timeout_s
+            )
+        except Exception as error:
+            # Whatever went wrong on the way, a copy of an earlier day is as good.
+            if cached is not None:
+                logger.warning(
+                    "The hub did not answer (%s); %s at %s is in the cache", error, repository, cached
+                )
+                return _Revision(cached, {}, {})
+            raise SystemFault(
+                f"{self.settings.endpoint} did not answer for {repository}: {error}. Check the network, or "
+                "give the worker a folder that has the weights."
+            ) from error
+        if not info.sha:
+            raise SystemFault(f"{self.settings.endpoint} names no commit for {repository}")
+        large = {file.rfilename: file.lfs for file in info.siblings or () if file.lfs}
+        return _Revision(
+            info.sha,
+            {path: lfs.sha256 for path, lfs in large.items()},
+            {path: lfs.size for path, lfs in large.items()},
+        )
+
+    def _download(self, repository: str, path: str, revision: "_Revision") -> Path:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+        try:
+            return Path(
+                hf_hub_download(
+                    repository,
+                    path,
+                    revision=revision.commit,
+                    cache_dir=self.settings.cache_folder,
+                    endpoint=self.settings.endpoint,
+                    local_files_only=self.settings.offline,
+                    token=False,
+                    etag_timeout=self.settings.timeout_s,
+                )
+            )
+        except LocalEntryNotFoundError as error:
+            raise SystemFault(
+                f"{path} of {repository} at {revision.commit} is not in {self.settings.cache_folder} and could "
+                f"not be downloaded from {self.settings.endpoint}. Check the network, or give the worker a folder "
+                "with it."
+            ) from error
+        except EntryNotFoundError as error:
+            raise SystemFault(f"{repository} has no file {path} at revision {revision.commit}") from error
+        except Exception as error:  # the client library lets its transport's own errors through
+            raise SystemFault(f"{path} of {repository} could not be downloaded: {error}") from error
+
+    def _check_room(self, wanted: WeightSet, revision: "_Revision") -> None:
+        folder = self.settings.cache_folder
+        folder.mkdir(parents=True, exist_ok=True)
+        missing = [
+            revision.size_bytes.get(file.path, 0)
+            for file in wanted.files
+            if not (_snapshot(folder, wanted.repository, revision.commit) / file.path).exists()
+        ]
+        free = shutil.disk_usage(folder).free
+        if sum(missing) > free:
+            raise ResourceError(
+                f"{wanted.repository} needs {sum(missing) / 1e6:.0f} MB in {folder}, "
+                f"which has {free / 1e6:.0f} MB free"
+            )
+
+
+@dataclass(frozen=True)
+class _Revision:
+    commit: str
+    sha256: Mapping[str, str]
+    size_bytes: Mapping[str, int]
+
+
+def _known_name(name: str) -> str:
+    if name in WEIGHTS:
+        return name
+    of_repository = [key for key, wanted in WEIGHTS.items() if wanted.repository == name]
+    if len(of_repository) == 1:
+        return of_repository[0]
+    listed = ", ".join(f"{key} ({wanted.repository})" for key, wanted in WEIGHTS.items())
+    raise UserError(
+        f"The weights {name!r} are not on this worker's list: {listed}. Choose one of these, or none."
+    )
+
+
+def _compare_with_published(wanted: WeightSet, paths: list[Path], digests: list[str]) -> list[str]:
+    """Sentences about files that differ from those that were published under their names before."""
+    notes = []
+    for file, path, digest in zip(wanted.files, paths, digests, strict=True):
+        if file.sha256 and digest != file.sha256:
+            notes.append(
+                f"{file.path} of {wanted.repository} is not the file known so far: {path.stat().st_size} bytes, "
+                f"sha256 {digest}; expected {file.size_bytes} bytes, sha256 {file.sha256}. It is used as it is."
+            )
+    return notes
+
+
+def _snapshot(cache_folder: Path, repository: str, commit: str) -> Path:
+    return cache_folder / f"models--{repository.replace('/', '--')}" / "snapshots" / commit
+
+
+def _cached_revision(cache_folder: Path, repository: str) -> str | None:
+    """The commit that `main` meant when the cache was last filled, or the only one that is there."""
+    folder = cache_folder / f"models--{repository.replace('/', '--')}"
+    try:
+        return (folder / "refs" / "main").read_text(encoding="utf-8").strip() or None
+    except FileNotFoundError:
+        snapshots = sorted((folder / "snapshots").glob("*"), key=lambda path: path.stat().st_mtime)
+        return snapshots[-1].name if snapshots else None
+
+
+def _cached_etag(path: Path) -> str | None:
+    """The sha256 that the hub gave when it was asked: the cache names large files by it."""
+    name = path.resolve().name
+    return name if len(name) == 64 and set(name) <= set("0123456789abcdef") else None
+
+
+def _first_file(*paths: Path) -> Path | None:
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,248 @@
+"""Official weights from a stand-in for the hub: the two endpoints that the client library calls."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from codex_worker import hub as hub_module
+from codex_worker.errors import DataError, ResourceError, SystemFault, UserError
+from codex_worker.hub import WEIGHTS, ExpectedFile, Hub, HubSettings, WeightSet
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+REPOSITORY = "KdaiP/StableTTS1.1"
+CHECKPOINT = "StableTTS/checkpoint_0.pt"
+CONTENT = b"weights" * 1000
+
+
+class StandIn:
+    """A hub with some files in one revision; counts what it is asked."""
+
+    def __init__(self):
+        self.files = {REPOSITORY: {CHECKPOINT: CONTENT, "vocoders/vocos.pt": b"vocoder" * 500}}
+        self.promised = {}
+        self.requests = []
+        self.authorizations = []
+        stand_in = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_HEAD(self):
+                stand_in.answer(self, body=False)
+
+            def do_GET(self):
+                stand_in.answer(self, body=True)
+
+            def log_message(self, *arguments):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+        self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
+
+    def answer(self, request, body):
+        path = request.path.partition("?")[0]
+        self.requests.append((request.command, path))
+        self.authorizations.append(request.headers.get("Authorization"))
+        for repository, files in self.files.items():
+            if path == f"/api/models/{repository}":
+                return self.send(request, json.dumps(self.info(repository, files)).encode(), {}, body)
+            for name, content in files.items():
+                if path == f"/{repository}/resolve/{COMMIT}/{name}":
+                    digest = hashlib.sha256(content).hexdigest()
+                    headers = {"ETag": f'"{digest}"', "X-Repo-Commit": COMMIT}
+                    return self.send(request, content, headers, body)
+        return self.send(request, b"", {"X-Error-Code": "RepoNotFound"}, body, status=404)
+
+    def info(self, repository, files):
+        siblings = [
+            {
+                "rfilename": name,
+                "size": len(content),
+                "lfs": {
+                    "sha256": self.promised.get(name, hashlib.sha256(content).hexdigest()),
+                    "size": len(content),
+                    "pointerSize": 134,
+                },
+            }
+            for name, content in files.items()
+        ]
+        return {
+            "id": repository,
+            "sha": COMMIT,
+            "private": False,
+            "tags": [],
+            "downloads": 0,
+            "siblings": siblings,
+        }
+
+    def send(self, request, content, headers, body, status=200):
+        request.send_response(status)
+        for name, value in headers.items():
+            request.send_header(name, value)
+        request.send_header("Content-Length", str(len(content)))
+        request.end_headers()
+        if body:
+            request.wfile.write(content)
+
+
+@pytest.fixture
+def stand_in():
+    server = StandIn()
+    yield server
+    server.server.shutdown()
+    server.server.server_close()
+
+
+@pytest.fixture
+def known_sizes(monkeypatch):
+    """The stand-in's checkpoint as the published one, so that nothing differs."""
+    expected = ExpectedFile(CHECKPOINT, len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
+    monkeypatch.setattr(hub_module, "WEIGHTS", {**WEIGHTS, "stabletts": WeightSet(REPOSITORY, (expected,))})
+
+
+@pytest.fixture
+def settings(tmp_path, stand_in):
+    return HubSettings(tmp_path / "cache", endpoint=stand_in.endpoint, timeout_s=5)
+
+
+def test_weights_are_fetched_once_and_their_revision_is_recorded(settings, stand_in, known_sizes):
+    hub = Hub(settings)
+    weights = hub.fetch("stabletts")
+    assert weights.path.read_bytes() == CONTENT
+    assert weights.revision == f"{REPOSITORY}@{COMMIT}"
+    assert weights.notes == ()
+    asked = len(stand_in.requests)
+    assert hub.fetch("stabletts") is weights
+    assert len(stand_in.requests) == asked
+
+
+def test_a_second_worker_finds_them_in_the_cache(settings, stand_in, known_sizes):
+    Hub(settings).fetch("stabletts")
+    stand_in.requests.clear()
+    assert Hub(settings).fetch("stabletts").path.read_bytes() == CONTENT
+    assert [command for command, path in stand_in.requests if "resolve" in path and command == "GET"] == []
+
+
+def test_no_credentials_are_sent(settings, stand_in, known_sizes, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    Hub(settings).fetch("stabletts")
+    assert set(stand_in.authorizations) == {None}
+
+
+def test_a_file_that_differs_from_the_known_one_is_used_and_said(settings):
+    weights = Hub(settings).fetch("stabletts")
+    assert len(weights.notes) == 1
+    assert "is not the file known so far: 7000 bytes" in weights.notes[0]
+    assert "126657600 bytes" in weights.notes[0]
+
+
+def test_a_file_that_is_not_what_the_hub_promises_is_refused_and_removed(settings, stand_in, known_sizes):
+    stand_in.promised[CHECKPOINT] = "0" * 64
+    with pytest.raises(DataError, match="is damaged"):
+        Hub(settings).fetch("stabletts")
+    assert not list(settings.cache_folder.rglob("blobs/*"))
+    stand_in.promised.clear()
+    assert Hub(settings).fetch("stabletts").path.read_bytes() == CONTENT
+
+
+def test_offline_the_cache_is_enough(settings, stand_in, known_sizes):
+    online = Hub(settings).fetch("stabletts")
+    stand_in.requests.clear()
+    offline = Hub(replace(settings, offline=True)).fetch("stabletts")
+    assert offline.path == online.path
+    assert offline.revision == online.revision
+    assert stand_in.requests == []
+
+
+def test_offline_a_changed_file_in_the_cache_is_found_out(settings, known_sizes):
+    Hub(settings).fetch("stabletts").path.resolve().write_bytes(b"something else")
+    with pytest.raises(DataError, match="is damaged"):
+        Hub(replace(settings, offline=True)).fetch("stabletts")
+
+
+def test_offline_without_a_cache_it_says_what_to_do(settings, stand_in):
+    with pytest.raises(SystemFault, match="HF_HUB_OFFLINE forbids downloading"):
+        Hub(replace(settings, offline=True)).fetch("vocos")
+    assert stand_in.requests == []
+
+
+def test_an_unreachable_hub_is_a_fault_that_names_it(tmp_path):
+    hub = Hub(HubSettings(tmp_path, endpoint="http://127.0.0.1:9", timeout_s=1))
+    with pytest.raises(SystemFault, match=r"http://127\.0\.0\.1:9 did not answer for KdaiP/StableTTS1\.1"):
+        hub.fetch("stabletts")
+
+
+def test_an_unreachable_hub_does_not_matter_once_the_weights_are_here(settings, known_sizes):
+    online = Hub(settings).fetch("stabletts")
+    assert Hub(replace(settings, endpoint="http://127.0.0.1:9", timeout_s=1)).fetch("stabletts") == online
+
+
+def test_a_repository_that_is_gone_is_a_fault(settings, stand_in):
+    stand_in.files.clear()
+    with pytest.raises(SystemFault, match="did not answer for KdaiP"):
+        Hub(settings).fetch("stabletts")
+
+
+def test_a_file_that_is_gone_is_a_fault(settings, stand_in):
+    del stand_in.files[REPOSITORY][CHECKPOINT]
+    with pytest.raises(SystemFault, match=CHECKPOINT):
+        Hub(settings).fetch("stabletts")
+
+
+def test_a_folder_of_ones_own_makes_the_hub_unnecessary(settings, stand_in, tmp_path, known_sizes):
+    file = tmp_path / "mine" / REPOSITORY / CHECKPOINT
+    file.parent.mkdir(parents=True)
+    file.write_bytes(CONTENT)
+    weights = Hub(replace(settings, local_folder=tmp_path / "mine")).fetch("stabletts")
+    assert weights.path == file
+    assert weights.revision.startswith("local:")
+    assert stand_in.requests == []
+
+
+def test_weights_of_several_files_are_a_folder(settings, stand_in):
+    stand_in.files["facebook/w2v-bert-2.0"] = {
+        "config.json": b"{}",
+        "preprocessor_config.json": b"{}",
+        "model.safetensors": b"tensors",
+    }
+    weights = Hub(settings).fetch("facebook/w2v-bert-2.0")
+    assert {path.name for path in weights.path.iterdir()} == {
+        "config.json",
+        "preprocessor_config.json",
+        "model.safetensors",
+    }
+
+
+@pytest.mark.parametrize("name", ["someone/else", "../../etc/passwd", "KdaiP/StableTTS1.1", ""])
+def test_only_listed_weights_are_asked_for(settings, stand_in, name):
+    with pytest.raises(UserError, match="not on this worker's list"):
+        Hub(settings).fetch(name)
+    assert stand_in.requests == []
+
+
+def test_a_full_disk_is_found_before_the_download(settings, stand_in, monkeypatch):
+    monkeypatch.setattr(
+        hub_module.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 10)
+    )
+    with pytest.raises(ResourceError, match="MB free"):
+        Hub(settings).fetch("stabletts")
+    assert not any("resolve" in path for _, path in stand_in.requests)
+
+
+def test_the_environment_is_read_where_the_caller_gives_it(tmp_path):
+    settings = HubSettings.from_environment(
+        {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:1"}
+    )
+    assert settings == HubSettings(tmp_path / "hub", endpoint="http://127.0.0.1:1", offline=True)
+    assert not HubSettings.from_environment({"HOME": str(tmp_path)}).offline
+
+
+def test_the_hub_loads_no_torch():
+    program = "import sys, codex_worker.hub, huggingface_hub; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
