@@ -176,8 +176,8 @@ class Hub:
             if cached is None:
                 raise SystemFault(
                     f"The weights {name} ({repository}) are not in {self.settings.cache_folder} and "
-                    "HF_HUB_OFFLINE forbids downloading them. Start the worker once with a network, or give it a "
-                    "folder with them."
+                    "HF_HUB_OFFLINE forbids downloading them. Start the worker once with a network, or "
+                    "give it a folder with them."
                 )
             revision = _Revision(cached, {}, {})
         else:
@@ -231,9 +231,9 @@ class Hub:
             )
         except LocalEntryNotFoundError as error:
             raise SystemFault(
-                f"{path} of {repository} at {revision.commit} is not in {self.settings.cache_folder} and could "
-                f"not be downloaded from {self.settings.endpoint}. Check the network, or give the worker a folder "
-                "with it."
+                f"{path} of {repository} at {revision.commit} is not in {self.settings.cache_folder} and "
+                f"could not be downloaded from {self.settings.endpoint}. Check the network, or give the "
+                "worker a folder with it."
             ) from error
         except EntryNotFoundError as error:
             raise SystemFault(f"{repository} has no file {path} at revision {revision.commit}") from error
@@ -281,8 +281,9 @@ def _compare_with_published(wanted: WeightSet, paths: list[Path], digests: list[
     for file, path, digest in zip(wanted.files, paths, digests, strict=True):
         if file.sha256 and digest != file.sha256:
             notes.append(
-                f"{file.path} of {wanted.repository} is not the file known so far: {path.stat().st_size} bytes, "
-                f"sha256 {digest}; expected {file.size_bytes} bytes, sha256 {file.sha256}. It is used as it is."
+                f"{file.path} of {wanted.repository} is not the file known so far: {path.stat().st_size} "
+                f"bytes, sha256 {digest}; expected {file.size_bytes} bytes, sha256 {file.sha256}. It is "
+                "used as it is."
             )
     return notes
 
