@@ -25,7 +25,7 @@ _BASE36 = string.digits + string.ascii_lowercase
 
 @dataclass(frozen=True)
 class SelectedRecording:
-    """The take that a cell plays: where its LFS pointer lies, and where an old project may hold it instead."""
+    """The take that a cell plays, where its LFS pointer lies, and where an old project may hold it."""
 
     attachment: Attachment
     pointer_path: str

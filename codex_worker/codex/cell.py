@@ -53,7 +53,7 @@ class CellState:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell as it was read. `selected_audio_id` is empty where none is; `start_s` and `end_s` are of a film."""
+    """A cell as it was read. `selected_audio_id` is "" where none is; `start_s`, `end_s` are of a film."""
 
     id: str
     index: int

@@ -61,15 +61,7 @@ class Source:
     @property
     def created_at_ms(self) -> int | None:
         """When the notebook came to be, as far as its metadata says."""
-        for key in ("sourceCreatedAt", "importTimestamp"):
-            found = self.metadata.get(key)
-            if isinstance(found, int | float) and not isinstance(found, bool) and 0 < found < 2**53:
-                return int(found)
-            if isinstance(found, str):
-                moment = _iso_time_ms(found)
-                if moment is not None:
-                    return moment
-        return None
+        return created_at_ms(self.metadata)
 
 
 @dataclass(frozen=True)
@@ -110,6 +102,19 @@ class Notebook:
 def document_name(path: str) -> str:
     """The name of a document: its file's name without folders and without `.codex`."""
     return re.sub(r"\.(codex|source)$", "", path.replace("\\", "/").rpartition("/")[2])
+
+
+def created_at_ms(metadata: dict[str, Any]) -> int | None:
+    """The time that a notebook's metadata gives for its creation or import."""
+    for key in ("sourceCreatedAt", "importTimestamp"):
+        found = metadata.get(key)
+        if isinstance(found, int | float) and not isinstance(found, bool) and 0 < found < 2**53:
+            return int(found)
+        if isinstance(found, str):
+            moment = _iso_time_ms(found)
+            if moment is not None:
+                return moment
+    return None
 
 
 def _id_or_empty(raw: Any) -> str:
