@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 from codex_worker.codex.attachments import NewRecording
 from codex_worker.codex.cell import MAX_ID_LENGTH, Cell, CellState, read_cell
 from codex_worker.codex.choose import skip_reason
-from codex_worker.codex.json_spans import Span, members, scan
-from codex_worker.codex.locate import locate
+from codex_worker.codex.json_spans import members, scan
+from codex_worker.codex.locate import FoundCell, locate
 from codex_worker.codex.notebook import document_name
 from codex_worker.codex.splice import Style, append_elements, set_member, style_of
 from codex_worker.codex.text import html_escape
@@ -124,17 +124,17 @@ def apply_patches(
     """
     patches = tuple(patches)
     located = locate(data, path, {patch.cell_id for patch in patches})
-    only_ascii = located.text.isascii() and "\\u" in located.text
+    only_ascii = data.isascii() and b"\\u" in data
     texts: dict[str, str] = {}
     applied: list[Patch] = []
     unchanged: list[tuple[Patch, str]] = []
     dropped: list[tuple[Patch, str]] = []
     for patch in patches:
-        span = located.cells.get(patch.cell_id)
-        if span is None:
+        found = located.cells.get(patch.cell_id)
+        if found is None:
             dropped.append((patch, "the cell is no longer in the notebook"))
             continue
-        text = texts.get(patch.cell_id) or located.text[span.start : span.end]
+        text = texts.get(patch.cell_id, found.text)
         try:
             cell = read_cell(scan(text, 0).value, 0)
         except ValueError as error:
@@ -150,10 +150,8 @@ def apply_patches(
             continue
         texts[patch.cell_id] = _write(text, cell, patch, located.created_at_ms, only_ascii)
         applied.append(patch)
-    patched = _spliced(located.text, [(located.cells[identity], texts[identity]) for identity in texts])
-    return Applied(
-        patched.encode("utf-8") if texts else data, tuple(applied), tuple(unchanged), tuple(dropped)
-    )
+    patched = _spliced(data, [(located.cells[identity], texts[identity]) for identity in texts])
+    return Applied(patched, tuple(applied), tuple(unchanged), tuple(dropped))
 
 
 def value_time_ms(state: CellState, created_at_ms: int | None) -> int:
@@ -256,13 +254,13 @@ def _edit(value: str, time_ms: int, edit_type: str, author: str) -> dict[str, An
     }
 
 
-def _spliced(text: str, changes: list[tuple[Span, str]]) -> str:
-    pieces: list[str] = []
+def _spliced(data: bytes, changes: list[tuple[FoundCell, str]]) -> bytes:
+    pieces: list[bytes] = []
     at = 0
-    for span, replacement in sorted(changes, key=lambda change: change[0].start):
-        pieces += [text[at : span.start], replacement]
-        at = span.end
-    return "".join([*pieces, text[at:]])
+    for found, text in sorted(changes, key=lambda change: change[0].start):
+        pieces += [data[at : found.start], text.encode("utf-8")]
+        at = found.end
+    return b"".join([*pieces, data[at:]])
 
 
 class _Fields:
