@@ -1,0 +1,188 @@
+"""An in-memory twin of a git server: same interface, same compare-and-swap. For tests and the simulator."""
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from codex_worker.errors import AccessDenied, SystemFault
+from codex_worker.git.transport import Entry, Heads, PushAnswer, RefMove
+
+Files = Mapping[str, bytes]
+Check = Callable[[str, Files, Files], str | None]
+
+
+@dataclass(frozen=True)
+class MemoryCommit:
+    """A commit: its files, or a lease's message."""
+
+    parent: str | None
+    files: Files = field(default_factory=dict)
+    message: bytes = b""
+    second_parent: str | None = None
+
+
+class MemoryServer:
+    """Commits and refs. `branch` always exists; ref moves are compare-and-swap, as on a real server."""
+
+    def __init__(self, files: Files | None = None, branch: str = "refs/heads/main") -> None:
+        self.branch = branch
+        self.commits: dict[str, MemoryCommit] = {}
+        self.refs: dict[str, str] = {}
+        self.refused_refs: tuple[str, ...] = ()  # ref prefixes that this server refuses
+        self.atomic = True
+        self.check: Check | None = None  # a hook: (ref, old files, new files) -> words of a refusal
+        self._lock = threading.RLock()
+        self._count = 0
+        self.refs[branch] = self.add(MemoryCommit(None, dict(files or {})))
+
+    def add(self, commit: MemoryCommit) -> str:
+        """Stores a commit under a new id."""
+        with self._lock:
+            self._count += 1
+            name = f"{self._count:040x}"
+            self.commits[name] = commit
+            return name
+
+    def files(self) -> Files:
+        """The files at the head of the default branch."""
+        return self.commits[self.refs[self.branch]].files
+
+    def descends(self, commit: str | None, ancestor: str) -> bool:
+        """True when `ancestor` is `commit` or before it."""
+        seen: set[str] = set()
+        stack = [commit]
+        while stack:
+            name = stack.pop()
+            if name == ancestor:
+                return True
+            # Ids grow with age, so nothing older than the ancestor can lead to it.
+            if name is None or name in seen or name < ancestor:
+                continue
+            seen.add(name)
+            stack += [self.commits[name].parent, self.commits[name].second_parent]
+        return False
+
+    def move(self, moves: Sequence[RefMove], *, atomic: bool) -> PushAnswer:
+        """Moves refs as `git push` does."""
+        with self._lock:
+            words = [self._refusal(move) for move in moves]
+            if atomic and any(words):
+                return PushAnswer(False, "; ".join(filter(None, words)))
+            for move, refusal in zip(moves, words, strict=True):
+                if refusal:
+                    continue
+                if move.new is None:
+                    self.refs.pop(move.ref, None)
+                else:
+                    self.refs[move.ref] = move.new
+            return PushAnswer(not any(words), "; ".join(filter(None, words)))
+
+    def _refusal(self, move: RefMove) -> str | None:
+        if move.ref.startswith(self.refused_refs) if self.refused_refs else False:
+            return f"remote rejected {move.ref} (hook declined)"
+        current = self.refs.get(move.ref)
+        if current == move.new:
+            return None
+        if not move.fast_forward:
+            return None if current == move.expected else f"rejected {move.ref} (stale info)"
+        if move.new is None or (current is not None and not self.descends(move.new, current)):
+            return f"rejected {move.ref} (fetch first)"
+        if self.check and current is not None:
+            return self.check(move.ref, self.commits[current].files, self.commits[move.new].files)
+        return None
+
+
+class MemoryTransport:
+    """One worker's way to a MemoryServer; `fault` may raise before or after any call takes effect."""
+
+    def __init__(self, server: MemoryServer, fault: Callable[[str, str], None] | None = None) -> None:
+        self.server = server
+        self._fault = fault or (lambda call, when: None)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nothing here has to be kept from other processes."""
+        yield
+
+    def look(self) -> Heads:
+        """The default branch and the leases."""
+        self._fault("look", "before")
+        refs = dict(self.server.refs)
+        if self.server.branch not in refs:
+            raise AccessDenied("The repository is empty or has no default branch.")
+        leases = {ref: oid for ref, oid in refs.items() if "gpu-jobs/" in ref}
+        return Heads(self.server.branch, refs[self.server.branch], leases)
+
+    def snapshot(self, heads: Heads) -> "MemorySnapshot":
+        """The files at that head."""
+        self._fault("snapshot", "before")
+        return MemorySnapshot(heads.commit, self.server.commits[heads.commit].files)
+
+    def commit(self, base: "MemorySnapshot", files: Mapping[str, bytes | None], message: str) -> str:
+        """A commit on `base`."""
+        kept = {path: data for path, data in base.tree.items() if path not in files}
+        kept.update({path: data for path, data in files.items() if data is not None})
+        return self.server.add(MemoryCommit(base.commit, kept, message.encode()))
+
+    def lease_commit(self, content: bytes) -> str:
+        """A commit without parents or files."""
+        return self.server.add(MemoryCommit(None, {}, content))
+
+    def read_lease(self, ref: str, commit: str) -> bytes:
+        """The message of a lease's commit."""
+        self._fault("read_lease", "before")
+        if commit not in self.server.commits:
+            raise SystemFault(f"There is no commit {commit} at {ref}.")
+        return self.server.commits[commit].message
+
+    def push(self, moves: Sequence[RefMove], *, atomic: bool) -> PushAnswer:
+        """Moves refs."""
+        self._fault("push", "before")
+        if atomic and not self.server.atomic and len(moves) > 1:
+            for move in sorted(moves, key=lambda m: not m.fast_forward):
+                answer = self.push([move], atomic=False)
+                if not answer.accepted:
+                    return answer
+            return PushAnswer(True)
+        answer = self.server.move(moves, atomic=atomic)
+        self._fault("push", "after")
+        return answer
+
+    def contains(self, heads: Heads, commit: str) -> bool:
+        """True when the head descends from `commit`."""
+        return self.server.descends(heads.commit, commit)
+
+
+class MemorySnapshot:
+    """The files of one commit."""
+
+    def __init__(self, commit: str, files: Files) -> None:
+        self.commit = commit
+        self.tree = files
+
+    def files(self, prefix: str = "") -> list[Entry]:
+        """All files below a folder, sorted by path."""
+        start = prefix.rstrip("/") + "/" if prefix else ""
+        return [Entry(path, blob_id(self.tree[path])) for path in sorted(self.tree) if path.startswith(start)]
+
+    def read(self, path: str) -> bytes | None:
+        """A file's bytes; None where it isn't there."""
+        return self.tree.get(path)
+
+    def read_many(self, paths: Iterable[str]) -> dict[str, bytes]:
+        """Several files; those that aren't there are left out."""
+        return {path: self.tree[path] for path in paths if path in self.tree}
+
+    def read_blobs(self, oids: Iterable[str]) -> dict[str, bytes]:
+        """Several blobs by their ids."""
+        by_id = {blob_id(data): data for data in self.tree.values()}
+        return {oid: by_id[oid] for oid in oids if oid in by_id}
+
+
+@lru_cache(maxsize=50_000)
+def blob_id(data: bytes) -> str:
+    """Git's id of a blob with these bytes."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()

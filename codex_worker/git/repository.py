@@ -1,0 +1,182 @@
+"""Transactions on a repository: look at the head, decide on what is there, build on it, push; or look again.
+
+The order of questions after a push that was not accepted is what makes this safe: did one of our own
+tries land after all? then it is done; did the branch or a lease move? then somebody was faster; only
+else did the server say no.
+"""
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from codex_worker.clock import Clock
+from codex_worker.errors import AccessDenied, PushRefused, ServerUnreachable
+from codex_worker.git.transport import Heads, PushAnswer, RefMove, Snapshot, Transport
+
+logger = logging.getLogger(__name__)
+
+# A hook can fail for a passing reason, and its words can't be told from a final no.
+REFUSALS_BEFORE_BELIEVING = 3
+FIRST_PAUSE_S = 2.0
+LONGEST_PAUSE_S = 60.0
+
+
+@dataclass(frozen=True)
+class LeaseMove:
+    """A lease's replacement, in the same push as the change it goes with."""
+
+    ref: str
+    expected: str | None
+    content: bytes | None  # None: the lease is deleted
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a transaction wants to do to the head it was shown."""
+
+    files: Mapping[str, bytes | None]  # None deletes
+    message: str
+    leases: Sequence[LeaseMove] = ()
+    proofs: Sequence[str] = ()  # new paths that only this change can have brought
+
+
+@dataclass(frozen=True)
+class Landed:
+    """A transaction's end. `commit` is None where there was nothing to do."""
+
+    commit: str | None
+    leases: Mapping[str, str | None] = field(default_factory=dict)  # ref -> the lease's new commit
+    change: Change | None = None  # the one of all that were built which landed
+
+
+Build = Callable[[Snapshot, Heads], Change | None]
+
+
+class LockedTransport(Transport, Protocol):
+    """A transport that keeps other processes off its cache."""
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Held for a whole transaction."""
+
+
+@dataclass
+class _Try:
+    change: Change
+    commit: str | None
+    leases: dict[str, str | None]
+
+
+class Repository:
+    """One project's repository, for one worker."""
+
+    def __init__(
+        self, transport: LockedTransport, clock: Clock, *, chance: random.Random | None = None
+    ) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._chance = chance or random.Random()
+        self._lock = threading.RLock()
+
+    def look(self) -> Heads:
+        """The default branch and the leases, with one request."""
+        return self._transport.look()
+
+    def snapshot(self, heads: Heads | None = None) -> Snapshot:
+        """The files at the head."""
+        with self._lock, self._transport.locked():
+            return self._transport.snapshot(heads or self._transport.look())
+
+    def read_lease(self, ref: str, commit: str) -> bytes:
+        """A lease's content."""
+        with self._lock, self._transport.locked():
+            return self._transport.read_lease(ref, commit)
+
+    def transact(self, build: Build, *, patience_s: float = 60.0) -> Landed:
+        """Builds a change on the head and pushes it, again and again until it lands.
+
+        `build` is shown each new head; what it raises ends the transaction, None means there is nothing
+        to do. Raises ServerUnreachable or AccessDenied when the server could not be used for
+        `patience_s`, and PushRefused, with the server's words, when it said no.
+        """
+        give_up_at = self._clock.monotonic() + patience_s
+        tries: list[_Try] = []
+        pause_s, refusals = FIRST_PAUSE_S, 0
+        seen_before: Heads | None = None
+        answer: PushAnswer | None = None
+        while True:
+            try:
+                with self._lock, self._transport.locked():
+                    heads = self._transport.look()
+                    snapshot = self._transport.snapshot(heads)
+                    landed = self._landed(tries, heads, snapshot)
+                    if landed:
+                        return landed
+                    refusals = refusals + 1 if answer and _same_refs(seen_before, heads, tries[-1]) else 0
+                    if answer and refusals >= REFUSALS_BEFORE_BELIEVING:
+                        raise PushRefused(f"The server refused the push: {_last_words(answer.words)}")
+                    change = build(snapshot, heads)
+                    if change is None:
+                        return Landed(None)
+                    attempt = self._make(snapshot, change)
+                    tries.append(attempt)
+                    seen_before, answer = heads, None
+                    answer = self._push(attempt, snapshot, heads)
+                if answer.accepted:
+                    return Landed(attempt.commit, attempt.leases, attempt.change)
+                # Losers of a race wait a little at random, so that they do not meet again.
+                self._clock.sleep(self._chance.uniform(0, 0.05 * min(2 ** len(tries), 64)) + refusals)
+            except (ServerUnreachable, AccessDenied) as error:
+                if self._clock.monotonic() + pause_s > give_up_at:
+                    raise
+                logger.warning("%s Trying again in %.0f s.", error, pause_s)
+                self._clock.sleep(pause_s * self._chance.uniform(0.8, 1.2))
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    def replace_lease(self, ref: str, expected: str | None, commit: str | None) -> PushAnswer:
+        """Moves a lease ref alone; `commit` is one that `lease_commit` made, None deletes the ref."""
+        return self._transport.push([RefMove(ref, expected, commit)], atomic=False)
+
+    def lease_commit(self, content: bytes) -> str:
+        """Makes a lease's commit, here."""
+        return self._transport.lease_commit(content)
+
+    def _make(self, snapshot: Snapshot, change: Change) -> _Try:
+        commit = self._transport.commit(snapshot, change.files, change.message) if change.files else None
+        leases = {
+            move.ref: None if move.content is None else self._transport.lease_commit(move.content)
+            for move in change.leases
+        }
+        return _Try(change, commit, leases)
+
+    def _push(self, attempt: _Try, snapshot: Snapshot, heads: Heads) -> PushAnswer:
+        moves = [RefMove(move.ref, move.expected, attempt.leases[move.ref]) for move in attempt.change.leases]
+        if attempt.commit:
+            moves.insert(0, RefMove(heads.branch, snapshot.commit, attempt.commit, fast_forward=True))
+        return self._transport.push(moves, atomic=True)
+
+    def _landed(self, tries: Sequence[_Try], heads: Heads, snapshot: Snapshot) -> Landed | None:
+        for attempt in tries:
+            by_commit = attempt.commit is not None and self._transport.contains(heads, attempt.commit)
+            by_lease = attempt.commit is None and all(
+                heads.leases.get(ref) == oid for ref, oid in attempt.leases.items()
+            )
+            proofs = attempt.change.proofs
+            by_proof = bool(proofs) and len(snapshot.read_many(proofs)) == len(proofs)
+            if by_commit or by_lease or by_proof:
+                return Landed(attempt.commit, attempt.leases, attempt.change)
+        return None
+
+
+def _same_refs(before: Heads | None, now: Heads, attempt: _Try) -> bool:
+    """True when nothing that our push depended on has moved: nobody was faster."""
+    if before is None or before.commit != now.commit or before.branch != now.branch:
+        return False
+    return all(before.leases.get(ref) == now.leases.get(ref) for ref in attempt.leases)
+
+
+def _last_words(words: str) -> str:
+    return " ".join(words.split())[-600:]
