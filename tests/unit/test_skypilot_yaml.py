@@ -38,7 +38,7 @@ CANDIDATE_KEYS = {
 }
 RESOURCE_KEYS = CANDIDATE_KEYS | {"any_of", "ordered"}
 AUTOSTOP_KEYS = {"idle_minutes", "down", "wait_for", "hook", "hook_timeout"}
-ACCELERATOR = re.compile(r"[A-Z0-9-]+:1")
+GPU_NAME = re.compile(r"[A-Z0-9]+(-[0-9]+GB)?")
 VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
@@ -63,20 +63,16 @@ def test_the_values_have_the_types_that_skypilot_accepts(task):
     assert isinstance(resources["memory"], str | int)
     assert isinstance(resources["disk_size"], int)
     assert resources["image_id"].startswith("docker:")
-    for candidate in resources["any_of"]:
-        assert ACCELERATOR.fullmatch(candidate["accelerators"])
-        assert isinstance(candidate["use_spot"], bool)
+    for gpu, count in resources["accelerators"].items():
+        assert GPU_NAME.fullmatch(gpu)
+        assert count == 1
 
 
 def test_spot_comes_before_on_demand_for_several_kinds_of_gpu(task):
-    candidates = [(c["accelerators"], c["use_spot"]) for c in task["resources"]["any_of"]]
-    kinds = {accelerators for accelerators, _ in candidates}
-    assert len(kinds) >= 3
-    assert len(candidates) == len(set(candidates))
-    for kind in kinds:
-        assert candidates.index((kind, True)) < candidates.index((kind, False))
-    # SkyPilot refuses GPUs beside candidates that name their own.
-    assert "accelerators" not in task["resources"]
+    # A mapping, not a list: beside candidates SkyPilot refuses GPUs in an order of preference.
+    assert isinstance(task["resources"]["accelerators"], dict)
+    assert len(task["resources"]["accelerators"]) >= 3
+    assert task["resources"]["any_of"] == [{"use_spot": True}, {"use_spot": False}]
 
 
 def test_the_machine_is_deleted_soon_after_the_worker_exits(task):
