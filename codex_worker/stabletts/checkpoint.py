@@ -1,0 +1,289 @@
+"""A voice as one file: the network's tensors, and as metadata all that is needed to speak with them.
+
+Written as `.safetensors`. Older jobs' and the official `.pt` state dicts are read as well, without running
+any code that they may carry. Sizes are looked at before anything is allocated.
+"""
+
+import json
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from codex_worker.errors import DataError
+from codex_worker.stabletts.configuration import FULL, TINY, MelSettings, ModelSettings, VocosSettings
+from codex_worker.stabletts.frontend.choose import restore_frontend
+from codex_worker.stabletts.frontend.encoding import Frontend
+from codex_worker.stabletts.network import StableTTS
+from codex_worker.stabletts.symbols import official_symbols
+from codex_worker.stabletts.vocos import Vocos
+
+FORMAT = "codex-worker/stabletts"
+FORMAT_VERSION = 1
+MAX_FILE_BYTES = 2 * 1024**3
+_MAX_NUMBER = 100_000  # of any setting: rates, widths, symbols
+_MAX_LAYERS = 64
+_EMBEDDING = "encoder.emb.weight"
+
+Vocoder = Literal["vocos", "griffin_lim"]
+_Settings = TypeVar("_Settings", ModelSettings, MelSettings)
+
+
+@dataclass(frozen=True)
+class Voice:
+    """What a checkpoint says about itself.
+
+    `base` is what its training started from; `official_revision` the revision of the official weights at the
+    root of that, however many trainings ago. `training_commit` is the project's commit that it learnt from.
+    """
+
+    settings: ModelSettings
+    frontend: Frontend
+    mel: MelSettings = field(default_factory=MelSettings)
+    vocoder: Vocoder = "vocos"
+    language: str = ""
+    base: str = "random weights"
+    official_revision: str = ""
+    training_commit: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    def metadata(self) -> dict[str, str]:
+        """The strings that go into the file."""
+        return {
+            "format": FORMAT,
+            "format_version": str(FORMAT_VERSION),
+            "config": json.dumps({"model": asdict(self.settings), "mel": asdict(self.mel)}, sort_keys=True),
+            "frontend": self.frontend.name,
+            "frontend_version": str(self.frontend.version),
+            "frontend_state": json.dumps(self.frontend.state(), sort_keys=True),
+            "symbols": json.dumps(self.frontend.symbols),
+            "language": self.language,
+            "sample_rate": str(self.mel.sample_rate),
+            "vocoder": self.vocoder,
+            "base": self.base,
+            "official_revision": self.official_revision,
+            "training_commit": self.training_commit,
+            "metrics": json.dumps(dict(self.metrics), sort_keys=True),
+        }
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights and what is known about them; `voice` is None for a `.pt`, which says nothing about itself."""
+
+    path: Path
+    settings: ModelSettings
+    weights: Mapping[str, Tensor]
+    voice: Voice | None
+
+    def network(self) -> StableTTS:
+        """The network with these weights, in evaluation mode."""
+        network = StableTTS(self.settings)
+        network.load_state_dict(dict(self.weights))
+        return network.eval()
+
+
+def write_checkpoint(
+    path: Path, network: StableTTS, voice: Voice, extra: Mapping[str, str] | None = None
+) -> None:
+    """Write a voice; `extra` metadata goes beside its own, and replaces it under the same name."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    save_file(tensors, path, metadata={**voice.metadata(), **(extra or {})})
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a voice, ours or an older job's. Raises DataError with what is wrong with the file."""
+    _check_size(path)
+    if zipfile.is_zipfile(path):
+        return _read_state_dict(path)
+    return _read_safetensors(path)
+
+
+def read_vocos(path: Path, settings: VocosSettings | None = None) -> Vocos:
+    """The official vocoder (`vocos.pt`), in evaluation mode. Raises DataError when the file is another."""
+    _check_size(path)
+    vocoder = Vocos(settings or VocosSettings())
+    weights = _load_pickled_tensors(path)
+    _check_shapes(path, weights, vocoder)
+    vocoder.load_state_dict(dict(weights))
+    return vocoder.eval()
+
+
+def grow_alphabet(
+    checkpoint: Checkpoint, old_symbols: tuple[str, ...], new_symbols: tuple[str, ...], *, seed: int = 0
+) -> Checkpoint:
+    """The same weights for another alphabet: known symbols keep their vectors, new ones get random ones.
+
+    The embedding [len(old_symbols), hidden] becomes [len(new_symbols), hidden]; new rows are drawn as the
+    network's own are, N(0, 1/hidden).
+    """
+    known = checkpoint.weights[_EMBEDDING]
+    width = known.shape[1]
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randn(len(new_symbols), width, generator=generator) * width**-0.5
+    places = {symbol: place for place, symbol in enumerate(old_symbols)}
+    for row, symbol in enumerate(new_symbols):
+        if symbol in places:
+            rows[row] = known[places[symbol]]
+    weights = {**checkpoint.weights, _EMBEDDING: rows}
+    settings = replace(checkpoint.settings, n_vocab=len(new_symbols))
+    return replace(checkpoint, settings=settings, weights=weights)
+
+
+def _read_safetensors(path: Path) -> Checkpoint:
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise DataError(
+                    f"{path.name} is not a StableTTS voice of this worker (it says "
+                    f"{metadata.get('format')!r}); choose the checkpoint of a TTS training job"
+                )
+            voice = _read_voice(path, metadata)
+            names = list(file.keys())
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+            _compare_shapes(path, shapes, _outline(voice.settings))
+            weights = {name: file.get_tensor(name) for name in shapes}
+    except SafetensorError as error:
+        raise DataError(
+            f"{path.name} is not a checkpoint (neither safetensors nor a state dict of PyTorch): {error}"
+        ) from error
+    _check_finite(path, weights)
+    return Checkpoint(path, voice.settings, weights, voice)
+
+
+def _read_voice(path: Path, metadata: Mapping[str, str]) -> Voice:
+    try:
+        version = int(metadata["format_version"])
+        if version > FORMAT_VERSION:
+            raise DataError(
+                f"{path.name} was made by a newer worker (format {version}), which is needed to use it"
+            )
+        config = json.loads(metadata["config"])
+        settings = _settings(ModelSettings, config["model"])
+        mel = _settings(MelSettings, config["mel"])
+        frontend = restore_frontend(
+            metadata["frontend"], int(metadata["frontend_version"]), json.loads(metadata["frontend_state"])
+        )
+        metrics = {str(name): float(value) for name, value in json.loads(metadata["metrics"]).items()}
+        vocoder = metadata["vocoder"]
+        if vocoder not in {"vocos", "griffin_lim"} or settings.n_vocab != len(frontend.symbols):
+            raise ValueError("vocoder or alphabet")
+    except (KeyError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise DataError(f"{path.name} has damaged metadata ({error}); choose another checkpoint") from error
+    return Voice(
+        settings=settings,
+        frontend=frontend,
+        mel=mel,
+        vocoder="vocos" if vocoder == "vocos" else "griffin_lim",
+        language=metadata.get("language", ""),
+        base=metadata.get("base", ""),
+        official_revision=metadata.get("official_revision", ""),
+        training_commit=metadata.get("training_commit", ""),
+        metrics=metrics,
+    )
+
+
+def _settings(kind: type[_Settings], values: dict[str, Any]) -> _Settings:
+    """Settings from a file, every number checked before anything is built with it."""
+    known = {each.name for each in fields(kind)}
+    if set(values) - known:
+        raise ValueError(f"unknown settings {sorted(set(values) - known)}")
+    for name, value in values.items():
+        limit = _MAX_LAYERS if name.endswith("_layers") else _MAX_NUMBER
+        if value is not None and not (isinstance(value, int | float) and 0 <= value <= limit):
+            raise ValueError(f"{name} is {value!r}")
+    return kind(**values)
+
+
+def _read_state_dict(path: Path) -> Checkpoint:
+    weights = _load_pickled_tensors(path)
+    embedding = weights.get(_EMBEDDING)
+    rows = embedding.shape[0] if embedding is not None and embedding.dim() == 2 else None
+    if rows is not None and rows > len(official_symbols()):
+        raise DataError(
+            f"{path.name} has {rows} symbols, but the file does not say which: it was exported from a "
+            "voice with letters of its own. Use that voice's .safetensors file."
+        )
+    width = embedding.shape[-1] if embedding is not None else 0
+    settings = TINY if width == TINY.hidden_channels else FULL
+    _check_shapes(path, weights, _outline(settings))
+    return Checkpoint(path, settings, weights, None)
+
+
+def _load_pickled_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a state dict; code inside is not run, but refused."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError) as error:
+        raise DataError(f"{path.name} is not a checkpoint, or it is truncated: {error}") from error
+    if unpacked > MAX_FILE_BYTES:
+        raise DataError(f"{path.name} unpacks to {unpacked / 1e9:.1f} GB; a StableTTS checkpoint has 0.13 GB")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise DataError(
+            f"{path.name} holds more than tensors (it would run code when loaded), so it was not opened. "
+            "Choose a checkpoint that a training job made."
+        ) from error
+    except (RuntimeError, ValueError, EOFError, KeyError, OSError) as error:
+        raise DataError(f"{path.name} is damaged or not a checkpoint: {error}") from error
+    if not isinstance(content, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    ):
+        raise DataError(f"{path.name} is not a state dict: it holds something else than named tensors")
+    return content
+
+
+def _outline(settings: ModelSettings) -> StableTTS:
+    """The network's shapes without memory for its numbers, which a stranger's settings may make huge."""
+    with torch.device("meta"):
+        return StableTTS(settings)
+
+
+def _check_shapes(path: Path, weights: Mapping[str, Tensor], network: nn.Module) -> None:
+    _compare_shapes(path, {name: tuple(value.shape) for name, value in weights.items()}, network)
+    _check_finite(path, weights)
+
+
+def _compare_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]], network: nn.Module) -> None:
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    missing = sorted(wanted.keys() - shapes.keys())
+    extra = sorted(shapes.keys() - wanted.keys())
+    other = [
+        f"{name} is {shapes[name]}, not {wanted[name]}"
+        for name in sorted(wanted.keys() & shapes.keys())
+        if shapes[name] != wanted[name]
+    ]
+    if missing or extra or other:
+        details = [f"{len(missing)} tensors are missing ({', '.join(missing[:3])}, ...)"] if missing else []
+        details += [f"{len(extra)} are unknown ({', '.join(extra[:3])}, ...)"] if extra else []
+        details += [f"{len(other)} have another shape ({other[0]}, ...)"] if other else []
+        raise DataError(
+            f"{path.name} is a checkpoint of another architecture than {type(network).__name__}: "
+            f"{'; '.join(details)}. Choose one that a StableTTS job made."
+        )
+
+
+def _check_finite(path: Path, weights: Mapping[str, Tensor]) -> None:
+    for name, value in weights.items():
+        if not torch.isfinite(value).all():
+            raise DataError(
+                f"{path.name} has numbers that are not finite in {name}: its training had diverged"
+            )
+
+
+def _check_size(path: Path) -> None:
+    size = path.stat().st_size
+    if size == 0:
+        raise DataError(f"{path.name} is empty")
+    if size > MAX_FILE_BYTES:
+        raise DataError(f"{path.name} has {size / 1e9:.1f} GB; a StableTTS checkpoint has 0.13 GB")
