@@ -242,12 +242,13 @@ def _add_with_old_edits(book: Notebook, cell_id: str) -> None:
 
 
 def _add_deselected(book: Notebook, cell_id: str) -> None:
-    """A take that somebody deselected: there is a recording, and it does not count."""
+    """A take that somebody deselected: nobody has asked for another voice, or to learn from this one."""
     take = tone("audio-mrk-3-7-1767139300000-dese1ect0", 330, 0.5, CREATED_MS - DAY_MS)
     listed = {take.attachment_id: attachment(take, book.url(take))}
     deselected = {"attachments": listed, "selectedAudioId": "", "selectionTimestamp": CREATED_MS}
-    _add_text(book, cell_id, "They pulled the net.", cellLabel="7", **deselected)
+    book.add_with_source(_typed(cell_id, "They pulled the net.", cellLabel="7", **deselected))
     book.takes.append(take)
+    book.unusable.append(cell_id)
 
 
 def _add_awaiting_upload(book: Notebook, cell_id: str) -> None:
@@ -256,6 +257,7 @@ def _add_awaiting_upload(book: Notebook, cell_id: str) -> None:
     recording = selecting(take, book.url(take))
     book.add_with_source(_typed(cell_id, "We will sail at dawn.", cellLabel="9", **recording))
     book.awaiting_upload.append(take)
+    book.unusable.append(cell_id)
 
 
 def _deletion_edit() -> Json:

@@ -37,7 +37,9 @@ class SampleProject:
     unheard: dict[str, str]
     """Cells with a recording and no text, and the words said in it."""
     text_only: tuple[str, ...]
-    """Cells with text and without a recording that counts."""
+    """Cells with text and without a recording."""
+    unusable: tuple[str, ...]
+    """Cells with text and a recording that is deselected, or was never sent."""
     skipped: tuple[str, ...]
     """Cells that a worker neither learns from nor writes to."""
 
@@ -73,6 +75,7 @@ def make_project(
         recorded={cell_id: words for book in books for cell_id, words in book.recorded.items()},
         unheard={cell_id: words for book in books for cell_id, words in book.unheard.items()},
         text_only=tuple(cell_id for book in books for cell_id in book.text_only),
+        unusable=tuple(cell_id for book in books for cell_id in book.unusable),
         skipped=tuple(cell_id for book in books for cell_id in book.skipped),
     )
 

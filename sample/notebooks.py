@@ -49,7 +49,9 @@ class Notebook:
     unheard: dict[str, str] = field(default_factory=dict)
     """Cells with a recording and no text, by id, and the words said in it."""
     text_only: list[str] = field(default_factory=list)
-    """Ids of cells with text and without a recording that counts."""
+    """Ids of cells with text and without a recording."""
+    unusable: list[str] = field(default_factory=list)
+    """Ids of cells with text and a recording that is deselected, or was never sent."""
     skipped: list[str] = field(default_factory=list)
     """Ids of cells that a worker neither learns from nor writes to."""
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from codex_worker.codex.choose import Selection, cells_for_training, cells_to_speak, cells_to_transcribe
+from codex_worker.codex.notebook import Notebook
 from sample import make_codex_project, make_recordings
 from sample.make_codex_project import SampleProject, make_project, make_repository
 from sample.sentences import WORDS, choose
@@ -146,13 +148,28 @@ def test_the_text_of_a_cell_is_its_newest_edit(project):
             assert max(edits, key=lambda edit: edit["timestamp"])["value"] == cell["value"]
 
 
-def test_cells_that_wait_for_a_voice_have_text_and_no_recording_that_counts(project):
+def test_cells_that_wait_for_a_voice_have_text_and_no_recording(project):
     by_id = {cell["metadata"]["id"]: cell for _, cell in _cells(project)}
-    assert len(project.text_only) == 12
+    assert len(project.text_only) == 11
     for cell_id in project.text_only:
-        metadata = by_id[cell_id]["metadata"]
         assert by_id[cell_id]["value"]
-        assert metadata.get("selectedAudioId", "") not in metadata.get("attachments", {})
+        assert "attachments" not in by_id[cell_id]["metadata"]
+
+
+def test_the_worker_sees_the_cells_that_the_project_names(project):
+    every = Selection()
+    learnt, written, spoken = set(), set(), set()
+    for path in (project.folder / "files/target").rglob("*.codex"):
+        notebook = Notebook.parse(path.read_bytes(), path.name)
+        assert notebook.problems == ()
+        learnt |= {cell.id for cell in cells_for_training(notebook, every).chosen}
+        written |= {cell.id for cell in cells_to_transcribe(notebook, every).chosen}
+        spoken |= {cell.id for cell in cells_to_speak(notebook, every).chosen}
+    never_sent = {"MRK 3:9"}  # only the server knows that these bytes never arrived
+    assert learnt == {*project.recorded, *never_sent}
+    assert written == set(project.unheard)
+    assert spoken == set(project.text_only)
+    assert set(project.unusable) == {"MRK 3:7", *never_sent}
 
 
 def test_cells_to_leave_alone_are_marked_in_every_way_that_the_editor_knows(project):
