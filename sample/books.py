@@ -245,7 +245,7 @@ def _add_deselected(book: Notebook, cell_id: str) -> None:
     """A take that somebody deselected: nobody has asked for another voice, or to learn from this one."""
     take = tone("audio-mrk-3-7-1767139300000-dese1ect0", 330, 0.5, CREATED_MS - DAY_MS)
     listed = {take.attachment_id: attachment(take, book.url(take))}
-    deselected = {"attachments": listed, "selectedAudioId": "", "selectionTimestamp": CREATED_MS}
+    deselected: Json = {"attachments": listed, "selectedAudioId": "", "selectionTimestamp": CREATED_MS}
     book.add_with_source(_typed(cell_id, "They pulled the net.", cellLabel="7", **deselected))
     book.takes.append(take)
     book.unusable.append(cell_id)
