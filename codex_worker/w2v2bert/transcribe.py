@@ -1,0 +1,312 @@
+"""From recordings to text: batches by seconds, long recordings in pieces, a confidence for every word."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from codex_worker.errors import DataError, ResourceError, WorkerError
+from codex_worker.training.batches import batches_by_length
+from codex_worker.w2v2bert.checkpoint import Checkpoint
+from codex_worker.w2v2bert.data import Utterance, read_samples
+from codex_worker.w2v2bert.model import frame_seconds, output_frames
+from codex_worker.w2v2bert.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
+
+PIECE_S = 25.0  # longer recordings are cut at pauses into pieces of at most this
+LOW_CONFIDENCE = 0.6
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word as heard: times in seconds within the recording, and how sure the network was (0 to 1)."""
+
+    text: str
+    start_s: float
+    end_s: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What was heard in one recording. `error` says why nothing was, where a recording can't be used."""
+
+    key: str
+    text: str
+    confidence: float
+    words: tuple[Word, ...] = ()
+    duration_s: float = 0.0
+    error: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether a person should listen before trusting it."""
+        return self.error is None and (not self.text or self.confidence < LOW_CONFIDENCE)
+
+
+@dataclass(frozen=True)
+class DecodingSettings:
+    """How to read: the manifest's `inference` keys and the limits of the machine."""
+
+    suppress_unknown: bool = True
+    unknown_replacement: str = ""
+    batch_seconds: float | None = None  # None: 400 s on a GPU, 60 s otherwise
+    precision: str | None = None  # "bf16" or "fp32"; None: bf16 on a GPU
+    use_corrector: bool = True
+    workers: int = 4
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Input rows of a recording or a part of one, and where in the recording it starts."""
+
+    recording: int
+    start_s: float
+    features: np.ndarray
+
+
+class Transcriber:
+    """A checkpoint made ready to read recordings on a device."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, settings: DecodingSettings | None = None, device: str | None = None
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.settings = settings or DecodingSettings()
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        on_gpu = self.device.type == "cuda"
+        self.dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[
+            self.settings.precision or ("bf16" if on_gpu else "fp32")
+        ]
+        self.batch_seconds = self.settings.batch_seconds or (400.0 if on_gpu else 60.0)
+        self.model = checkpoint.model.to(self.device, self.dtype).eval()
+
+    def transcribe(
+        self,
+        recordings: Sequence[Utterance],
+        *,
+        should_stop: Callable[[], bool] = lambda: False,
+        on_progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Iterator[Transcript]:
+        """Transcripts in the order of `recordings`, in rounds: read ahead, sort, batch, join.
+
+        A recording that cannot be used gets a transcript with its `error`. Ends early, between two batches,
+        when `should_stop` says so.
+        """
+        done = 0
+        with ThreadPoolExecutor(max_workers=self.settings.workers) as pool:
+            rounds = self._rounds(recordings)
+            reading = [pool.submit(self._read, u) for u in next(rounds, ())]
+            while reading:
+                outcomes = [future.result() for future in reading]
+                # The next round is decoded while the network works on this one.
+                reading = [pool.submit(self._read, u) for u in next(rounds, ())]
+                batch = recordings[done : done + len(outcomes)]
+                for transcript in self._transcribe_round(batch, outcomes, should_stop):
+                    yield transcript
+                    done += 1
+                    on_progress(done, len(recordings))
+                if should_stop():
+                    for future in reading:
+                        future.cancel()
+                    return
+
+    def transcribe_samples(self, samples: Sequence[np.ndarray]) -> list[Transcript]:
+        """Transcripts of waveforms `[N]` at the frontend's sample rate."""
+        outcomes = [self._pieces_of(waveform) for waveform in samples]
+        utterances = [Utterance(str(i), Path(), "") for i in range(len(samples))]
+        return list(self._transcribe_round(utterances, outcomes, lambda: False))
+
+    def frame_log_probs(self, features: Sequence[np.ndarray]) -> list[torch.Tensor]:
+        """Log probabilities `[frames, symbols]` (float32, on the device) of inputs that fit one batch."""
+        inputs, mask = pad_batch(features)
+        with torch.inference_mode():
+            logits = self.model(
+                inputs.to(self.device, self.dtype), attention_mask=mask.to(self.device)
+            ).logits
+            log_probs = logits.float().log_softmax(-1)
+        return [log_probs[i, : output_frames(self.model, len(rows))] for i, rows in enumerate(features)]
+
+    def _rounds(self, recordings: Sequence[Utterance]) -> Iterator[list[Utterance]]:
+        """Enough recordings at a time for batches of like length, few enough to hold in memory."""
+        size = max(16, round(4 * self.batch_seconds / 5))
+        remaining = iter(recordings)
+        while group := list(islice(remaining, size)):
+            yield group
+
+    def _read(self, utterance: Utterance) -> "list[tuple[float, np.ndarray]] | WorkerError":
+        try:
+            return self._pieces_of(read_samples(utterance, self.checkpoint.frontend.sample_rate))
+        except DataError as error:
+            return error
+        except OSError as error:
+            return DataError(f"The recording {utterance.path.name} cannot be read ({error}).")
+
+    def _pieces_of(self, samples: np.ndarray) -> "list[tuple[float, np.ndarray]] | WorkerError":
+        rate = self.checkpoint.frontend.sample_rate
+        pieces: list[tuple[float, np.ndarray]] = []
+        problem: DataError | None = None
+        for start, end in cut_at_pauses(samples, rate, PIECE_S):
+            try:
+                pieces.append((start / rate, self.checkpoint.frontend(samples[start:end])))
+            except DataError as error:
+                # One silent piece of a long recording says nothing; only if all are, the recording is bad.
+                problem = error
+        return pieces if pieces or problem is None else problem
+
+    def _transcribe_round(
+        self,
+        recordings: Sequence[Utterance],
+        outcomes: "Sequence[list[tuple[float, np.ndarray]] | WorkerError]",
+        should_stop: Callable[[], bool],
+    ) -> Iterator[Transcript]:
+        pieces = [
+            Piece(index, start_s, features)
+            for index, outcome in enumerate(outcomes)
+            if not isinstance(outcome, WorkerError)
+            for start_s, features in outcome
+        ]
+        seconds = [self.checkpoint.frontend.input_seconds(len(piece.features)) for piece in pieces]
+        words: list[list[Word]] = [[] for _ in recordings]
+        finished = [0 for _ in recordings]
+        for batch in batches_by_length(seconds, max_total=self.batch_seconds):
+            if should_stop():
+                break
+            for index, piece_words in zip(batch, self._read_batch([pieces[i] for i in batch]), strict=True):
+                words[pieces[index].recording] += piece_words
+                finished[pieces[index].recording] += 1
+        for index, (recording, outcome) in enumerate(zip(recordings, outcomes, strict=True)):
+            if isinstance(outcome, WorkerError):
+                yield Transcript(recording.key, "", 0.0, error=str(outcome))
+            elif finished[index] < len(outcome):
+                return
+            else:
+                yield self._joined(recording.key, words[index], outcome)
+
+    def _read_batch(self, pieces: Sequence[Piece]) -> list[list[Word]]:
+        try:
+            log_probs = self.frame_log_probs([piece.features for piece in pieces])
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            if len(pieces) == 1:
+                raise ResourceError(
+                    f"{self.device} has too little memory for one recording: {error}"
+                ) from error
+            # Half a batch may fit; the result is the same.
+            torch.cuda.empty_cache()
+            middle = len(pieces) // 2
+            return self._read_batch(pieces[:middle]) + self._read_batch(pieces[middle:])
+        # Only the best symbol of each frame travels back from the device.
+        best = [frames.max(dim=-1) for frames in log_probs]
+        return [
+            words_of(
+                self.checkpoint.vocabulary,
+                frames.indices.tolist(),
+                frames.values.exp().tolist(),
+                seconds_per_frame=frame_seconds(self.model),
+                start_s=piece.start_s,
+                settings=self.settings,
+            )
+            for piece, frames in zip(pieces, best, strict=True)
+        ]
+
+    def _joined(self, key: str, words: list[Word], pieces: Sequence[tuple[float, np.ndarray]]) -> Transcript:
+        words = sorted(words, key=lambda word: word.start_s)
+        text = " ".join(word.text for word in words)
+        last_start, last = pieces[-1]
+        duration_s = last_start + self.checkpoint.frontend.input_seconds(len(last))
+        notes: tuple[str, ...] = (f"read in {len(pieces)} pieces",) if len(pieces) > 1 else ()
+        corrector = self.checkpoint.corrector
+        if corrector is not None and self.settings.use_corrector and text:
+            corrected = corrector.correct(text)
+            if corrected and corrected != text:
+                notes += (f"corrected from: {text}",)
+                text = corrected
+        letters = sum(len(word.text) for word in words)
+        confidence = sum(word.confidence * len(word.text) for word in words) / letters if letters else 0.0
+        return Transcript(key, text, confidence, tuple(words), duration_s, notes=notes)
+
+
+def words_of(
+    vocabulary: Vocabulary,
+    frame_ids: Sequence[int],
+    frame_probabilities: Sequence[float],
+    *,
+    seconds_per_frame: float,
+    start_s: float,
+    settings: DecodingSettings,
+) -> list[Word]:
+    """Words of a greedy reading; a word's confidence is the mean over its letters of their best frame."""
+    words: list[Word] = []
+    letters: list[tuple[str, int, int, float]] = []
+
+    def finish() -> None:
+        if letters:
+            words.append(
+                Word(
+                    "".join(text for text, *_ in letters),
+                    start_s + letters[0][1] * seconds_per_frame,
+                    start_s + letters[-1][2] * seconds_per_frame,
+                    sum(probability for *_, probability in letters) / len(letters),
+                )
+            )
+            letters.clear()
+
+    for token in vocabulary.collapse(frame_ids):
+        text = vocabulary.text_of(
+            token.symbol_id,
+            suppress_unknown=settings.suppress_unknown,
+            replacement=settings.unknown_replacement,
+        )
+        if text.isspace():
+            finish()
+        elif text:
+            letters.append((text, token.start, token.end, max(frame_probabilities[token.start : token.end])))
+    finish()
+    return words
+
+
+def cut_at_pauses(samples: np.ndarray, sample_rate: int, longest_s: float) -> list[tuple[int, int]]:
+    """Sample ranges that cover a recording, none longer than `longest_s`, cut in the middle of pauses.
+
+    Where `longest_s` holds no pause, the cut is at the quietest 100 ms of its second half.
+    """
+    longest = round(longest_s * sample_rate)
+    if len(samples) <= longest:
+        return [(0, len(samples))]
+    from codex_worker.audio.level import find_pauses
+
+    cuts = [round((start + end) / 2 * sample_rate) for start, end in find_pauses(samples, sample_rate)]
+    ranges, start = [], 0
+    while len(samples) - start > longest:
+        limit = start + longest
+        within = [cut for cut in cuts if start + longest // 3 < cut <= limit]
+        end = within[-1] if within else _quietest(samples, start + longest // 2, limit, sample_rate // 10)
+        ranges.append((start, end))
+        start = end
+    ranges.append((start, len(samples)))
+    return ranges
+
+
+def _quietest(samples: np.ndarray, start: int, end: int, width: int) -> int:
+    """The middle of the `width` samples with the least energy between `start` and `end`."""
+    energy = np.cumsum(np.square(samples[start:end], dtype=np.float64))
+    windows = energy[width:] - energy[:-width]
+    return start + int(np.argmin(windows)) + width // 2
+
+
+def pad_batch(features: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs `[B, longest, ...]` padded with zeros and their mask `[B, longest]`."""
+    longest = max(len(rows) for rows in features)
+    inputs = np.zeros((len(features), longest, *features[0].shape[1:]), dtype=np.float32)
+    mask = np.zeros((len(features), longest), dtype=np.int64)
+    for index, rows in enumerate(features):
+        inputs[index, : len(rows)] = rows
+        mask[index, : len(rows)] = 1
+    return torch.from_numpy(inputs), torch.from_numpy(mask)
