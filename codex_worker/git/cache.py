@@ -213,6 +213,11 @@ class GitSnapshot:
             self._entries[prefix] = [entry for record in records if (entry := _parse_entry(record))]
         return self._entries[prefix]
 
+    def existing(self, paths: Iterable[str]) -> set[str]:
+        """Those of the paths that are files of this commit."""
+        wanted = list(paths)
+        return {entry.path for entry in self._find(wanted)} & set(wanted) if wanted else set()
+
     def read(self, path: str) -> bytes | None:
         """A file's bytes; None where it isn't there."""
         return self.read_many([path]).get(path)

@@ -1,14 +1,12 @@
 """An in-memory twin of a git server: same interface, same compare-and-swap. For tests and the simulator."""
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from codex_worker.errors import AccessDenied, SystemFault
-from codex_worker.git.transport import Entry, Heads, PushAnswer, RefMove
+from codex_worker.git.transport import Entry, Heads, PushAnswer, RefMove, blob_id
 
 Files = Mapping[str, bytes]
 Check = Callable[[str, Files, Files], str | None]
@@ -168,6 +166,10 @@ class MemorySnapshot:
         start = prefix.rstrip("/") + "/" if prefix else ""
         return [Entry(path, blob_id(self.tree[path])) for path in sorted(self.tree) if path.startswith(start)]
 
+    def existing(self, paths: Iterable[str]) -> set[str]:
+        """Those of the paths that are files of this commit."""
+        return {path for path in paths if path in self.tree}
+
     def read(self, path: str) -> bytes | None:
         """A file's bytes; None where it isn't there."""
         return self.tree.get(path)
@@ -180,9 +182,3 @@ class MemorySnapshot:
         """Several blobs by their ids."""
         by_id = {blob_id(data): data for data in self.tree.values()}
         return {oid: by_id[oid] for oid in oids if oid in by_id}
-
-
-@lru_cache(maxsize=50_000)
-def blob_id(data: bytes) -> str:
-    """Git's id of a blob with these bytes."""
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()

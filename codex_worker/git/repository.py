@@ -165,7 +165,7 @@ class Repository:
                 heads.leases.get(ref) == oid for ref, oid in attempt.leases.items()
             )
             proofs = attempt.change.proofs
-            by_proof = bool(proofs) and len(snapshot.read_many(proofs)) == len(proofs)
+            by_proof = bool(proofs) and len(snapshot.existing(proofs)) == len(proofs)
             if by_commit or by_lease or by_proof:
                 return Landed(attempt.commit, attempt.leases, attempt.change)
         return None

@@ -1,7 +1,9 @@
 """What a transaction needs of a repository; real git and the in-memory twin both offer it."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -20,6 +22,9 @@ class Snapshot(Protocol):
 
     def files(self, prefix: str = "") -> list[Entry]:
         """All files below a folder, sorted by path."""
+
+    def existing(self, paths: Iterable[str]) -> set[str]:
+        """Those of the paths that are files of this commit."""
 
     def read(self, path: str) -> bytes | None:
         """A file's bytes; None where it isn't there."""
@@ -81,3 +86,9 @@ class Transport(Protocol):
 
     def contains(self, heads: Heads, commit: str) -> bool:
         """True when the fetched head descends from `commit`."""
+
+
+@lru_cache(maxsize=50_000)
+def blob_id(data: bytes) -> str:
+    """Git's id of a blob with these bytes."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()

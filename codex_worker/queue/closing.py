@@ -1,0 +1,110 @@
+"""Ends that need no work: of jobs that nobody runs, and of attempts whose worker fell silent.
+
+All of them are records, never only a response: a merge can bring back an old response, but it cannot
+undo a new file.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from codex_worker.contract.paths import RecordName, end_path, response_path
+from codex_worker.contract.records import Attempt, End, EndState, Lease
+from codex_worker.contract.response import end_response
+from codex_worker.contract.state import Budgets, JobFacts, State, failures_of, uses_up_budget
+from codex_worker.errors import Kind
+from codex_worker.git.repository import Change, LeaseMove
+
+_CLOSINGS = {
+    State.CANCEL_REQUESTED: (EndState.CANCELED, None, "Canceled before a worker had begun."),
+    State.INVALID: (EndState.FAILED, Kind.USER, ""),
+    State.EXHAUSTED: (EndState.FAILED, Kind.SYSTEM, "Its budget of attempts is used up."),
+}
+CLOSABLE = frozenset(_CLOSINGS)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a stale attempt ends, and whether the observer may claim the job in the same commit."""
+
+    end: EndState
+    kind: Kind | None
+    message: str
+    final: bool
+    claim: bool
+
+
+def closing_change(
+    facts: JobFacts, state: State, reason: str, worker_id: str, moment: datetime, lease_ref: str | None
+) -> Change:
+    """An attempt with its end in one commit, for a job that nobody has to run."""
+    end_state, kind, message = _CLOSINGS[state]
+    attempt = Attempt(
+        job_id=facts.job_id,
+        number=facts.next_number,
+        nonce=secrets.token_hex(4),
+        worker_id=worker_id,
+        claimed_at=moment,
+        lease_ref=lease_ref,
+    )
+    end = End(
+        state=end_state,
+        kind=kind,
+        message=message or reason,
+        ended_at=moment,
+        ended_by=worker_id,
+        worker_id=worker_id,
+        number=attempt.number,
+        nonce=attempt.nonce,
+        final=True,
+    )
+    files = {
+        attempt.path: attempt.render(),
+        attempt.end_path: end.render(),
+        response_path(facts.job_id): end_response(end, retries=failures_of(facts)),
+    }
+    lease = tombstone(attempt.number, attempt.nonce, moment)
+    moves: Sequence[LeaseMove] = [LeaseMove(lease_ref, facts.lease_id, lease.render())] if lease_ref else []
+    return Change(files, f"Job {facts.job_id}: {end.state.value}", moves, [attempt.end_path])
+
+
+def judge_stale(facts: JobFacts, budgets: Budgets) -> Verdict:
+    """What to do about an attempt whose worker fell silent."""
+    if facts.is_canceled:
+        return Verdict(EndState.CANCELED, None, "Canceled; its worker had fallen silent.", True, False)
+    if facts.entry is None:
+        return Verdict(EndState.WITHDRAWN, None, "Its entry is gone from the manifest.", False, False)
+    lost = "The worker fell silent."
+    used_up = uses_up_budget(facts, EndState.LOST, None, budgets)
+    if used_up:
+        return Verdict(EndState.FAILED, Kind.SYSTEM, f"{lost} {used_up}", True, False)
+    return Verdict(EndState.LOST, Kind.SYSTEM, lost, False, True)
+
+
+def stale_end(
+    facts: JobFacts, stale: RecordName, verdict: Verdict, observer: str, moment: datetime
+) -> tuple[str, End]:
+    """The end file of a silent worker's attempt: its path and what it says."""
+    end = End(
+        state=verdict.end,
+        kind=verdict.kind,
+        message=verdict.message,
+        ended_at=moment,
+        ended_by=observer,
+        worker_id=stale.folder,
+        number=stale.number,
+        nonce=stale.nonce,
+        epochs_completed=_epochs(facts.current_lease),
+        final=True if verdict.final else None,
+    )
+    return end_path(facts.job_id, stale.folder, stale.number, stale.nonce), end
+
+
+def tombstone(number: int, nonce: str, moment: datetime) -> Lease:
+    """A lease that only says that there was a job."""
+    return Lease(number=number, nonce=nonce, beat=secrets.token_hex(8), at=moment, state="tombstone")
+
+
+def _epochs(lease: Lease | None) -> int | None:
+    return int(lease.epochs_completed) if lease and lease.epochs_completed is not None else None

@@ -1,0 +1,176 @@
+"""Reading what one commit says of the jobs: manifest, records, responses and leases."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from codex_worker.contract import yaml_text
+from codex_worker.contract.manifest import BadEntry, Manifest, read_manifest
+from codex_worker.contract.paths import (
+    JOBS_FOLDER,
+    LEASE_BRANCHES,
+    LEASE_NAMESPACE,
+    MANIFEST,
+    RecordName,
+    log_path,
+    metrics_path,
+    parse_record,
+    response_path,
+)
+from codex_worker.contract.records import End, Lease, read_record
+from codex_worker.contract.response import read_response
+from codex_worker.contract.state import JobFacts
+from codex_worker.errors import DataError, UserError
+from codex_worker.git.repository import Repository
+from codex_worker.git.transport import Entry, Heads, Snapshot
+
+logger = logging.getLogger(__name__)
+
+MAX_PARSED = 20_000
+
+
+@dataclass(frozen=True)
+class Survey:
+    """All jobs of one commit."""
+
+    commit: str
+    jobs: Mapping[str, JobFacts]
+    nameless: tuple[BadEntry, ...] = ()  # entries of which no path can be made: only the log can tell
+    problem: str | None = None  # why the manifest can't be read; its jobs are then left as they are
+    has_manifest: bool = True
+
+
+class FactReader:
+    """Reads surveys; what a blob says is parsed once."""
+
+    def __init__(self) -> None:
+        self._parsed: dict[tuple[str, str], Any] = {}
+        self._leases: dict[str, Lease | None] = {}
+
+    def survey(self, snapshot: Snapshot, heads: Heads) -> Survey:
+        """All jobs that the manifest, a job folder or a lease tells of."""
+        entries = snapshot.files(JOBS_FOLDER)
+        blobs = {entry.path: entry.oid for entry in entries}
+        self._parse_all(snapshot, entries)
+        manifest, problem = self._manifest(blobs)
+        bad = {entry.job_id: entry for entry in manifest.bad if entry.job_id}
+        records = [(entry, name) for entry in entries if (name := parse_record(entry.path))]
+        lease_ids = {job_of(ref): oid for ref, oid in heads.leases.items()}
+        names = dict.fromkeys([*manifest.jobs, *bad, *(name.job_id for _, name in records), *lease_ids])
+        per_job: dict[str, list[tuple[Entry, RecordName]]] = {}
+        for entry, name in records:
+            per_job.setdefault(name.job_id, []).append((entry, name))
+        jobs = {
+            job_id: self._facts(job_id, manifest, bad.get(job_id), per_job.get(job_id, []), blobs, lease_ids)
+            for job_id in names
+        }
+        nameless = tuple(entry for entry in manifest.bad if entry.job_id is None)
+        return Survey(snapshot.commit, jobs, nameless, problem, MANIFEST in blobs)
+
+    def with_lease(self, facts: JobFacts, repository: Repository, heads: Heads) -> JobFacts:
+        """The same facts with the lease's content, which takes a request of its own."""
+        ref, oid = lease_at(heads, facts.job_id)
+        if ref is None or oid is None:
+            return replace(facts, lease=None, lease_id=None)
+        if oid not in self._leases:
+            try:
+                self._leases[oid] = read_record(Lease, repository.read_lease(ref, oid), f"The lease {ref}")
+            except DataError as error:
+                logger.warning("%s It counts as none.", error)
+                self._leases[oid] = None
+        return replace(facts, lease=self._leases[oid], lease_id=oid)
+
+    def _facts(
+        self,
+        job_id: str,
+        manifest: Manifest,
+        bad: BadEntry | None,
+        records: Iterable[tuple[Entry, RecordName]],
+        blobs: Mapping[str, str],
+        lease_ids: Mapping[str, str],
+    ) -> JobFacts:
+        ends = {name: self._parsed.get(("end", entry.oid)) for entry, name in records if name.kind == "end"}
+        response = blobs.get(response_path(job_id))
+        return JobFacts(
+            job_id=job_id,
+            entry=manifest.jobs.get(job_id),
+            invalid=bad.message if bad else None,
+            invalid_canceled=bad.canceled if bad else False,
+            attempts=tuple(name for _, name in records if name.kind == "attempt"),
+            ends=ends,
+            response=self._parsed.get(("response", response)) if response else None,
+            response_blob=response,
+            log_blob=blobs.get(log_path(job_id)),
+            metrics_blob=blobs.get(metrics_path(job_id)),
+            lease_id=lease_ids.get(job_id),
+        )
+
+    def _manifest(self, blobs: Mapping[str, str]) -> tuple[Manifest, str | None]:
+        oid = blobs.get(MANIFEST)
+        if oid is None:
+            return Manifest(), None
+        parsed = self._parsed[("manifest", oid)]
+        return parsed if isinstance(parsed, tuple) else (parsed, None)
+
+    def _parse_all(self, snapshot: Snapshot, entries: Iterable[Entry]) -> None:
+        wanted = [(kind, entry) for entry in entries if (kind := _kind_of(entry.path))]
+        new = [(kind, entry) for kind, entry in wanted if (kind, entry.oid) not in self._parsed]
+        if len(self._parsed) + len(new) > MAX_PARSED:
+            self._parsed.clear()
+            new = wanted
+        contents = snapshot.read_blobs(entry.oid for _, entry in new)
+        for kind, entry in new:
+            self._parsed[kind, entry.oid] = _parse(kind, contents.get(entry.oid, b""), entry.path)
+
+
+@dataclass
+class LeasePlaces:
+    """Where this server lets leases live: a ladder that is climbed down while it refuses."""
+
+    rung: int = 0
+    is_settled: bool = False  # a claim has landed, so that a refusal means something else
+
+    def ref(self, job_id: str) -> str | None:
+        """The lease's ref for a new attempt; None where the server accepts none."""
+        return (f"{LEASE_NAMESPACE}{job_id}", f"{LEASE_BRANCHES}{job_id}", None)[self.rung]
+
+    def climb_down(self) -> None:
+        """Tries the next place from now on."""
+        self.rung = min(self.rung + 1, 2)
+        self.is_settled = self.rung == 2
+
+
+def lease_at(heads: Heads, job_id: str) -> tuple[str | None, str | None]:
+    """The job's lease ref on the server and its value."""
+    for ref in (f"{LEASE_NAMESPACE}{job_id}", f"{LEASE_BRANCHES}{job_id}"):
+        if ref in heads.leases:
+            return ref, heads.leases[ref]
+    return None, None
+
+
+def job_of(ref: str) -> str:
+    """The job that a lease ref belongs to."""
+    return ref.removeprefix(LEASE_NAMESPACE).removeprefix(LEASE_BRANCHES)
+
+
+def _kind_of(path: str) -> str | None:
+    if path == MANIFEST:
+        return "manifest"
+    if path.endswith("/response.yaml"):
+        return "response"
+    name = parse_record(path)
+    return "end" if name and name.kind == "end" else None
+
+
+def _parse(kind: str, data: bytes, where: str) -> Any:
+    if kind == "response":
+        return read_response(data, where)
+    try:
+        if kind == "end":
+            return read_record(End, data, where)
+        return read_manifest(yaml_text.load(data, where))
+    except (DataError, UserError) as error:
+        # An unreadable manifest must not look like an empty one: it would withdraw every job.
+        logger.warning("%s", error)
+        return (Manifest(), str(error)) if kind == "manifest" else None

@@ -1,0 +1,299 @@
+"""A job that is ours: beat its lease, look after its owner's wishes, publish under the fence, end it."""
+
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from codex_worker.clock import Clock
+from codex_worker.contract.guards import check_change
+from codex_worker.contract.manifest import JobEntry
+from codex_worker.contract.paths import log_path, metrics_path, response_path
+from codex_worker.contract.records import Attempt, End, EndState, Lease, ResumePointer, now_utc, read_record
+from codex_worker.contract.response import end_response, running_response
+from codex_worker.contract.state import Budgets, JobFacts, failures_of, uses_up_budget
+from codex_worker.errors import DataError, Kind, LeaseLost, ServerUnreachable
+from codex_worker.git.repository import Change, LeaseMove, Repository
+from codex_worker.git.transport import Heads, Snapshot, blob_id
+from codex_worker.queue.facts import FactReader
+
+logger = logging.getLogger(__name__)
+
+PROGRESS_INTERVAL_S = 15 * 60
+# An entry can vanish for a moment when the manifests of two people meet.
+WITHDRAWN_AFTER_S = 10 * 60
+
+
+class Wish(StrEnum):
+    """What the project says about a running job."""
+
+    CANCELED = "canceled"
+    WITHDRAWN = "withdrawn"  # its entry is gone, for longer than a merge takes
+    DELETED = "deleted"  # its folder is gone: nothing may be written any more
+    LOST = "lost"  # another attempt has it, or somebody ended ours
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended, as its supervisor saw it."""
+
+    state: EndState
+    kind: Kind | None = None
+    message: str = ""
+    epochs_completed: int | None = None
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OwnerSettings:
+    """What an owner needs to know beside the job."""
+
+    budgets: Budgets = field(default_factory=Budgets)
+    publish_timeout_s: float = 24 * 3600
+
+
+Build = Callable[[Snapshot], Mapping[str, bytes | None]]
+
+
+class OwnedJob:
+    """One attempt of this worker. `beat` may run in another thread than everything else."""
+
+    def __init__(
+        self,
+        *,
+        entry: JobEntry,
+        attempt: Attempt,
+        lease: Lease,
+        lease_id: str | None,
+        commit: str,
+        repository: Repository,
+        beats: Repository,
+        clock: Clock,
+        settings: OwnerSettings,
+    ) -> None:
+        self.entry = entry
+        self.attempt = attempt
+        self.commit = commit
+        self.repository = repository
+        self._beats = beats
+        self._clock = clock
+        self._settings = settings
+        self._lease = lease
+        self._lease_id = lease_id
+        self._unsent: str | None = None
+        self._ended = False
+        self._lease_lock = threading.Lock()
+        self._reader = FactReader()
+        self._gone_since: float | None = None
+        self._progress_at: float | None = None
+        self._progress_stage = ""
+
+    @property
+    def resume(self) -> ResumePointer | None:
+        """What an earlier attempt, or this one, left for going on."""
+        return self._lease.resume
+
+    def beat(self, stage: str, epochs_completed: float | None, message: str) -> None:
+        """Replaces the lease by a fresh one. Raises LeaseLost where another attempt holds the ref.
+
+        A beat without an answer is sent again as the same commit, which says "up to date" if it had landed.
+        """
+        with self._lease_lock:
+            if self._ended or self.attempt.lease_ref is None:
+                return
+            if self._unsent is not None:
+                self._send(self._unsent)
+            self._lease = self._lease.model_copy(
+                update={
+                    "beat": secrets.token_hex(8),
+                    "at": now_utc(self._clock.time()),
+                    "stage": stage,
+                    "epochs_completed": epochs_completed,
+                    "message": message[:300],
+                }
+            )
+            self._send(self._beats.lease_commit(self._lease.render()))
+
+    def save_resume(self, pointer: ResumePointer) -> None:
+        """Carries the resume state's pointer in every lease from now on."""
+        with self._lease_lock:
+            self._lease = self._lease.model_copy(update={"resume": pointer})
+        self.beat(self._lease.stage, self._lease.epochs_completed, self._lease.message)
+
+    def look(self) -> Wish | None:
+        """What the project says about this job now. Raises ServerUnreachable."""
+        heads = self.repository.look()
+        snapshot = self.repository.snapshot(heads)
+        survey = self._reader.survey(snapshot, heads)
+        facts = survey.jobs.get(self.attempt.job_id, JobFacts(self.attempt.job_id))
+        if not self._is_claimed(facts):
+            return Wish.DELETED
+        if not self._is_mine(facts):
+            return Wish.LOST
+        if facts.is_canceled:
+            return Wish.CANCELED
+        if facts.entry is None and survey.problem is None:
+            now = self._clock.monotonic()
+            self._gone_since = now if self._gone_since is None else self._gone_since
+            return Wish.WITHDRAWN if now - self._gone_since >= WITHDRAWN_AFTER_S else None
+        self._gone_since = None
+        return None
+
+    def publish(self, build: Build, message: str) -> str | None:
+        """Commits what `build` makes of the head, while the job is ours; answers the commit.
+
+        Raises LeaseLost, PushRefused, or ServerUnreachable once the publishing time is used up.
+        """
+        return self._transact(build, message, patience_s=self._settings.publish_timeout_s)
+
+    def progress(
+        self,
+        stage: str,
+        epochs_completed: float | None,
+        message: str,
+        log: bytes | None = None,
+        metrics: bytes | None = None,
+    ) -> bool:
+        """Writes response.yaml, log and metrics where that is due: a new stage, or every 15 minutes."""
+        now = self._clock.monotonic()
+        due = self._progress_at is None or now - self._progress_at >= PROGRESS_INTERVAL_S
+        if not due and stage == self._progress_stage:
+            return False
+
+        def build(snapshot: Snapshot) -> Mapping[str, bytes | None]:
+            retries = failures_of(self._facts(snapshot))
+            moment = now_utc(self._clock.time())
+            epochs = None if epochs_completed is None else int(epochs_completed)
+            response = running_response(
+                self.attempt, moment, retries=retries, epochs_completed=epochs, message=message
+            )
+            return self._projections(response, log, metrics)
+
+        self._progress_at, self._progress_stage = now, stage
+        self._transact(build, f"Job {self.attempt.job_id}: {stage}", patience_s=60)
+        return True
+
+    def end(self, outcome: Outcome, *, log: bytes | None = None, metrics: bytes | None = None) -> End:
+        """Ends the attempt: the end file, response, log and metrics in one commit, with the lease."""
+        with self._lease_lock:
+            self._ended = True
+        ends: list[End] = []
+
+        def build(snapshot: Snapshot, heads: Heads) -> Change | None:
+            facts = self._fenced(snapshot, heads)
+            end = self._end_record(outcome, facts, log, metrics)
+            ends.append(end)
+            retries = failures_of(facts)
+            files = {
+                self.attempt.end_path: end.render(),
+                **self._projections(end_response(end, retries=retries), log, metrics),
+            }
+            self._check(snapshot, files)
+            message = f"Job {self.attempt.job_id} {end.state.value} by {self.attempt.worker_id}"
+            state = "tombstone" if end.is_final else "released"
+            lease = self._lease.model_copy(
+                update={"beat": secrets.token_hex(8), "at": end.ended_at, "state": state, "stage": "ended"}
+            )
+            return Change(files, message, self._lease_moves(heads, lease), [self.attempt.end_path])
+
+        self.repository.transact(build, patience_s=self._settings.publish_timeout_s)
+        return ends[-1]
+
+    def _transact(self, build: Build, message: str, *, patience_s: float) -> str | None:
+        def fenced_build(snapshot: Snapshot, heads: Heads) -> Change | None:
+            self._fenced(snapshot, heads)
+            files = dict(build(snapshot))
+            self._check(snapshot, files)
+            return Change(files, message) if files else None
+
+        return self.repository.transact(fenced_build, patience_s=patience_s).commit
+
+    def _fenced(self, snapshot: Snapshot, heads: Heads) -> JobFacts:
+        """The job's facts; raises LeaseLost unless our attempt is the newest and without an end."""
+        facts = self._facts(snapshot, heads)
+        if not self._is_claimed(facts):
+            raise LeaseLost(f"The folder of job {self.attempt.job_id} was deleted; nothing is written to it.")
+        if not self._is_mine(facts):
+            raise LeaseLost(f"Job {self.attempt.job_id} belongs to another attempt now; nothing is written.")
+        return facts
+
+    def _facts(self, snapshot: Snapshot, heads: Heads | None = None) -> JobFacts:
+        survey = self._reader.survey(snapshot, heads or Heads("", snapshot.commit))
+        return survey.jobs.get(self.attempt.job_id, JobFacts(self.attempt.job_id))
+
+    def _is_claimed(self, facts: JobFacts) -> bool:
+        return any((n.number, n.nonce) == self._key for n in facts.attempts)
+
+    def _is_mine(self, facts: JobFacts) -> bool:
+        newest = facts.newest
+        return newest is not None and (newest.number, newest.nonce) == self._key and not facts.has_end(newest)
+
+    @property
+    def _key(self) -> tuple[int, str]:
+        return (self.attempt.number, self.attempt.nonce)
+
+    def _check(self, snapshot: Snapshot, files: Mapping[str, bytes | None]) -> None:
+        check_change(self.attempt.job_id, files, snapshot.existing(files).__contains__)
+
+    def _projections(
+        self, response: bytes, log: bytes | None, metrics: bytes | None
+    ) -> dict[str, bytes | None]:
+        job_id = self.attempt.job_id
+        files: dict[str, bytes | None] = {response_path(job_id): response}
+        # An empty file would block the translators' synchronisation, so none is ever written.
+        if log:
+            files[log_path(job_id)] = log
+        if metrics:
+            files[metrics_path(job_id)] = metrics
+        return files
+
+    def _end_record(self, outcome: Outcome, facts: JobFacts, log: bytes | None, metrics: bytes | None) -> End:
+        used_up = uses_up_budget(facts, outcome.state, outcome.kind, self._settings.budgets)
+        return End(
+            state=EndState.FAILED if used_up else outcome.state,
+            kind=outcome.kind or (Kind.SYSTEM if used_up else None),
+            message=" ".join(filter(None, [outcome.message, used_up])),
+            ended_at=now_utc(self._clock.time()),
+            ended_by=self.attempt.worker_id,
+            worker_id=self.attempt.worker_id,
+            number=self.attempt.number,
+            nonce=self.attempt.nonce,
+            epochs_completed=outcome.epochs_completed,
+            result=outcome.result,
+            log_blob=blob_id(log) if log else None,
+            metrics_blob=blob_id(metrics) if metrics else None,
+            final=True if used_up else None,
+        )
+
+    def _lease_moves(self, heads: Heads, lease: Lease) -> list[LeaseMove]:
+        ref = self.attempt.lease_ref
+        return [LeaseMove(ref, heads.leases.get(ref), lease.render())] if ref else []
+
+    def _send(self, commit: str) -> None:
+        ref = self.attempt.lease_ref
+        if ref is None:
+            return
+        self._unsent = commit
+        for _ in range(3):
+            if self._beats.replace_lease(ref, self._lease_id, commit).accepted:
+                self._lease_id, self._unsent = commit, None
+                return
+            current = self._beats.look().leases.get(ref)
+            if current == commit:
+                self._lease_id, self._unsent = commit, None
+                return
+            if current is not None and self._is_foreign(ref, current):
+                raise LeaseLost(f"Another worker holds the lease of job {self.attempt.job_id}.")
+            # An earlier try of ours landed after all, or somebody removed the ref: go on from there.
+            self._lease_id = current
+        raise ServerUnreachable(f"The lease of job {self.attempt.job_id} could not be replaced.")
+
+    def _is_foreign(self, ref: str, commit: str) -> bool:
+        try:
+            held = read_record(Lease, self._beats.read_lease(ref, commit), f"The lease {ref}")
+        except DataError:
+            return False
+        return held.nonce != self.attempt.nonce and held.number >= self.attempt.number
