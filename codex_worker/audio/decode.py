@@ -1,0 +1,352 @@
+"""Recordings of any kind into mono samples, in bounded memory, without trusting the file.
+
+Files come from strangers: only formats that hold audio themselves are opened (a playlist could name
+other files), lengths are bounded, and a file that ends too early is an error and not a short recording.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codex_worker.audio.wholeness import missing_end, states_mp3_length
+from codex_worker.errors import DataError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+logger = logging.getLogger(__name__)
+
+FORMATS = "aac,aiff,flac,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,ogg,wav,w64"
+LOWEST_RATE, HIGHEST_RATE = 4_000, 384_000
+MAX_CHANNELS = 32
+MAX_DAMAGED_SHARE = 0.02  # of a file's packets; more is not a scratch any more
+SEEK_FROM_S = 10.0  # earlier clips are reached as fast by decoding
+SEEK_MARGIN_S = 1.0  # Opus wants 80 ms to settle, AAC a frame
+LATEST_START_S = 24 * 3600.0
+NOTHING = np.empty(0, np.float32)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Mono float32 samples [N] in [-1, 1] at `sample_rate` Hz, with remarks for the data report."""
+
+    samples: NDArray[np.float32]
+    sample_rate: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.samples.size / self.sample_rate
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a file says of itself; `duration_s` is None where it does not say (recorded by a browser)."""
+
+    duration_s: float | None
+    sample_rate: int
+    channels: int
+    codec: str
+    container: str
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A recording or a part of it, and how long its project says that it is."""
+
+    path: Path
+    start_s: float | None = None
+    end_s: float | None = None
+    expected_duration_s: float | None = None
+
+
+def decode(
+    path: Path,
+    *,
+    sample_rate: int,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    expected_duration_s: float | None = None,
+    max_duration_s: float = 7200.0,
+) -> Recording:
+    """Read a recording, or the clip from `start_s` to `end_s`, as mono at `sample_rate`.
+
+    Channels are averaged. Besides the result only a few frames are in memory at a time.
+
+    Args:
+        expected_duration_s: how long the whole file must be, where the caller knows.
+        max_duration_s: a longer recording is refused, after decoding no more than this.
+
+    Raises:
+        DataError: the file is missing, empty, no audio, cut off, damaged or too long, or the clip lies
+            outside of it.
+    """
+    start_s = start_s or 0.0
+    if not 0 <= start_s <= LATEST_START_S or (end_s is not None and end_s <= start_s):
+        raise DataError(
+            f"{path}: a clip from {start_s} s to {end_s or 'the end'} is not possible; correct its times"
+        )
+    with _open(path) as container:
+        info = _info(container, path)
+        reader = _Reader(container, info, path, sample_rate, max_duration_s)
+        found = reader.read(start_s, end_s)
+    if reader.reached_end:
+        reader.check_length(expected_duration_s)
+        if end_s is not None and end_s > reader.position_s + 0.1:
+            reader.notes.append(f"the clip ends at {end_s:.1f} s, the recording at {reader.position_s:.1f} s")
+    if found.size == 0:
+        where = f" from {start_s:.1f} s on" if start_s else ""
+        raise DataError(f"{path} holds no sound{where} ({reader.position_s:.1f} s in all); record it again")
+    return Recording(found, sample_rate, tuple(reader.notes))
+
+
+def probe(path: Path) -> AudioInfo:
+    """Read what the file's head says, without decoding.
+
+    Raises:
+        DataError: the file is missing, empty or no audio.
+    """
+    with _open(path) as container:
+        return _info(container, path)
+
+
+def decode_many(
+    clips: Iterable[Clip], *, sample_rate: int, workers: int = 2, max_duration_s: float = 7200.0
+) -> Iterator[tuple[Clip, Recording | DataError]]:
+    """Decode in threads and yield in the order of `clips`; a clip that cannot be used yields its error.
+
+    At most twice as many recordings as workers are held at a time, so a slow consumer costs no memory.
+    """
+
+    def attempt(clip: Clip) -> Recording | DataError:
+        try:
+            return decode(
+                clip.path,
+                sample_rate=sample_rate,
+                start_s=clip.start_s,
+                end_s=clip.end_s,
+                expected_duration_s=clip.expected_duration_s,
+                max_duration_s=max_duration_s,
+            )
+        except DataError as error:
+            return error
+
+    pending: deque[tuple[Clip, Future[Recording | DataError]]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+        try:
+            for clip in clips:
+                pending.append((clip, pool.submit(attempt, clip)))
+                if len(pending) >= 2 * workers:
+                    done, future = pending.popleft()
+                    yield done, future.result()
+            while pending:
+                done, future = pending.popleft()
+                yield done, future.result()
+        finally:
+            for _, future in pending:
+                future.cancel()
+
+
+def _open(path: Path) -> InputContainer:
+    import av
+
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    if not head:
+        raise DataError(f"{path} is empty (0 bytes); record it again or remove it")
+    if head.startswith(b"version https://git-lfs"):
+        raise DataError(f"{path} is a git-lfs pointer, not a recording; its object has not been fetched")
+    try:
+        return av.open(
+            str(path.absolute()), options={"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+        )
+    except (av.FFmpegError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(
+            f"{path} is no recording that can be read ({reason}); it is cut off or not audio at all"
+        ) from error
+
+
+def _info(container: InputContainer, path: Path) -> AudioInfo:
+    if not container.streams.audio:
+        raise DataError(f"{path} has no sound in it ({container.format.name})")
+    stream = container.streams.audio[0]
+    rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE or not 1 <= channels <= MAX_CHANNELS:
+        raise DataError(f"{path} claims {rate} Hz and {channels} channels, which no recording of speech has")
+    duration_s = None
+    if stream.duration is not None and stream.time_base is not None:
+        duration_s = float(stream.duration * stream.time_base)
+    elif container.duration is not None:
+        duration_s = container.duration / 1_000_000
+    return AudioInfo(duration_s, rate, channels, stream.codec_context.name, container.format.name)
+
+
+class _Reader:
+    """Decodes one file from front to back and keeps only the wanted samples, at the wanted rate."""
+
+    def __init__(
+        self, container: InputContainer, info: AudioInfo, path: Path, sample_rate: int, max_duration_s: float
+    ) -> None:
+        self.container = container
+        self.info = info
+        self.path = path
+        self.sample_rate = sample_rate
+        self.max_duration_s = max_duration_s
+        self.notes: list[str] = []
+        self.position_s = 0.0  # the end of what was decoded
+        self.reached_end = False
+        self._invalid = False
+        self._packets = 0
+        self._damaged = 0
+        self._damaged_last = False
+
+    def read(self, start_s: float, end_s: float | None) -> NDArray[np.float32]:
+        """Give the samples between two times."""
+        import soxr
+
+        kept = bytearray()  # grows in place, where a list of chunks would need the memory twice
+        resampler = rate = None
+        for frame in self._frames_from(start_s):
+            if resampler is None or frame.sample_rate != rate:
+                if resampler is not None:
+                    kept += _bounded(resampler.resample_chunk(NOTHING, last=True))
+                rate = frame.sample_rate
+                resampler = soxr.ResampleStream(rate, self.sample_rate, 1, dtype="float32")
+            begin_s = self.position_s
+            self.position_s += frame.samples / rate
+            wanted = _mono(frame)[_within(begin_s, frame.samples, rate, start_s, end_s)]
+            if not np.isfinite(wanted).all():
+                wanted = np.where(np.isfinite(wanted), wanted, np.float32(0.0))
+                self._invalid = True
+            kept += _bounded(resampler.resample_chunk(wanted))
+            if self.position_s - start_s > self.max_duration_s:
+                raise DataError(
+                    f"{self.path} is longer than {self.max_duration_s:.0f} s; cut it into shorter recordings"
+                )
+            if end_s is not None and self.position_s >= end_s:
+                break
+        if resampler is not None:
+            kept += _bounded(resampler.resample_chunk(NOTHING, last=True))
+        if self._invalid:
+            self.notes.append("samples that are no numbers were made silent")
+        return np.frombuffer(kept, np.float32)
+
+    def _frames_from(self, start_s: float) -> Iterator[Any]:
+        """Give frames from near `start_s` on where the container knows its times, else from the beginning."""
+        import av
+
+        if start_s < SEEK_FROM_S or not any(name in self.info.container for name in ("matroska", "mp4")):
+            return self._frames()
+        try:
+            self.container.seek(int((start_s - SEEK_MARGIN_S) * 1_000_000))
+            frames = self._frames()
+            first = next(frames)
+        except (av.FFmpegError, StopIteration):
+            first = None  # no index, or a start after the end: decoding from the beginning tells
+        if first is None or first.time is None or first.time > start_s:
+            self.container.seek(0)
+            return self._frames()
+        self.position_s = first.time
+        return chain([first], frames)
+
+    def _frames(self) -> Iterator[Any]:
+        """Give frames; packets that cannot be decoded are counted and left out."""
+        import av
+
+        self.reached_end = False
+        self._packets = self._damaged = 0
+        stream = self.container.streams.audio[0]
+        packets = self.container.demux(stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                break
+            except av.FFmpegError as error:
+                self.notes.append(f"it cannot be read to its end ({error.strerror})")
+                self._damaged_last = True
+                break
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                self._damaged += 1
+                self._damaged_last = True
+                continue
+            self._packets += 1
+            if frames:
+                self._damaged_last = False
+            yield from frames
+        self.reached_end = True
+
+    def check_length(self, expected_duration_s: float | None) -> None:
+        """Compare what was found with what the container and the caller say.
+
+        Raises:
+            DataError: the recording is cut off or too damaged.
+        """
+        if self._damaged > MAX_DAMAGED_SHARE * max(1, self._packets) + 1:
+            raise DataError(
+                f"{self.path} is damaged: {self._damaged} of {self._packets + self._damaged} packets cannot "
+                "be decoded; record it again or fetch it anew"
+            )
+        is_mp3 = self.info.container == "mp3"
+        stated_s = self.info.duration_s
+        if self.info.container == "aac" or (is_mp3 and not states_mp3_length(self.path)):
+            stated_s = None  # only a guess from the bit rate
+        for length_s, source in ((stated_s, "it states"), (expected_duration_s, "its project states")):
+            if length_s is not None and self.position_s < length_s - max(0.2, 0.02 * length_s):
+                raise DataError(
+                    f"{self.path} is cut off: {self.position_s:.1f} s found, {source} {length_s:.1f} s; "
+                    "record it again or fetch it anew"
+                )
+        reason = missing_end(self.path, self.info.container)
+        if reason is None and self._damaged_last and not is_mp3:  # mp3 often has tags of all kinds at its end
+            reason = "it ends within a packet"
+        if reason is not None:
+            raise DataError(
+                f"{self.path} is cut off after {self.position_s:.1f} s: {reason}; record it again"
+            )
+        if self._damaged:
+            self.notes.append(f"{self._damaged} damaged packets left out")
+
+
+def _mono(frame: Any) -> NDArray[np.float32]:
+    """Average the channels of a decoded frame; [samples] float32."""
+    values = frame.to_ndarray()
+    channels = frame.layout.nb_channels
+    if not frame.format.is_planar:
+        values = values.reshape(-1, channels).T
+    if values.dtype == np.uint8:
+        scaled = (values.astype(np.float32) - 128.0) / 128.0
+    elif np.issubdtype(values.dtype, np.integer):
+        scaled = values.astype(np.float32) / -float(np.iinfo(values.dtype).min)
+    else:
+        scaled = values.astype(np.float32, copy=False)
+    return np.ascontiguousarray(scaled[0] if channels == 1 else scaled.mean(axis=0, dtype=np.float32))
+
+
+def _within(begin_s: float, count: int, rate: int, start_s: float, end_s: float | None) -> slice:
+    """Which samples of a frame that begins at `begin_s` lie between the two times."""
+    first = round((start_s - begin_s) * rate)
+    last = count if end_s is None else round((end_s - begin_s) * rate)
+    return slice(min(max(first, 0), count), min(max(last, 0), count))
+
+
+def _bounded(samples: NDArray[np.float32]) -> bytes:
+    """Bytes of the samples within [-1, 1]; lossy codecs and resampling overshoot a little."""
+    return np.clip(samples, -1.0, 1.0).tobytes()
