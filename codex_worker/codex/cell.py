@@ -10,6 +10,7 @@ from codex_worker.codex.reference import Reference, parse_reference
 from codex_worker.codex.text import plain_text
 
 MAX_ID_LENGTH = 512
+MAX_VALUE_LENGTH = 100_000
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,8 @@ def read_cell(raw: Any, index: int) -> Cell:
     value = raw.get("value")
     if value is not None and not isinstance(value, str):
         raise ValueError("its value is not a text")
+    if value and len(value) > MAX_VALUE_LENGTH:
+        raise ValueError(f"its text is longer than {MAX_VALUE_LENGTH:,} characters")
     data = _object(metadata, "data")
     return Cell(
         id=identity,

@@ -20,7 +20,7 @@ from codex_worker.codex.splice import Style, append_elements, set_member, style_
 from codex_worker.codex.text import html_escape
 from codex_worker.errors import DataError
 
-MAX_TEXT_LENGTH = 100_000
+MAX_TEXT_LENGTH = 20_000  # stays far below the limit of a cell's value after escaping
 _T = TypeVar("_T")
 _MAX_TIME_MS = 2**53 - 2  # above it JavaScript cannot tell one millisecond from the next
 

@@ -5,7 +5,6 @@ most kinds of files keep the user's copy even where only the other side changed 
 cell by cell.
 """
 
-import copy
 import json
 import re
 
@@ -46,16 +45,16 @@ def merge_notebooks(ours: bytes, theirs: bytes) -> bytes:
 
 
 def merge_documents(ours: dict, theirs: dict) -> dict:
-    """`merge_notebooks` on parsed notebooks; the arguments stay as they are."""
+    """`merge_notebooks` on parsed notebooks; the result shares parts with them, and they stay as they are."""
     their_cells = _cells_by_id(theirs)
     our_cells = _cells_by_id(ours)
     merged = [
-        merge_cells(cell, their_cells[identity]) if identity in their_cells else _settle(copy.deepcopy(cell))
+        merge_cells(cell, their_cells[identity]) if identity in their_cells else _settle(cell)
         for identity, cell in our_cells.items()
     ]
     _insert_missing(merged, our_cells, their_cells)
-    result = {key: value for key, value in copy.deepcopy(ours).items() if key != "cells"}
-    metadata = result.get("metadata", {})
+    metadata = dict(ours.get("metadata", {}))
+    result = {**{key: value for key, value in ours.items() if key != "cells"}, "metadata": metadata}
     edits = _merge_edits(metadata.get("edits"), theirs.get("metadata", {}).get("edits"))
     if edits or "edits" in metadata:
         metadata["edits"] = edits
@@ -67,14 +66,16 @@ def merge_documents(ours: dict, theirs: dict) -> dict:
 
 def merge_cells(ours: dict, theirs: dict) -> dict:
     """One cell: history and takes by union, values by the newest edit, the selection by its timestamp."""
-    cell = copy.deepcopy(ours)
-    metadata, other = cell["metadata"], theirs["metadata"]
+    metadata, other = dict(ours["metadata"]), theirs["metadata"]
     metadata["edits"] = _merge_edits(metadata.get("edits"), other.get("edits"))
     for key, value in other.items():
-        metadata.setdefault(key, copy.deepcopy(value)) if key not in SELECTION_KEYS else None
+        if key not in SELECTION_KEYS:
+            metadata.setdefault(key, value)
     if isinstance(metadata.get("data"), dict) and isinstance(other.get("data"), dict):
-        for key, value in other["data"].items():
-            metadata["data"].setdefault(key, copy.deepcopy(value))
+        metadata["data"] = {
+            **metadata["data"],
+            **{k: v for k, v in other["data"].items() if k not in metadata["data"]},
+        }
     if "attachments" in metadata or "attachments" in other:
         metadata["attachments"] = _merge_attachments(
             ours["metadata"].get("attachments") or {}, other.get("attachments") or {}
@@ -83,7 +84,7 @@ def merge_cells(ours: dict, theirs: dict) -> dict:
         for key in SELECTION_KEYS:
             if key in other:
                 metadata[key] = other[key]
-    return _settle(cell)
+    return _settle({**ours, "metadata": metadata})
 
 
 def _present(tree: dict[str, bytes | None]) -> dict[str, bytes]:
@@ -144,7 +145,7 @@ def _insert_missing(merged: list[dict], ours: dict[str, dict], theirs: dict[str,
     for identity, cell in theirs.items():
         if identity not in ours:
             places = [place for place, known in enumerate(merged) if known["metadata"]["id"] == before]
-            merged.insert(places[0] + 1 if places else 0, _settle(copy.deepcopy(cell)))
+            merged.insert(places[0] + 1 if places else 0, _settle(cell))
         before = identity
 
 
@@ -200,23 +201,25 @@ def _rank(edit: dict) -> tuple[float, int]:
 
 def _settle(cell: dict) -> dict:
     """The cell after its newest edits: what a field says is what its history says."""
-    metadata = cell["metadata"]
-    metadata["edits"] = _merge_edits(metadata.get("edits"))
+    metadata = {**cell["metadata"], "edits": _merge_edits(cell["metadata"].get("edits"))}
+    cell = {**cell, "metadata": metadata}
     for field, edit in _newest_per_field(metadata["edits"]).items():
         if field == ("value",):
             cell["value"] = edit["value"]
         elif field[:1] == ("metadata",) and len(field) in {2, 3} and field[-1] not in SELECTION_KEYS:
-            holder = metadata if len(field) == 2 else metadata.setdefault(field[1], {})
-            holder[field[-1]] = edit["value"]
+            if len(field) == 2:
+                metadata[field[1]] = edit["value"]
+            else:
+                metadata[field[1]] = {**metadata.get(field[1], {}), field[2]: edit["value"]}
     return cell
 
 
 def _merge_attachments(ours: dict, theirs: dict) -> dict:
-    merged = copy.deepcopy(ours)
+    merged = {identity: dict(entry) for identity, entry in ours.items()}
     for identity, entry in theirs.items():
         known = merged.get(identity)
         if known is None:
-            merged[identity] = copy.deepcopy(entry)
+            merged[identity] = dict(entry)
             continue
         newer = entry if (entry.get("updatedAt") or 0) > (known.get("updatedAt") or 0) else known
         older = known if newer is entry else entry
