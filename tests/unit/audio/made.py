@@ -57,7 +57,7 @@ def write(path, channels, rate, kind=None, options=None):
 
 
 def alike(one, other, slack=900):
-    """Correlation of two signals of the same rate at the best shift of up to `slack` samples; 1 for the same."""
+    """Correlation of two signals at the best shift of up to `slack` samples; 1 for the same sound."""
     length = min(one.size, other.size)
     one, other = one[:length].astype(np.float64), other[:length].astype(np.float64)
     padded = 2 * length
