@@ -1,0 +1,44 @@
+"""What an operator may set about running jobs; read once, where the worker starts."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HOUR_S = 3600.0
+
+
+@dataclass(frozen=True)
+class JobLimits:
+    """How long and how large a job may become, and how much patience there is with it."""
+
+    max_job_s: float | None = None  # the operator's; a manifest's timeout counts as well
+    memory_bytes: int | None = None
+    hang_s: float = 30 * 60.0  # without a heartbeat, a call or a look at should_stop()
+    save_s: float = 300.0  # for saving what is there after a cancellation or a timeout
+    leave_s: float = 25.0  # for the same when the machine is taken away: less than anybody's 30 s
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """How often things are looked at, in seconds."""
+
+    beat_s: float = 60.0
+    look_s: float = 30.0
+    report_s: float = 60.0
+    watch_s: float = 1.0
+    memory_s: float = 5.0
+
+
+@dataclass(frozen=True)
+class RuntimeSettings:
+    """Everything about running jobs on this machine."""
+
+    work_dir: Path
+    code_root: Path  # where codex_worker and patches are imported from
+    handlers_root: Path  # the folder that holds the `handlers` package
+    version: str
+    worker_id: str
+    preset: str | None = None  # for jobs that don't say
+    keep_jobs: int = 5
+    publish_timeout_s: float = 24 * HOUR_S
+    limits: JobLimits = field(default_factory=JobLimits)
+    rhythm: Rhythm = field(default_factory=Rhythm)

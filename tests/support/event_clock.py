@@ -1,0 +1,49 @@
+"""A clock that moves only when a test moves it; threads that wait on it wake when it does."""
+
+import threading
+import time
+from collections.abc import Callable
+
+
+class ManualClock:
+    """Time stands still until `advance`. Whoever sleeps moves it; whoever waits does not."""
+
+    def __init__(self, start_s: float = 1_790_000_000.0) -> None:
+        self._now_s = start_s
+        self._lock = threading.Lock()
+
+    def time(self) -> float:
+        return self._now_s
+
+    def monotonic(self) -> float:
+        return self._now_s
+
+    def sleep(self, duration_s: float) -> None:
+        self.advance(duration_s)
+
+    def advance(self, duration_s: float) -> None:
+        with self._lock:
+            self._now_s += duration_s
+
+    def wait(self, event: threading.Event, timeout_s: float) -> bool:
+        until_s = self._now_s + timeout_s
+        while not event.is_set() and self._now_s < until_s:
+            event.wait(0.002)
+        return event.is_set()
+
+
+class HurriedClock(ManualClock):
+    """Waiting takes no time: whoever waits moves the clock at once."""
+
+    def wait(self, event: threading.Event, timeout_s: float) -> bool:
+        if not event.is_set():
+            self.advance(timeout_s)
+        return event.is_set()
+
+
+def until(condition: Callable[[], object], patience_s: float = 30.0) -> None:
+    """Returns when another thread or process has brought something about; fails when it never does."""
+    end_s = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < end_s, "it never happened"
+        time.sleep(0.002)

@@ -1,0 +1,210 @@
+"""A job on an in-memory server, supervised for real: a real child process, a real queue, a clock of ours."""
+
+import shutil
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from codex_worker.contract.paths import response_path
+from codex_worker.git.memory import MemoryServer, MemoryTransport
+from codex_worker.git.repository import Repository
+from codex_worker.runtime.job_folder import JobFolder
+from codex_worker.runtime.settings import JobLimits, Rhythm, RuntimeSettings
+from codex_worker.runtime.supervisor import Equipment, Secrets, Supervisor
+from gitlab_jobs import JobQueue, Outcome, OwnedJob, QueueSettings
+from handlers.base import CellResult, Fetched, Published, Weights
+from tests.support.event_clock import ManualClock, until
+
+ROOT = Path(__file__).parents[2]
+HANDLER = """\
+from pathlib import Path
+
+def run(job, callbacks):
+    folder = callbacks.get_work_dir()
+    scanner = callbacks.scanner
+"""
+
+
+def handlers_with(folder: Path, **bodies: str) -> Path:
+    """A folder with a `handlers` package; `asr_w2v2bert_training="..."` gives the lines of a run."""
+    package = folder / "handlers"
+    package.mkdir(parents=True, exist_ok=True)
+    for name in ("__init__.py", "base.py"):
+        shutil.copy(ROOT / "handlers" / name, package / name)
+    for place, body in bodies.items():
+        job_type, model, mode = place.split("_", 2)
+        path = package / job_type / model / f"{mode}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(HANDLER + textwrap.indent(textwrap.dedent(body).strip() + "\n", "    "))
+    return folder
+
+
+def manifest(*jobs: Mapping[str, Any]) -> bytes:
+    entries = [{"job_type": "asr", "mode": "training", "model": {"type": "w2v2bert"}, **job} for job in jobs]
+    return yaml.safe_dump({"version": 1, "jobs": entries}).encode()
+
+
+@dataclass
+class FakeProject:
+    """Files and publications without LFS; `on_publish` may raise what a server would."""
+
+    folder: JobFolder
+    job: OwnedJob
+    contents: Mapping[str, bytes] = field(default_factory=dict)
+    on_publish: Callable[[], None] = lambda: None
+    published: list[str] = field(default_factory=list)
+
+    def list(self, prefix: str) -> Sequence[str]:
+        return [path for path in self.contents if path.startswith(prefix)]
+
+    def read(self, paths: Sequence[str]) -> Mapping[str, Path]:
+        return {
+            path: self.folder.put(f"files/{path}", self.contents[path])
+            for path in paths
+            if path in self.contents
+        }
+
+    def recordings(self, pointer_paths: Sequence[str]) -> Fetched:
+        return Fetched({}, dict.fromkeys(pointer_paths, "not here"))
+
+    def checkpoint(self, path: str) -> Path:
+        return self.folder.put("model.safetensors", b"weights")
+
+    def weights(self, name: str) -> Weights:
+        return Weights(self.folder.path, "revision")
+
+    def resume(self, file: Path | None = None) -> Path | None:
+        return None
+
+    def cells(self, results: Sequence[CellResult]) -> Published:
+        self.on_publish()
+        return Published(list(range(len(results))), {})
+
+    def artifact(self, file: Path, folder: str) -> str:
+        self.on_publish()
+        path = f"gpu_jobs/job_{self.job.entry.job_id}/{folder}/{file.stem}-{self.job.attempt.name}.csv"
+        self.job.publish(lambda snapshot: {path: file.read_bytes()}, "an artifact")
+        self.published.append(path)
+        return path
+
+
+class Stage:
+    """A server with one job, and a supervisor that runs it in a thread while a test plays the world."""
+
+    def __init__(self, tmp: Path, handler: str = "return {}", **entry: Any) -> None:
+        self.server = MemoryServer({"gpu_jobs/manifest.yaml": manifest({"job_id": "one", **entry})})
+        self.clock = ManualClock()
+        self.work_dir = tmp / "work"
+        self.settings = RuntimeSettings(
+            work_dir=self.work_dir,
+            code_root=ROOT,
+            handlers_root=handlers_with(tmp / "code", asr_w2v2bert_training=handler),
+            version="test",
+            worker_id="tester",
+            limits=JobLimits(),
+            rhythm=Rhythm(),
+        )
+        self.environment = {"PATH": "/usr/bin:/bin"}
+        self.secrets = Secrets()
+        self.contents: Mapping[str, bytes] = {}
+        self.on_publish: Callable[[], None] = lambda: None
+        self.projects: list[FakeProject] = []
+        self.outcome: Outcome | None = None
+        self._thread: threading.Thread | None = None
+        self._supervisor: Supervisor | None = None
+
+    def queue(self, worker_id: str = "tester") -> JobQueue:
+        repository = Repository(MemoryTransport(self.server), self.clock)
+        return JobQueue(repository, worker_id, self.clock, QueueSettings(publish_timeout_s=1.0))
+
+    def set_limits(self, **limits: Any) -> None:
+        self.settings = replace(self.settings, limits=JobLimits(**limits))
+
+    @property
+    def supervisor(self) -> Supervisor:
+        if self._supervisor is None:
+            self._supervisor = Supervisor(
+                self.settings, self._equip, self.clock, self.secrets, self.environment
+            )
+        return self._supervisor
+
+    def start(self) -> None:
+        """Claims the job and supervises it, in the background."""
+        owned = self.queue().claim("one")
+        assert owned is not None
+        supervisor = self.supervisor
+
+        def run() -> None:
+            self.outcome = supervisor.run(owned, "project", "memory://project")
+
+        self._thread = threading.Thread(target=run, daemon=True)
+        self._thread.start()
+
+    def finish(self) -> Outcome | None:
+        """Waits for the end of the attempt."""
+        assert self._thread is not None
+        self._thread.join(60)
+        assert not self._thread.is_alive(), "the attempt never ended"
+        return self.outcome
+
+    def run(self) -> Outcome | None:
+        """An attempt from its start to its end."""
+        self.start()
+        return self.finish()
+
+    def reached(self, name: str) -> Path:
+        """Waits until the handler has made a file of this name in its folder."""
+        until(lambda: any(self.work_dir.glob(f"job_*/{name}")))
+        return next(self.work_dir.glob(f"job_*/{name}"))
+
+    def tick(self, condition: Callable[[], object], step_s: float = 1.0) -> None:
+        """Lets time pass until something has happened."""
+
+        def passed() -> bool:
+            self.clock.advance(step_s)
+            return bool(condition())
+
+        until(passed)
+
+    def ended(self) -> bool:
+        """Whether the attempt is over."""
+        return self._thread is not None and not self._thread.is_alive()
+
+    def response(self) -> dict[str, Any]:
+        """What the plugin reads."""
+        found = yaml.safe_load(self.server.files()[response_path("one")])
+        assert isinstance(found, dict)
+        return found
+
+    def log(self) -> str:
+        """The published log."""
+        return self.server.files()["gpu_jobs/job_one/logs.txt"].decode()
+
+    def edit_manifest(self, *jobs: Mapping[str, Any]) -> None:
+        """A translator changes the manifest."""
+        self.change({"gpu_jobs/manifest.yaml": manifest(*jobs)})
+
+    def change(self, files: Mapping[str, bytes | None]) -> None:
+        """Somebody commits something."""
+        transport = MemoryTransport(self.server)
+        Repository(transport, self.clock).transact(_change(files))
+
+    def _equip(self, owned: OwnedJob, folder: JobFolder) -> Equipment:
+        project = FakeProject(folder, owned, self.contents, self.on_publish)
+        self.projects.append(project)
+        return Equipment(project, project)
+
+
+def _change(files: Mapping[str, bytes | None]) -> Any:
+    from codex_worker.git.repository import Change
+
+    return lambda snapshot, heads: Change(files, "somebody's change")
+
+
+PYTHON = sys.executable
