@@ -1,0 +1,155 @@
+import json
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codex_worker.errors import DataError, UserError
+from codex_worker.text.normalise import (
+    TextRecipe,
+    edge_letters,
+    letter_counts,
+    rare_letters,
+    recipe_from_config,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("In the beginning, God created…", "in the beginning god created"),
+        ("He said: “Don’t go!”", "he said don't go"),
+        ("well-known — and loved", "well-known and loved"),
+        ("word,word;word—word", "word word word word"),
+        ("¿Quién? «Él» ¡sí!", "quién él sí"),
+        ("e\u0301te\u0301", "été"),
+        ("  two\n\tlines\u00a0here ", "two lines here"),
+        ("non\u2011breaking soft\u00adhyphen zero\u200bwidth", "non-breaking softhyphen zerowidth"),
+        ("'quoted' words'", "quoted words"),
+        ("- a list - of - things -", "a list of things"),
+        ("3 verses, 12 men", "3 verses 12 men"),
+        ("नमस्ते। क्\u200dष", "नमस्ते क्\u200dष"),
+        ("saltillo ꞌak ʼokina ʻaina", "saltillo ꞌak ʼokina ʻaina"),
+        ("tone ma꞉ma", "tone ma꞉ma"),
+        ("$5 + 😀 = ok", "5 ok"),
+        ("NA", "na"),
+        ("", ""),
+        ("…!?", ""),
+        ("\ud800broken", "broken"),
+    ],
+)
+def test_the_usual_recipe_leaves_words_and_their_letters(text, expected):
+    assert TextRecipe().apply(text) == expected
+
+
+def test_each_step_can_be_left_out():
+    text = "He said, “It is 5.”"
+    assert TextRecipe(lowercase=False).apply(text) == "He said It is 5"
+    assert TextRecipe(remove_punctuation=False).apply(text) == 'he said, "it is 5."'
+    assert TextRecipe(remove_numbers=True).apply(text) == "he said it is"
+
+
+@pytest.mark.parametrize("digits", ["123", "१२३", "١٢٣", "½", "²"])
+def test_digits_of_any_script_can_be_removed(digits):
+    assert TextRecipe(remove_numbers=True).apply(f"a {digits} b") == "a b"
+
+
+def test_a_mark_at_the_edge_of_words_is_kept_where_the_recipe_says_so():
+    recipe = TextRecipe(word_initial="'", word_final="'-")
+    assert recipe.apply("‘Alam bo’ mo- 'x") == "'alam bo' mo- 'x"
+    assert TextRecipe().apply("‘Alam bo’ mo- 'x") == "alam bo mo x"
+
+
+QUOTING = [
+    "He said, 'Come to the house'",
+    "the house is 'big' he said",
+    "'the word' and the word come big and he",
+] * 3
+GLOTTAL = ["'alam ma bo' kita", "kita bo' 'alam na", "na 'alam ma bo' ma", "ma 'ulu na kita 'ulu"]
+
+
+def test_a_glottal_stop_at_the_edge_of_words_is_a_letter():
+    assert edge_letters(GLOTTAL) == ("'", "'")
+    recipe = recipe_from_config({}, GLOTTAL)
+    assert recipe.apply("‘Alam, bo’!") == "'alam bo'"
+    assert "' at the start of words and ' at their end" in recipe.describe()
+
+
+def test_quotation_marks_are_no_letters():
+    assert edge_letters(QUOTING) == ("", "")
+    assert recipe_from_config({}, QUOTING).apply("'the word'") == "the word"
+
+
+def test_a_glottal_stop_and_quotation_marks_in_one_text_are_told_apart_by_their_words():
+    mixed = [f"'{text}'" for text in ("ma kita na", "kita ma na")] + GLOTTAL * 2
+    assert edge_letters(mixed)[0] == "'"
+
+
+def test_words_seen_once_decide_nothing():
+    assert edge_letters(["'one two' 'three", "four five six"]) == ("", "")
+
+
+@given(st.text(max_size=40), st.booleans(), st.booleans(), st.booleans())
+def test_normalising_twice_is_normalising_once(text, lowercase, remove_punctuation, remove_numbers):
+    recipe = TextRecipe(lowercase, remove_punctuation, remove_numbers)
+    once = recipe.apply(text)
+    assert recipe.apply(once) == once
+    assert once == once.strip()
+    assert "  " not in once
+    assert unicodedata.is_normalized("NFC", once)
+
+
+@given(st.text("ab'- ’.", max_size=30))
+def test_normalising_twice_is_normalising_once_among_marks(text):
+    for recipe in (TextRecipe(), TextRecipe(word_initial="'"), TextRecipe(word_final="'-", word_initial="-")):
+        assert recipe.apply(recipe.apply(text)) == recipe.apply(text)
+
+
+def test_a_recipe_comes_back_from_a_checkpoint():
+    recipe = TextRecipe(lowercase=False, remove_numbers=True, word_initial="'")
+    assert TextRecipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 99}, "update it"),
+        ({"version": None}, "update it"),
+        ({"lowercase": "yes"}, "lowercase = 'yes'"),
+        ({"word_initial": 1}, "word_initial = 1"),
+        ({"code": "x"}, "code = 'x'"),
+    ],
+)
+def test_what_is_no_recipe_is_refused(change, message):
+    with pytest.raises(DataError, match=message):
+        TextRecipe.from_dict(TextRecipe().to_dict() | change)
+
+
+def test_a_manifests_keys_are_obeyed():
+    assert recipe_from_config(None) == TextRecipe()
+    config = {"lowercase": False, "remove_punctuation": None, "remove_numbers": True}
+    assert recipe_from_config(config) == TextRecipe(lowercase=False, remove_numbers=True)
+
+
+def test_a_value_that_is_neither_true_nor_false_is_the_users_to_mend():
+    with pytest.raises(UserError, match=r"text_normalization.lowercase must be true or false, not 'no'"):
+        recipe_from_config({"lowercase": "no"})
+
+
+def test_an_unknown_key_is_said(caplog):
+    recipe_from_config({"lower_case": True})
+    assert "text_normalization.lower_case is not known" in caplog.text
+
+
+def test_the_recipe_describes_itself():
+    assert TextRecipe().describe() == (
+        "Text: Unicode NFC, curly quotes made straight, lower case, punctuation removed "
+        "(kept as letters: ' and - within words), digits kept."
+    )
+
+
+def test_rare_letters_are_listed_with_their_counts():
+    texts = ["aaa bb", "aab c ñ"]
+    assert letter_counts(texts) == {"a": 5, "b": 3, "c": 1, "ñ": 1}
+    assert rare_letters(texts, below=4) == {"c": 1, "ñ": 1, "b": 3}
