@@ -33,7 +33,6 @@ MAX_DAMAGED_SHARE = 0.02  # of a file's packets; more is not a scratch any more
 SEEK_FROM_S = 10.0  # earlier clips are reached as fast by decoding
 SEEK_MARGIN_S = 1.0  # Opus wants 80 ms to settle, AAC a frame
 LATEST_START_S = 24 * 3600.0
-NOTHING = np.empty(0, np.float32)
 
 
 @dataclass(frozen=True)
@@ -210,41 +209,29 @@ class _Reader:
         self.notes: list[str] = []
         self.position_s = 0.0  # the end of what was decoded
         self.reached_end = False
-        self._invalid = False
         self._packets = 0
         self._damaged = 0
         self._damaged_last = False
 
     def read(self, start_s: float, end_s: float | None) -> NDArray[np.float32]:
         """Give the samples between two times."""
-        import soxr
-
-        kept = bytearray()  # grows in place, where a list of chunks would need the memory twice
-        resampler = rate = None
+        kept = _Samples(self.sample_rate)
         for frame in self._frames_from(start_s):
-            if resampler is None or frame.sample_rate != rate:
-                if resampler is not None:
-                    kept += _bounded(resampler.resample_chunk(NOTHING, last=True))
-                rate = frame.sample_rate
-                resampler = soxr.ResampleStream(rate, self.sample_rate, 1, dtype="float32")
             begin_s = self.position_s
-            self.position_s += frame.samples / rate
-            wanted = _mono(frame)[_within(begin_s, frame.samples, rate, start_s, end_s)]
-            if not np.isfinite(wanted).all():
-                wanted = np.where(np.isfinite(wanted), wanted, np.float32(0.0))
-                self._invalid = True
-            kept += _bounded(resampler.resample_chunk(wanted))
+            self.position_s += frame.samples / frame.sample_rate
             if self.position_s - start_s > self.max_duration_s:
                 raise DataError(
                     f"{self.path} is longer than {self.max_duration_s:.0f} s; cut it into shorter recordings"
                 )
+            wanted = _within(begin_s, frame.samples, frame.sample_rate, start_s, end_s)
+            if wanted.start < wanted.stop:
+                kept.add(_mono(frame)[wanted], frame.sample_rate)
             if end_s is not None and self.position_s >= end_s:
                 break
-        if resampler is not None:
-            kept += _bounded(resampler.resample_chunk(NOTHING, last=True))
-        if self._invalid:
+        samples = kept.finish()
+        if kept.had_invalid:
             self.notes.append("samples that are no numbers were made silent")
-        return np.frombuffer(kept, np.float32)
+        return samples
 
     def _frames_from(self, start_s: float) -> Iterator[Any]:
         """Give frames from near `start_s` on where the container knows its times, else from the beginning."""
@@ -347,6 +334,42 @@ def _within(begin_s: float, count: int, rate: int, start_s: float, end_s: float 
     return slice(min(max(first, 0), count), min(max(last, 0), count))
 
 
-def _bounded(samples: NDArray[np.float32]) -> bytes:
-    """Bytes of the samples within [-1, 1]; lossy codecs and resampling overshoot a little."""
-    return np.clip(samples, -1.0, 1.0).tobytes()
+class _Samples:
+    """Gathers samples of any rate at one rate; about a second of them waits to be resampled together."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self.had_invalid = False
+        self._sample_rate = sample_rate
+        self._from_rate = 0
+        self._resampler: Any = None
+        self._waiting: list[NDArray[np.float32]] = []
+        self._waiting_count = 0
+        self._kept = bytearray()  # grows in place, where a list of arrays would need the memory twice
+
+    def add(self, samples: NDArray[np.float32], rate: int) -> None:
+        """Take the next samples, which may have another rate than those before."""
+        import soxr
+
+        if rate != self._from_rate:
+            self._resample(last=True)
+            self._resampler = soxr.ResampleStream(rate, self._sample_rate, 1, dtype="float32")
+            self._from_rate = rate
+        self._waiting.append(samples)
+        self._waiting_count += samples.size
+        if self._waiting_count >= rate:
+            self._resample(last=False)
+
+    def finish(self) -> NDArray[np.float32]:
+        """Give everything within [-1, 1]; lossy codecs and resampling overshoot a little."""
+        self._resample(last=True)
+        return np.frombuffer(self._kept, np.float32)
+
+    def _resample(self, *, last: bool) -> None:
+        if self._resampler is None:
+            return
+        samples = np.concatenate(self._waiting) if self._waiting else np.empty(0, np.float32)
+        if not np.isfinite(samples).all():
+            samples = np.where(np.isfinite(samples), samples, np.float32(0.0))
+            self.had_invalid = True
+        self._kept += np.clip(self._resampler.resample_chunk(samples, last=last), -1.0, 1.0).tobytes()
+        self._waiting, self._waiting_count = [], 0
