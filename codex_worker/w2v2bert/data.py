@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from codex_worker.errors import DataError, UserError
+from codex_worker.text.normalise import letter_counts, rare_letters
 from codex_worker.w2v2bert.features import FeatureCache, Frontend, content_key
 from codex_worker.w2v2bert.vocabulary import Vocabulary
 
@@ -213,10 +214,9 @@ def _example(
 
 
 def _drop_rare_letters(texts: Mapping[str, str]) -> tuple[dict[str, str], dict[str, int]]:
-    counts = Counter(letter for text in texts.values() for letter in text if letter != " ")
-    if sum(counts.values()) < RARE_LETTER_TEXT:
+    if letter_counts(texts.values()).total() < RARE_LETTER_TEXT:
         return dict(texts), {}
-    rare = {letter: count for letter, count in sorted(counts.items()) if count < RARE_LETTER_COUNT}
+    rare = rare_letters(texts.values(), RARE_LETTER_COUNT)
     table = {ord(letter): None for letter in rare}
     return {key: " ".join(text.translate(table).split()) for key, text in texts.items()}, rare
 

@@ -1,0 +1,204 @@
+"""Train a transcriber on the cells that have text and a recording."""
+
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel
+
+from codex_worker.codex.choose import cells_for_training
+from codex_worker.errors import UserError
+from codex_worker.text.normalise import TextRecipe, recipe_from_config
+from codex_worker.training.loop import RESUME
+from codex_worker.w2v2bert.checkpoint import load_checkpoint
+from codex_worker.w2v2bert.data import Corpus, Sounds, Utterance, prepare, split
+from codex_worker.w2v2bert.features import FeatureCache, Frontend
+from codex_worker.w2v2bert.model import (
+    DEFAULT_BASE_MODEL,
+    build_model,
+    frontend_of,
+    grow_head,
+    output_frames,
+    read_config,
+    read_pretrained,
+    tiny_config,
+)
+from codex_worker.w2v2bert.recipe import Preset, choose_recipe
+from codex_worker.w2v2bert.train import TrainedModel, TrainingPlan
+from codex_worker.w2v2bert.train import train as train_model
+from codex_worker.w2v2bert.vocabulary import Vocabulary, build_vocabulary
+from handlers.asr.w2v2bert.progress import TrainingProgress, say
+from handlers.asr.w2v2bert.project import Project
+from handlers.base import JobCallbacks, JobContext, Result, Trained, run_training
+
+logger = logging.getLogger(__name__)
+
+FEATURE_CACHE_BYTES = 20_000_000_000
+FEATURE_CACHE_SHARE = 0.25  # of the free disk, where that is less
+
+
+def run(job: JobContext, callbacks: JobCallbacks) -> Result:
+    """The whole job."""
+    return run_training(job, callbacks, train)
+
+
+def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = None) -> Trained:
+    """Choose cells, fetch their recordings, train; the checkpoint lies in the job folder."""
+    project = project or Project(job, callbacks)
+    chosen, skipped = project.choose(cells_for_training, "training")
+    if not chosen:
+        raise UserError(
+            f"No cell of the {len(skipped)} in this project has both text and a selected recording "
+            "(after training.include_verses and exclude_verses). Record some verses that have text."
+        )
+    callbacks.heartbeat(0, f"Fetching {len(chosen)} recordings", "download")
+    utterances, missing = project.utterances(chosen)
+    start = _Start(job, callbacks)
+    text_recipe = recipe_from_config(job.setting("text_normalization"), [u.text for u in utterances])
+    logger.info(text_recipe.describe())
+    sounds = Sounds(start.frontend, FeatureCache(job.folder / "features", _cache_bytes(job.folder)))
+    corpus = _prepare(job, callbacks, utterances, text_recipe, sounds, start)
+    trained = _train(job, callbacks, corpus, text_recipe, sounds, start)
+    _report(job, callbacks, corpus, missing)
+    checkpoint = job.folder / "asr_model.safetensors"
+    shutil.copyfile(trained.checkpoint, checkpoint)
+    notes = [*project.notes, *corpus.notes, *trained.notes]
+    if missing:
+        notes.append(f"{len(missing)} recordings could not be fetched: {next(iter(missing.values()))}")
+    return Trained(
+        checkpoint,
+        trained.outcome.epochs_completed,
+        trained.metrics,
+        notes,
+        stopped_early=trained.outcome.ended == "stopped",
+    )
+
+
+class _Start:
+    """What training starts from: a project's checkpoint, official weights, or nothing (preset tiny)."""
+
+    def __init__(self, job: JobContext, callbacks: JobCallbacks) -> None:
+        path = job.setting("model.base_checkpoint")
+        self.base = None
+        self.folder: Path | None = None
+        self.origin = "random weights"
+        if path:
+            file = callbacks.scanner.fetch_checkpoint(str(path))
+            self.base = load_checkpoint(file, unpack_folder=job.folder / "base")
+            self.frontend, self.origin = self.base.frontend, str(path)
+        elif job.preset == "tiny":
+            self.frontend = Frontend()
+        else:
+            name = str(job.setting("model.base_model", DEFAULT_BASE_MODEL))
+            weights = callbacks.scanner.fetch_weights(
+                name.removeprefix("facebook/") if name == DEFAULT_BASE_MODEL else name
+            )
+            self.folder, self.origin = weights.path, f"{name}@{weights.revision}"
+            self.frontend = frontend_of(read_config(weights.path))
+
+    def vocabulary(self, texts: list[str]) -> Vocabulary:
+        built = build_vocabulary(texts)
+        return self.base.vocabulary.extended(built.letters) if self.base is not None else built
+
+    def maker(self, vocabulary: Vocabulary) -> Callable[[], PreTrainedModel]:
+        """Makes the network anew each time, from the weights as they were at the start."""
+        if self.base is not None:
+            base = self.base
+            state = {name: tensor.clone() for name, tensor in base.model.state_dict().items()}
+
+            def from_checkpoint() -> PreTrainedModel:
+                model = build_model(base.model.config.__class__.from_dict(base.model.config.to_dict()))
+                model.load_state_dict(state)
+                grow_head(model, vocabulary)
+                return model
+
+            return from_checkpoint
+        if self.folder is not None:
+            folder = self.folder
+            return lambda: read_pretrained(folder, vocabulary)
+        return lambda: build_model(tiny_config(vocabulary))
+
+
+def _prepare(
+    job: JobContext,
+    callbacks: JobCallbacks,
+    utterances: list[Utterance],
+    text_recipe: TextRecipe,
+    sounds: Sounds,
+    start: _Start,
+) -> Corpus:
+    limit_s = choose_recipe(1.0, len(utterances), preset=_preset(job), manifest=job.config).max_duration_s
+    sizing = start.maker(start.vocabulary([text_recipe.apply(u.text) for u in utterances]))()
+    return prepare(
+        utterances,
+        normalise=text_recipe.apply,
+        sounds=sounds,
+        frames=lambda rows: output_frames(sizing, rows),
+        max_duration_s=limit_s,
+        report=lambda message: callbacks.heartbeat(0, message, "preprocess"),
+    )
+
+
+def _train(
+    job: JobContext,
+    callbacks: JobCallbacks,
+    corpus: Corpus,
+    text_recipe: TextRecipe,
+    sounds: Sounds,
+    start: _Start,
+) -> TrainedModel:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    recipe = choose_recipe(
+        corpus.hours,
+        len(corpus.examples),
+        preset=_preset(job),
+        pretrained=start.base is not None or start.folder is not None,
+        device=device,
+        manifest=job.config,
+    )
+    vocabulary = start.vocabulary([example.text for example in corpus.examples])
+    plan = TrainingPlan(
+        make_model=start.maker(vocabulary),
+        vocabulary=vocabulary,
+        sounds=sounds,
+        data=split(corpus, val_split=recipe.val_split, test_split=recipe.test_split),
+        recipe=recipe,
+        metadata={
+            "text_recipe": json.dumps(text_recipe.to_dict(), ensure_ascii=False),
+            "language": str(job.setting("model.language", "")),
+            "data_commit": job.commit,
+            "job_id": job.job_id,
+            "started_from": start.origin,
+            "hours": f"{corpus.hours:.3f}",
+        },
+        with_corrector=job.setting("transmorgrifier.enabled", False) is True,
+    )
+    folder = job.folder / "training"
+    folder.mkdir(parents=True, exist_ok=True)
+    resume = callbacks.scanner.fetch_resume()
+    if resume is not None and not (folder / RESUME).exists():
+        shutil.copyfile(resume, folder / RESUME)
+    say(callbacks, 0, f"Training on {len(plan.data.train)} recordings", "training")
+    return train_model(plan, folder, TrainingProgress(job, callbacks), device=device)
+
+
+def _report(job: JobContext, callbacks: JobCallbacks, corpus: Corpus, missing: dict[str, str]) -> None:
+    """Which recordings were of no use, and why, where there are any."""
+    left_out = {**missing, **corpus.left_out}
+    if not left_out and not corpus.rare_letters:
+        return
+    path = job.folder / "training_data.json"
+    content = {"left_out": left_out, "rare_letters": dict(corpus.rare_letters), "hours": corpus.hours}
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=2), encoding="utf-8")
+    callbacks.scanner.publish_artifact(path, "report")
+
+
+def _preset(job: JobContext) -> Preset:
+    return "tiny" if job.preset == "tiny" else "full"
+
+
+def _cache_bytes(folder: Path) -> int:
+    return min(FEATURE_CACHE_BYTES, int(FEATURE_CACHE_SHARE * shutil.disk_usage(folder).free))
