@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from codex_worker.contract.exit_codes import ExitCode
-from codex_worker.errors import Kind, SystemFault
+from codex_worker.errors import Kind, SystemFault, WorkerError
 from codex_worker.runtime import patching
 from codex_worker.runtime.callbacks import ChildCallbacks, Line, end_process_group
 from codex_worker.runtime.channel import Channel
@@ -81,7 +81,7 @@ def run_handler(module: str, job: JobContext, callbacks: ChildCallbacks) -> Last
         returned = run(job, callbacks)
     except BaseException as error:  # the process ends here in any case, and its reason must be told
         kind, message = describe(error)
-        if kind not in {Kind.CANCELED, Kind.PREEMPTED}:
+        if not isinstance(error, WorkerError):  # these say by themselves what is wrong, and where
             traceback.print_exc()
         return LastWord(kind=kind, message=message)
     return last_word(returned, callbacks.result, callbacks.failure)

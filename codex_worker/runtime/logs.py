@@ -116,6 +116,14 @@ class _ToJobLog(logging.Handler):
             self.handleError(record)
 
 
+def bounded(content: bytes) -> bytes:
+    """The beginning and the end of a log, as much as is published."""
+    if len(content) <= HEAD_BYTES + TAIL_BYTES:
+        return content
+    head, tail = content[:HEAD_BYTES].rpartition(b"\n")[0], content[-TAIL_BYTES:].partition(b"\n")[2]
+    return head + b"\n... the middle is left out here ...\n" + tail
+
+
 class RedactSecrets(logging.Filter):
     """Takes secrets out of every record of a handler, its traceback included."""
 

@@ -16,12 +16,16 @@ class PatchBeforeImport(importlib.abc.MetaPathFinder):
     Jobs whose handler needs none of these packages don't pay for importing them.
     """
 
+    def __init__(self) -> None:
+        self._waiting = dict(_PATCHES)
+
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Part of the import system's protocol."""
-        if fullname in _PATCHES:
-            importlib.import_module(_PATCHES[fullname]).apply()
+        patch = self._waiting.pop(fullname, None)
+        if patch is not None:
+            importlib.import_module(patch).apply()
         return None
 
 

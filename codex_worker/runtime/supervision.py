@@ -69,14 +69,11 @@ class Leaving:
         self._clock = clock
         self.event = threading.Event()
         self.since_s: float | None = None
-        self.now = False
 
     def ask(self) -> None:
-        """The first time: save and leave. The second time: leave."""
+        """Save what is there, and leave."""
         if self.since_s is None:
             self.since_s = self._clock.monotonic()
-        else:
-            self.now = True
         self.event.set()
 
 
@@ -182,7 +179,6 @@ class Supervision:
                 asked=self._asked,
                 asked_s=self._asked_s,
                 leaving_s=self._leaving.since_s,
-                leave_now=self._leaving.now,
             )
 
     def _departure(self) -> Departure:
@@ -285,8 +281,6 @@ class Supervision:
         self._to_report.set()
         if self._return_code is None:  # the watch itself failed: no child without a supervisor
             self._child.kill()
-        if self._leaving.now:
-            return
         for thread in threads:
             thread.join(_THREADS_PATIENCE_S)
         self._child.channel.close()

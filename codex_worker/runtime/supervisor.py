@@ -47,13 +47,14 @@ class Equipment:
 
     files: ProjectFiles
     publishing: Publishing
+    commit: str  # the commit that `files` reads
 
 
-Equip = Callable[[OwnedJob, JobFolder], Equipment]
+Equip = Callable[[OwnedJob, JobFolder, str], Equipment]  # the last: the repository's address
 
 
 class Supervisor:
-    """Runs attempts, one at a time. `leave` may be called from a signal handler."""
+    """Runs attempts, one at a time."""
 
     def __init__(
         self,
@@ -69,12 +70,18 @@ class Supervisor:
         self._secrets = secrets
         self._environment = environment
         self._give_up = threading.Event()
+        self._child: ChildProcess | None = None
         self.leaving = Leaving(clock)
 
     def leave(self) -> None:
-        """Save what is there and leave; called again: leave at once."""
+        """Save what is there and leave. Not to be called from a signal handler itself: it takes locks."""
         self.leaving.ask()
         self._give_up.set()
+
+    def kill(self) -> None:
+        """Ends the child at once, for a worker that exits without waiting for anything."""
+        if self._child is not None:
+            self._child.kill()
 
     def run(self, owned: OwnedJob, project: str, address: str) -> Outcome | None:
         """The attempt from its folder to its end; None where it came to belong to somebody else.
@@ -97,28 +104,24 @@ class Supervisor:
                     version=self._settings.version,
                     folder=folder.path,
                 )
-                outcome = self._attempt(owned, project, folder, outbox, log)
+                outcome = self._attempt(_Seen(owned, address, folder, log), project, outbox)
             log.close()
         remove_old(self._settings.work_dir, self._settings.keep_jobs)
         return outcome
 
-    def _attempt(
-        self, owned: OwnedJob, project: str, folder: JobFolder, outbox: Outbox, log: JobLog
-    ) -> Outcome | None:
-        seen = _Seen(owned, folder, log)
+    def _attempt(self, seen: "_Seen", project: str, outbox: Outbox) -> Outcome | None:
         over = threading.Event()
         beat = threading.Thread(target=self._beat, args=(seen, over), name="beat", daemon=True)
         beat.start()
         try:
             outcome = self._compute(seen, project, outbox)
             if outcome is not None:
-                logger.info("The attempt ended: %s. %s", outcome.state.value, outcome.message)
+                seen.log.line("worker", f"The attempt ended: {outcome.state.value}. {outcome.message}")
                 self._end(seen, outcome, outbox)
             return outcome
         finally:
             over.set()
-            if not self.leaving.now:
-                beat.join(self._settings.rhythm.beat_s)
+            beat.join(self._settings.rhythm.beat_s)
 
     def _compute(self, seen: "_Seen", project: str, outbox: Outbox) -> Outcome | None:
         """Runs the child; whatever goes wrong on the way is an outcome as well."""
@@ -127,9 +130,13 @@ class Supervisor:
             entry = owned.entry
             handlers = find_handlers(self._settings.handlers_root)
             handler = choose_handler(handlers, entry.job_type, entry.model_type, entry.mode)
-            equipment = self._equip(owned, folder)
+            equipment = self._equip(owned, folder, seen.address)
             services = Services(folder, equipment.files, equipment.publishing, outbox, self._patience())
-            departure = self._supervise(seen, handler, project, services)
+            order = {
+                "handler": handler,
+                "job": self._job(owned, project, equipment.commit, folder.path),
+            }
+            departure = self._supervise(seen, order, services)
         except LeaseLost as error:
             logger.warning("%s", error)
             return None
@@ -144,7 +151,7 @@ class Supervisor:
             return None
         return _truthful(outcome, services.artifacts, seen.progress)
 
-    def _supervise(self, seen: "_Seen", handler: str, project: str, services: Services) -> Departure:
+    def _supervise(self, seen: "_Seen", order: Mapping[str, Any], services: Services) -> Departure:
         settings, folder, owned = self._settings, seen.folder, seen.owned
         environment = child_environment(
             self._environment,
@@ -166,10 +173,13 @@ class Supervisor:
             settings.rhythm,
             self._deadline_s(owned),
         )
-        seen.watch = watch
-        return watch.run({"handler": handler, "job": self._job(owned, project, folder.path)})
+        seen.watch, self._child = watch, child
+        try:
+            return watch.run(order)
+        finally:
+            self._child = None
 
-    def _job(self, owned: OwnedJob, project: str, folder: Path) -> dict[str, Any]:
+    def _job(self, owned: OwnedJob, project: str, commit: str, folder: Path) -> dict[str, Any]:
         entry = owned.entry
         return {
             "job_id": entry.job_id,
@@ -180,7 +190,7 @@ class Supervisor:
             "attempt": owned.attempt.name,
             "worker_id": owned.attempt.worker_id,
             "project": project,
-            "commit": owned.commit,
+            "commit": commit,
             "folder": str(folder),
             "config": as_json(entry.config),
         }
@@ -227,8 +237,9 @@ class Supervisor:
 class _Seen:
     """An attempt as its threads share it: a supervision's view of the queue's job."""
 
-    def __init__(self, owned: OwnedJob, folder: JobFolder, log: JobLog) -> None:
+    def __init__(self, owned: OwnedJob, address: str, folder: JobFolder, log: JobLog) -> None:
         self.owned = owned
+        self.address = address
         self.folder = folder
         self.log = log
         self.watch: Supervision | None = None

@@ -60,7 +60,6 @@ class Sight:
     asked: Cause | None = None  # what it was asked to stop for already
     asked_s: float = 0.0
     leaving_s: float | None = None  # since when the worker has to leave
-    leave_now: bool = False  # a second signal
 
 
 def next_step(sight: Sight, limits: JobLimits) -> tuple[Step, Cause | None]:
@@ -79,8 +78,6 @@ def next_step(sight: Sight, limits: JobLimits) -> tuple[Step, Cause | None]:
 def _fatal(sight: Sight, limits: JobLimits) -> Cause | None:
     if sight.wish is not None and sight.wish.stop_reason is None:
         return sight.wish
-    if sight.leave_now:
-        return sight.asked or Cause.PREEMPTED
     if limits.memory_bytes is not None and sight.memory_bytes > limits.memory_bytes:
         return Cause.MEMORY
     # Once asked to stop, the time for saving is the shorter limit.

@@ -195,10 +195,10 @@ class Stage:
         transport = MemoryTransport(self.server)
         Repository(transport, self.clock).transact(_change(files))
 
-    def _equip(self, owned: OwnedJob, folder: JobFolder) -> Equipment:
+    def _equip(self, owned: OwnedJob, folder: JobFolder, address: str) -> Equipment:
         project = FakeProject(folder, owned, self.contents, self.on_publish)
         self.projects.append(project)
-        return Equipment(project, project)
+        return Equipment(project, project, owned.commit)
 
 
 def _change(files: Mapping[str, bytes | None]) -> Any:

@@ -1,0 +1,276 @@
+"""The worker's loop: poll, claim, supervise, repeat."""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from codex_worker.contract.exit_codes import ExitCode
+from codex_worker.contract.records import EndState
+from codex_worker.contract.state import State
+from codex_worker.errors import Kind, ResourceError, UserError, WorkerError
+from codex_worker.queue.facts import lease_at
+from codex_worker.queue.owned import Outcome, OwnedJob
+from codex_worker.runtime.clock import EventClock
+from codex_worker.runtime.fitness import unfitness
+from codex_worker.runtime.offering import offer_again
+from codex_worker.runtime.order import Candidate, Hour, in_order
+from codex_worker.runtime.projects import Project, ProjectSource
+from codex_worker.runtime.supervisor import Equip, Supervisor
+from gitlab_jobs import JobQueue, JobView
+
+logger = logging.getLogger(__name__)
+
+WATCH_EVERY_S = 60.0
+# A worker that finds only other workers' jobs waits so long for the verdict on the silent ones.
+VERDICT_WITHIN_S = 360.0
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """How the loop goes on when nothing is pending."""
+
+    work_dir: Path
+    interval_s: float = -1.0  # negative: exit when nothing is left
+    force_job: tuple[Project, str] | None = None
+
+
+@dataclass
+class Desk:
+    """One project, and what was last seen of it."""
+
+    project: Project
+    queue: JobQueue
+    lock: threading.Lock = field(default_factory=threading.Lock)  # the queue is used by two threads
+    views: list[JobView] = field(default_factory=list)
+    silent: set[str] = field(default_factory=set)
+    trouble: str = ""
+    first_leases: dict[str, str | None] = field(default_factory=dict)
+    alive: set[str] = field(default_factory=set)
+
+    @property
+    def needs_a_look(self) -> bool:
+        """Whether something may happen here that doesn't move the branch, or is left to do."""
+        busy = {State.PENDING, State.RUNNING, State.ELSEWHERE, State.CANCEL_REQUESTED, State.EXHAUSTED}
+        return bool(self.trouble or self.silent) or any(view.state in busy for view in self.views)
+
+    @property
+    def awaits_a_verdict(self) -> bool:
+        """Whether a job here is another worker's that has not been seen alive yet."""
+        return any(v.state is State.RUNNING and v.job_id not in self.alive for v in self.views)
+
+
+class Worker:
+    """Does jobs until there are none, or until it is told to leave."""
+
+    def __init__(
+        self,
+        source: ProjectSource,
+        open_queue: Callable[[str], JobQueue],
+        supervisor: Supervisor,
+        equip: Equip,
+        clock: EventClock,
+        settings: LoopSettings,
+    ) -> None:
+        self._source = source
+        self._open_queue = open_queue
+        self._supervisor = supervisor
+        self._equip = equip
+        self._clock = clock
+        self._settings = settings
+        self._desks: dict[str, Desk] = {}
+        self._served: Counter[tuple[str, Hour]] = Counter()
+        self._over = threading.Event()
+        self._released = False
+        self._source_trouble = ""
+
+    def run(self) -> ExitCode:
+        """The worker's exit code."""
+        threading.Thread(target=self._watch, name="watch", daemon=True).start()
+        try:
+            if self._settings.force_job is not None:
+                return self._force(*self._settings.force_job)
+            return self._loop()
+        except ResourceError as error:
+            logger.error("%s", error)
+            return ExitCode.UNFIT
+        finally:
+            self._over.set()
+
+    def _loop(self) -> ExitCode:
+        waited_s = 0.0
+        leaving = self._supervisor.leaving.event
+        while not leaving.is_set():
+            self._stay_fit()
+            offer_again(self._settings.work_dir, self._queue, self._equip, self._clock)
+            self._poll()
+            if self._do_next():
+                waited_s = 0.0
+                continue
+            if self._settings.interval_s >= 0:
+                self._clock.wait(leaving, self._settings.interval_s)
+            elif waited_s < VERDICT_WITHIN_S and any(d.awaits_a_verdict for d in self._desks.values()):
+                if not waited_s:
+                    logger.info("Nothing is pending; waiting to see whether other workers' jobs are alive.")
+                self._clock.wait(leaving, WATCH_EVERY_S)
+                waited_s += WATCH_EVERY_S
+            else:
+                return self._nothing_left()
+        return ExitCode.RELEASED if self._released else ExitCode.DONE
+
+    def _nothing_left(self) -> ExitCode:
+        troubled = [desk for desk in self._desks.values() if desk.trouble]
+        if self._source_trouble or (troubled and len(troubled) == len(self._desks)):
+            logger.error("No project could be read.")
+            return ExitCode.FAILED
+        logger.info("Nothing is left to do.")
+        return ExitCode.DONE
+
+    def _stay_fit(self) -> None:
+        problem = unfitness(self._settings.work_dir)
+        if problem is not None:
+            raise ResourceError(f"{problem} No job is claimed.")
+
+    def _poll(self) -> None:
+        """Looks at every project that changed, and at those where something is left to do."""
+        changed = {project.address for project in self._changed()}
+        for desk in list(self._desks.values()):
+            if desk.project.address in changed or desk.needs_a_look:
+                self._look(desk)
+
+    def _changed(self) -> list[Project]:
+        try:
+            projects = list(self._source.changed())
+            self._source_trouble = ""
+        except WorkerError as error:
+            self._source_trouble = self._say(str(error), self._source_trouble, "The server")
+            return []
+        for project in projects:
+            self._desk(project)
+        return projects
+
+    def _look(self, desk: Desk) -> None:
+        try:
+            with desk.lock:
+                heads = desk.queue.repository.look()
+                desk.views = desk.queue.survey(heads)
+                for view in desk.views:
+                    lease = lease_at(heads, view.job_id)[1]
+                    if desk.first_leases.setdefault(view.job_id, lease) != lease:
+                        desk.alive.add(view.job_id)
+                if desk.queue.tidy(desk.views):
+                    desk.views = desk.queue.survey()
+            desk.trouble = ""
+        except WorkerError as error:
+            desk.views = []
+            desk.trouble = self._say(str(error), desk.trouble, f"Project {desk.project.name}")
+
+    def _say(self, trouble: str, before: str, where: str) -> str:
+        """Logs a trouble, loudly only when it is new. Answers it."""
+        level = logging.DEBUG if trouble == before else logging.ERROR
+        logger.log(level, "%s: %s", where, trouble)
+        return trouble
+
+    def _candidates(self) -> Iterator[Candidate]:
+        for desk in self._desks.values():
+            for view in desk.views:
+                is_silent = view.job_id in desk.silent
+                if view.state is State.PENDING or is_silent:
+                    submitted_at = view.entry.submitted_at if view.entry else None
+                    yield Candidate(desk.project.address, view.job_id, submitted_at, is_silent)
+
+    def _do_next(self) -> bool:
+        """Claims and does the next job; False where none could be had."""
+        for candidate in in_order(self._candidates(), self._served):
+            if self._supervisor.leaving.event.is_set():
+                return False
+            desk = self._desks[candidate.project]
+            owned = self._claim(desk, candidate)
+            if owned is not None:
+                self._served[candidate.project, candidate.hour] += 1
+                self._do(desk, owned)
+                return True
+        return False
+
+    def _claim(self, desk: Desk, candidate: Candidate) -> OwnedJob | None:
+        try:
+            with desk.lock:
+                if candidate.is_takeover:
+                    desk.silent.discard(candidate.job_id)
+                    return desk.queue.take_over(candidate.job_id)
+                return desk.queue.claim(candidate.job_id)
+        except WorkerError as error:
+            desk.trouble = self._say(str(error), desk.trouble, f"Project {desk.project.name}")
+            return None
+
+    def _do(self, desk: Desk, owned: OwnedJob) -> Outcome | None:
+        job_id, project = owned.entry.job_id, desk.project
+        logger.info("Job %s of %s: attempt %s begins", job_id, project.name, owned.attempt.name)
+        try:
+            outcome = self._supervisor.run(owned, project.name, project.address)
+        except WorkerError as error:
+            # Without a folder there is no attempt: the job goes to another worker, and this one is unfit.
+            owned.end(Outcome(EndState.FAILED, Kind.RESOURCE, str(error)), log=f"{error}\n".encode())
+            raise ResourceError(str(error)) from error
+        if outcome is None:
+            logger.warning("Job %s of %s belongs to somebody else now", job_id, project.name)
+        else:
+            self._released = outcome.state is EndState.PREEMPTED
+            logger.info("Job %s of %s: %s. %s", job_id, project.name, outcome.state.value, outcome.message)
+        return outcome
+
+    def _force(self, project: Project, job_id: str) -> ExitCode:
+        """Does one job whoever has it, and nothing else."""
+        self._stay_fit()
+        desk = self._desk(project)
+        try:
+            owned = desk.queue.claim(job_id, force=True)
+        except WorkerError as error:
+            logger.error("Project %s: %s", project.name, error)
+            return ExitCode.BAD_DATA if isinstance(error, UserError) else ExitCode.FAILED
+        if owned is None:
+            logger.error(
+                "Project %s has no job %s that could be done: look at `codex-worker jobs %s`.",
+                project.name, job_id, project.address,
+            )  # fmt: skip
+            return ExitCode.BAD_DATA
+        return code_of(self._do(desk, owned))
+
+    def _desk(self, project: Project) -> Desk:
+        if project.address not in self._desks:
+            self._desks[project.address] = Desk(project, self._open_queue(project.address))
+        return self._desks[project.address]
+
+    def _queue(self, address: str) -> JobQueue:
+        desk = self._desks.get(address)
+        return self._open_queue(address) if desk is None else desk.queue
+
+    def _watch(self) -> None:
+        """Looks at other workers' jobs, also while a job of ours is running."""
+        while not self._clock.wait(self._over, WATCH_EVERY_S):
+            for desk in list(self._desks.values()):
+                if not desk.needs_a_look:
+                    continue
+                try:
+                    with desk.lock:
+                        desk.silent = set(desk.queue.observe())
+                        desk.queue.tidy()
+                except WorkerError as error:
+                    logger.debug("Project %s could not be watched: %s", desk.project.name, error)
+                except Exception:  # a defect of ours must not end the watch for all projects
+                    logger.exception("Project %s could not be watched", desk.project.name)
+
+
+def code_of(outcome: Outcome | None) -> ExitCode:
+    """The exit code of a worker that did a single job."""
+    if outcome is None:
+        return ExitCode.CANCELED
+    if outcome.state is EndState.FAILED:
+        return ExitCode.BAD_DATA if outcome.kind in {Kind.USER, Kind.DATA} else ExitCode.FAILED
+    return {
+        EndState.COMPLETED: ExitCode.DONE,
+        EndState.CANCELED: ExitCode.CANCELED,
+        EndState.WITHDRAWN: ExitCode.CANCELED,
+    }.get(outcome.state, ExitCode.RELEASED)
