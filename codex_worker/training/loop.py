@@ -93,7 +93,8 @@ def fit(
         progress.metrics(row)
     run = _Run(task, settings, folder, progress, learner, device, state)
 
-    saved_at = reported_at = clock()
+    began_at = saved_at = reported_at = clock()
+    updates_here = 0  # since this start, by which the time left is judged
     stopped = False
     while state.epoch < settings.epochs and not state.stopped_early and not stopped:
         batches = task.batches(state.epoch)
@@ -113,10 +114,14 @@ def fit(
             _seed_everything(settings.seed, state.epoch, state.step)
             _update(run, groups[state.step])
             state.step += 1
-            if clock() - reported_at >= settings.report_every_s:
-                progress.report(state.epoch + state.step / len(groups), _describe(state, settings))
-                reported_at = clock()
-            if clock() - saved_at >= settings.checkpoint_every_s:
+            updates_here += 1
+            now = clock()
+            if now - reported_at >= settings.report_every_s:
+                epochs_done = state.epoch + state.step / len(groups)
+                left_s = (now - began_at) / updates_here * (settings.epochs - epochs_done) * len(groups)
+                progress.report(epochs_done, _describe(state, settings, left_s))
+                reported_at = now
+            if now - saved_at >= settings.checkpoint_every_s:
                 run.save_resume()
                 saved_at = clock()
         if stopped:
@@ -136,7 +141,7 @@ def fit(
                 state.stopped_early = state.epoch < settings.epochs
         state.rows.append(row)
         progress.metrics(row)
-        progress.report(float(state.epoch), _describe(state, settings, row))
+        progress.report(float(state.epoch), _describe_epoch(row, settings))
         reported_at = clock()
         state.step = 0
 
@@ -293,14 +298,17 @@ def _outcome(run: _Run) -> TrainingOutcome:
     )
 
 
-def _describe(state: RunState, settings: TrainingSettings, row: dict[str, float] | None = None) -> str:
-    if row is not None:
-        shown = ", ".join(f"{name} {value:.4f}" for name, value in row.items() if name != "epoch")
-        return f"Epoch {state.epoch} of {settings.epochs} done: {shown}"
-    loss = _mean_losses(state).get("train_total_loss") if state.batches_counted else None
-    return f"Epoch {state.epoch + 1} of {settings.epochs}, update {state.step} of {state.steps_in_epoch}" + (
-        f": loss {loss:.4f}" if loss is not None else ""
-    )
+def _describe(state: RunState, settings: TrainingSettings, left_s: float) -> str:
+    loss = _mean_losses(state).get("train_total_loss")
+    shown = f", loss {loss:.4f}" if loss is not None else ""
+    left = f"about {left_s / 60:.0f} min left" if left_s >= 90 else "about a minute left"
+    place = f"Epoch {state.epoch + 1} of {settings.epochs}, update {state.step} of {state.steps_in_epoch}"
+    return f"{place}{shown}, {left}"
+
+
+def _describe_epoch(row: dict[str, float], settings: TrainingSettings) -> str:
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in row.items() if name != "epoch")
+    return f"Epoch {row['epoch']:.0f} of {settings.epochs} done: {shown}"
 
 
 def _autocast(run: _Run) -> torch.autocast:

@@ -186,6 +186,10 @@ def test_progress_within_an_epoch_is_told_every_few_seconds(tmp_path):
     within = [(epochs, message) for epochs, message in watcher.reports if epochs != int(epochs)]
     assert within
     assert within[0][1].startswith("Epoch 1 of 4, update ")
+    slow = Watcher()
+    run(tmp_path / "slow", replace(SETTINGS, report_every_s=60.0), watcher=slow, clock=Clock(tick_s=60.0))
+    assert slow.reports[0][1].startswith("Epoch 1 of 4, update 1 of 3, loss ")
+    assert slow.reports[0][1].endswith(", about 11 min left"), "one of twelve updates took a minute"
     quiet = Watcher()
     run(tmp_path / "quiet", watcher=quiet)
     assert [epochs for epochs, _ in quiet.reports] == [1.0, 2.0, 3.0, 4.0]
