@@ -1,0 +1,345 @@
+"""From recordings and their texts to what the network trains on: ids in memory, mel spectrograms in one file.
+
+Whatever cannot be used is left out with a sentence for the report; nothing disappears.
+"""
+
+import errno
+import hashlib
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from codex_worker.audio.decode import Clip, Recording, decode_many
+from codex_worker.audio.level import Levels, even_level, measure, trim_silence
+from codex_worker.errors import DataError, ResourceError, UserError
+from codex_worker.stabletts.configuration import MelSettings
+from codex_worker.stabletts.frontend.encoding import Frontend, report_losses
+from codex_worker.stabletts.mel import LogMel
+from codex_worker.stabletts.symbols import BLANK_ID, intersperse
+
+logger = logging.getLogger(__name__)
+
+LONG_S = 30.0
+"""From here on a recording is cut where an aligner is at hand, and kept whole where none is."""
+MAX_RECORDING_S = 3600.0
+MAX_ALIGNED = 100_000_000
+"""Symbols times frames of one utterance: its alignment needs some 40 bytes for each."""
+SILENT_DB = -55.0
+CLIPPED_A_LITTLE, CLIPPED_TOO_MUCH = 0.001, 0.05
+MISMATCH_FACTOR = 3.0
+"""A recording this many times slower or faster than the middle one probably has another text."""
+_MEL_TYPE = np.float16
+
+Samples = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A text and where it is spoken; `label` is its name for people (a verse reference)."""
+
+    id: str
+    label: str
+    text: str
+    path: Path
+    start_s: float | None = None
+    end_s: float | None = None
+    expected_duration_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a long recording, with its part of the text."""
+
+    start_s: float
+    end_s: float
+    text: str
+
+
+Cut = Callable[[Samples, int, str], Sequence[Piece]]
+"""An aligner: (samples, sample rate, text) to pieces; raises DataError where it cannot align."""
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """Something to train on: ids with their blanks, and where its mel frames lie in the file."""
+
+    id: str
+    label: str
+    text: str
+    ids: tuple[int, ...]
+    first_frame: int
+    frames: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Utterances padded to equal length. Lengths stay on the CPU."""
+
+    ids: Tensor  # [B, Tx] int64
+    id_lengths: Tensor  # [B]
+    mel: Tensor  # [B, M, Ty]
+    mel_lengths: Tensor  # [B]
+    reference: Tensor  # [B, M, Tr]: a part of each mel, to hear the voice from
+    reference_lengths: Tensor  # [B]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Utterances with their mels, and the account of what was left out and why."""
+
+    utterances: tuple[Utterance, ...]
+    path: Path
+    mel: MelSettings
+    left_out: tuple[tuple[str, str], ...]  # label and why
+    notes: tuple[str, ...]
+
+    @property
+    def speech_s(self) -> float:
+        """Seconds of speech in all."""
+        return sum(utterance.frames for utterance in self.utterances) / self.mel.frames_per_second
+
+    def mel_of(self, utterance: Utterance) -> Tensor:
+        """The utterance's log-mel [M, T], read from disk."""
+        return torch.from_numpy(self._frames(utterance, 0, utterance.frames)).T
+
+    def collate(self, utterances: Sequence[Utterance], generator: torch.Generator | None = None) -> Batch:
+        """Pad utterances into a batch. The generator decides which part of each is its reference."""
+        id_lengths = [len(utterance.ids) for utterance in utterances]
+        lengths = [utterance.frames for utterance in utterances]
+        ids = torch.full((len(utterances), max(id_lengths)), BLANK_ID)
+        mel = torch.zeros(len(utterances), self.mel.n_mels, max(lengths))
+        parts = [_part(length, generator) for length in lengths]
+        reference = torch.zeros(len(utterances), self.mel.n_mels, max(size for _, size in parts))
+        for row, (utterance, (start, size)) in enumerate(zip(utterances, parts, strict=True)):
+            frames = self.mel_of(utterance)
+            ids[row, : len(utterance.ids)] = torch.tensor(utterance.ids)
+            mel[row, :, : utterance.frames] = frames
+            reference[row, :, :size] = frames[:, start : start + size]
+        return Batch(
+            ids,
+            torch.tensor(id_lengths),
+            mel,
+            torch.tensor(lengths),
+            reference,
+            torch.tensor([size for _, size in parts]),
+        )
+
+    def report(self) -> list[str]:
+        """Lines for people: what there is to train on, what was left out, what is worth a look."""
+        lines = [
+            f"{len(self.utterances)} recordings with {self.speech_s / 60:.1f} minutes of speech can be used"
+        ]
+        lines += [f"left out {label}: {reason}" for label, reason in self.left_out]
+        return lines + list(self.notes)
+
+    def _frames(self, utterance: Utterance, start: int, stop: int) -> NDArray[np.float32]:
+        stored = np.memmap(
+            self.path,
+            dtype=_MEL_TYPE,
+            mode="r",
+            offset=(utterance.first_frame + start) * self.mel.n_mels * np.dtype(_MEL_TYPE).itemsize,
+            shape=(stop - start, self.mel.n_mels),
+        )
+        return stored.astype(np.float32)
+
+
+def prepare(
+    recorded: Sequence[Recorded],
+    frontend: Frontend,
+    folder: Path,
+    *,
+    mel: MelSettings | None = None,
+    cut: Cut | None = None,
+    workers: int = 2,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> Dataset:
+    """Decode, trim, level and analyse recordings, one after the other; mels go to a file in `folder`.
+
+    `report(done, total)` is called after each recording. Raises UserError when nothing can be used, and
+    ResourceError when the disk is full.
+    """
+    return _Preparation(recorded, frontend, folder / "mels.f16", mel or MelSettings(), cut).run(
+        workers, report
+    )
+
+
+def split(
+    utterances: Sequence[Utterance], validated: int, *, seed: int = 0
+) -> tuple[list[Utterance], list[Utterance]]:
+    """Training and validation utterances, the same for the same ids whatever their order.
+
+    The longest tenth is not used for validation, where it would cost more than it tells.
+    """
+    by_length = sorted(utterances, key=lambda each: (each.frames, each.id))
+    candidates = by_length[: max(validated, len(by_length) - len(by_length) // 10)]
+    chosen = {
+        each.id for each in sorted(candidates, key=lambda each: _shuffle_key(seed, each.id))[:validated]
+    }
+    ordered = sorted(utterances, key=lambda each: each.id)
+    return [each for each in ordered if each.id not in chosen], [
+        each for each in ordered if each.id in chosen
+    ]
+
+
+def ready_samples(recording: Recording) -> tuple[Samples, Levels]:
+    """A recording as the network hears it, trimmed and evened, and its levels before that.
+
+    Raises DataError when there is no speech in it.
+    """
+    levels = measure(recording.samples, recording.sample_rate)
+    if levels.speech_db < SILENT_DB:
+        raise DataError(f"it is silent (its loudest parts are at {levels.speech_db:.0f} dB); record it again")
+    if levels.clipped_share > CLIPPED_TOO_MUCH:
+        raise DataError(
+            f"{levels.clipped_share:.0%} of it is clipped: it was recorded much too loud; record it again"
+        )
+    trimmed = trim_silence(recording.samples, recording.sample_rate)
+    return even_level(trimmed, recording.sample_rate), levels
+
+
+class _Preparation:
+    """The state of one pass over the recordings."""
+
+    def __init__(
+        self, recorded: Sequence[Recorded], frontend: Frontend, path: Path, mel: MelSettings, cut: Cut | None
+    ) -> None:
+        self.recorded = recorded
+        self.frontend = frontend
+        self.path = path
+        self.mel = mel
+        self.cut = cut
+        self.analyse = LogMel(mel)
+        self.written = 0
+        self.utterances: list[Utterance] = []
+        self.left_out: list[tuple[str, str]] = []
+        self.notes: list[str] = []
+        self.clipped: list[str] = []
+
+    def run(self, workers: int, report: Callable[[int, int], None]) -> Dataset:
+        usable = list(self._with_text())
+        clips = [
+            Clip(one.path, one.start_s, one.end_s, one.expected_duration_s if one.start_s is None else None)
+            for one in usable
+        ]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        decoded = decode_many(
+            clips, sample_rate=self.mel.sample_rate, workers=workers, max_duration_s=MAX_RECORDING_S
+        )
+        try:
+            with self.path.open("wb") as self.file:
+                for done, (one, (_, outcome)) in enumerate(zip(usable, decoded, strict=True), start=1):
+                    try:
+                        if isinstance(outcome, DataError):
+                            raise outcome
+                        self._add(one, outcome)
+                    except DataError as error:  # this recording is left out, the others are not
+                        self.left_out.append((one.label, str(error)))
+                    report(done, len(usable))
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise ResourceError(
+                    f"the disk is full: {self.path.parent} has no room for mel spectrograms"
+                ) from error
+            raise
+        if not self.utterances:
+            examples = "; ".join(f"{label}: {reason}" for label, reason in self.left_out[:3])
+            raise UserError(f"none of {len(self.recorded)} recordings can be used. {examples}")
+        return Dataset(
+            tuple(self.utterances), self.path, self.mel, tuple(self.left_out), tuple(self._all_notes())
+        )
+
+    def _with_text(self) -> Iterator[Recorded]:
+        for one in self.recorded:
+            if not one.text.strip():
+                self.left_out.append((one.label, "it has no text"))
+            elif not self.frontend.encode(one.text).ids:
+                reason = f"none of its characters has a symbol ({one.text.strip()[:40]!r})"
+                self.left_out.append((one.label, reason))
+            else:
+                yield one
+
+    def _add(self, one: Recorded, recording: Recording) -> None:
+        self.notes += [f"{one.label}: {note}" for note in recording.notes]
+        samples, levels = ready_samples(recording)
+        if levels.clipped_share > CLIPPED_A_LITTLE:
+            self.clipped.append(one.label)
+        duration_s = samples.size / self.mel.sample_rate
+        if duration_s < LONG_S or self.cut is None:
+            self._add_piece(one.id, one.label, one.text, samples, is_long=duration_s >= LONG_S)
+            return
+        try:
+            pieces = self.cut(samples, self.mel.sample_rate, one.text)
+        except DataError as error:
+            self.notes.append(f"{one.label}: {duration_s:.0f} s long and not cut ({error})")
+            self._add_piece(one.id, one.label, one.text, samples, is_long=True)
+            return
+        self.notes.append(f"{one.label}: {duration_s:.0f} s long, cut into {len(pieces)} pieces")
+        for number, piece in enumerate(pieces, start=1):
+            label = f"{one.label}, piece {number}"
+            start, end = (round(at * self.mel.sample_rate) for at in (piece.start_s, piece.end_s))
+            try:
+                self._add_piece(f"{one.id}#{number}", label, piece.text, samples[start:end], is_long=False)
+            except DataError as error:  # the other pieces can be used
+                self.left_out.append((label, str(error)))
+
+    def _add_piece(self, identity: str, label: str, text: str, samples: Samples, *, is_long: bool) -> None:
+        ids = intersperse(self.frontend.encode(text).ids)
+        duration_s = samples.size / self.mel.sample_rate
+        frames = samples.size // self.mel.hop_length
+        if frames < len(ids):
+            raise DataError(
+                f"its {duration_s:.1f} s are shorter than its {len(ids) // 2} letters and signs need; "
+                "check that recording and text belong together"
+            )
+        if frames * len(ids) > MAX_ALIGNED:
+            raise DataError(
+                f"its {duration_s / 60:.1f} minutes with {len(ids) // 2} letters are too long to be "
+                "aligned as a whole; split it into verses, or train a transcriber first, which can cut it"
+            )
+        if is_long:
+            self.notes.append(f"{label}: {duration_s:.0f} s long, kept whole")
+        mel = self.analyse(torch.from_numpy(np.ascontiguousarray(samples))[None])[0]
+        mel.T.numpy().astype(_MEL_TYPE).tofile(self.file)
+        self.utterances.append(Utterance(identity, label, text, tuple(ids), self.written, mel.shape[1]))
+        self.written += mel.shape[1]
+
+    def _all_notes(self) -> Iterable[str]:
+        yield from self.notes
+        if self.clipped:
+            yield f"{len(self.clipped)} recordings are clipped in places: {_some(self.clipped)}"
+        pace = float(np.median([each.frames / len(each.ids) for each in self.utterances]))
+        for word, odd in (("slowly", MISMATCH_FACTOR), ("fast", 1 / MISMATCH_FACTOR)):
+            labels = [
+                each.label
+                for each in self.utterances
+                if (each.frames / len(each.ids) / pace - odd) * (1 if odd > 1 else -1) > 0
+            ]
+            if labels:
+                yield (
+                    f"{len(labels)} recordings are spoken oddly {word} for their text; do they belong "
+                    f"together? {_some(labels)}"
+                )
+        yield from report_losses(self.frontend.encode(each.text) for each in self.utterances)
+
+
+def _part(length: int, generator: torch.Generator | None) -> tuple[int, int]:
+    """Start and size of a random part, a twelfth to a third of the whole (the reference's own practice)."""
+    if length < 12:
+        return 0, length
+    size = int(torch.randint(length // 12, length // 3 + 1, (), generator=generator))
+    return int(torch.randint(0, length - size + 1, (), generator=generator)), size
+
+
+def _shuffle_key(seed: int, identity: str) -> bytes:
+    return hashlib.sha256(f"{seed}:{identity}".encode()).digest()
+
+
+def _some(labels: Sequence[str], count: int = 10) -> str:
+    more = f" and {len(labels) - count} more" if len(labels) > count else ""
+    return ", ".join(labels[:count]) + more

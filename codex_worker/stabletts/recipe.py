@@ -1,0 +1,234 @@
+"""How to train a voice on this much data: defaults that scale, what the manifest says instead, and why."""
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from codex_worker.errors import UserError
+from codex_worker.stabletts.configuration import MelSettings
+from codex_worker.training.loop import TrainingSettings
+
+Start = Literal["official", "checkpoint", "scratch"]
+
+# Fine-tuning peaks after some thousand updates and overfits after some ten thousands (IMS-Toucan's
+# experience); more data bears more updates.
+UPDATES_AT_LEAST, UPDATES_PER_HOUR, UPDATES_AT_MOST = 4_000, 1_500, 40_000
+SCRATCH_FACTOR = 4  # from random weights everything takes longer
+LEARNING_RATES: dict[Start, float] = {"official": 1e-4, "checkpoint": 5e-5, "scratch": 2e-4}
+BATCH_SIZE = 32
+UPDATES_PER_EPOCH = 8  # a smaller batch is taken where an epoch would have fewer
+FRAMES_PER_GIB = 600  # of the network's full size in float32, see docs/performance.md
+FRAMES_WITHOUT_ACCELERATOR = 4_000
+MOST_VALIDATED = 100
+WARMUP_STEPS = 200
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """What a manifest says about training; None where it says nothing."""
+
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    val_split: float | None = None
+    warmup_steps: int | None = None
+    accumulation: int | None = None
+    patience_epochs: int | None = None
+    seed: int = 0
+
+    @classmethod
+    def read(cls, setting: Callable[[str], Any]) -> "TrainingRequest":
+        """Take the keys of a manifest entry; raises UserError for a value that cannot be meant."""
+        return cls(
+            epochs=_whole(setting, "epochs", 1, 100_000),
+            batch_size=_whole(setting, "batch_size", 1, 4096),
+            learning_rate=_number(setting, "learning_rate", 1e-8, 1.0),
+            val_split=_number(setting, "val_split", 0.0, 0.9),
+            warmup_steps=_whole(setting, "warmup_steps", 0, 10**6),
+            accumulation=_whole(setting, "gradient_accumulation_steps", 1, 1024),
+            patience_epochs=_whole(setting, "early_stopping_patience", 0, 100_000),
+            seed=_whole(setting, "seed", 0, 2**31) or 0,
+        )
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the training runs on; `memory_bytes` is the accelerator's, None without one."""
+
+    device: str = "cpu"
+    memory_bytes: int | None = None
+    has_bf16: bool = False
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that training needs to know besides the data, and a line for each decision."""
+
+    training: TrainingSettings
+    batch_items: int
+    batch_frames: int
+    validated: int  # utterances held out
+    reasons: tuple[str, ...]
+
+
+def plan(
+    request: TrainingRequest,
+    frames: Sequence[int],
+    *,
+    start: Start,
+    tiny: bool = False,
+    machine: Machine | None = None,
+    has_judge: bool = False,
+    best_metric: str = "val_total_loss",
+) -> Recipe:
+    """Decide how to train on utterances of these mel frames; raises UserError when they are too few."""
+    machine = machine or Machine()
+    reasons: list[str] = []
+    hours = sum(frames) / MelSettings().frames_per_second / 3600
+    validated = _validated(request, len(frames), reasons)
+    training = len(frames) - validated
+    if training < 1:
+        raise UserError(
+            f"{len(frames)} usable recordings are too few to train on. Record more verses (50 or more give a "
+            "first impression, a few hours a voice), or select more of them for training."
+        )
+    batch_items, accumulation = _batch(request, training, reasons)
+    typical = sum(frames) / len(frames)
+    batch_frames, accumulation = _fit_memory(batch_items, typical, accumulation, machine, tiny, reasons)
+    per_epoch = max(1, math.ceil(training * typical / batch_frames), math.ceil(training / batch_items))
+    per_epoch = math.ceil(per_epoch / accumulation)
+    epochs = _epochs(request, hours, per_epoch, start, reasons)
+    updates = epochs * per_epoch
+    learning_rate = request.learning_rate or (1e-3 if tiny else LEARNING_RATES[start])
+    said = (
+        "as the manifest says" if request.learning_rate else f"the default for training from {start} weights"
+    )
+    reasons.append(f"learning rate {learning_rate:g}: {said}")
+    patience = _patience(request, epochs, validated, reasons)
+    settings = TrainingSettings(
+        epochs=epochs,
+        learning_rate=learning_rate,
+        best_metric=best_metric,
+        warmup_steps=request.warmup_steps
+        if request.warmup_steps is not None
+        else min(WARMUP_STEPS, updates // 10),
+        schedule="cosine",
+        betas=(0.9, 0.999),
+        clip_norm=1.0 if tiny else 5.0,
+        accumulation=accumulation,
+        precision="bf16" if machine.has_bf16 else "fp32",
+        ema_decay=ema_decay(updates),
+        validate_every_epochs=max(1, epochs // 100),
+        patience_epochs=patience,
+        seed=request.seed,
+        device=machine.device,
+    )
+    reasons.append(
+        f"averaged weights (decay {settings.ema_decay:g}), {settings.precision}, "
+        f"{settings.warmup_steps} warm-up updates of about {updates}"
+    )
+    if has_judge:
+        reasons.append("the best checkpoint is the one that a transcriber of the project understands best")
+    return Recipe(settings, batch_items, batch_frames, validated, tuple(reasons))
+
+
+def ema_decay(updates: int) -> float:
+    """Average over about the last twentieth of the updates, between 0.9 and 0.9995."""
+    return min(0.9995, max(0.9, 1 - 20 / max(updates, 1)))
+
+
+def _validated(request: TrainingRequest, utterances: int, reasons: list[str]) -> int:
+    if request.val_split == 0:
+        reasons.append("no validation, as the manifest says: the last checkpoint is the one to use")
+        return 0
+    share = 0.1 if request.val_split is None else request.val_split
+    wanted = (
+        min(MOST_VALIDATED, round(share * utterances))
+        if request.val_split is None
+        else round(share * utterances)
+    )
+    count = min(max(1, wanted), utterances // 2)
+    said = "the default" if request.val_split is None else "as the manifest says"
+    reasons.append(f"{count} of {utterances} recordings are held out for validation ({share:.0%}, {said})")
+    return count
+
+
+def _batch(request: TrainingRequest, training: int, reasons: list[str]) -> tuple[int, int]:
+    if request.batch_size:
+        reasons.append(f"batches of {request.batch_size} recordings, as the manifest says")
+        return request.batch_size, request.accumulation or 1
+    size = max(1, min(BATCH_SIZE, training // UPDATES_PER_EPOCH))
+    why = (
+        "the default"
+        if size == BATCH_SIZE
+        else f"so that {training} recordings give {UPDATES_PER_EPOCH} updates"
+    )
+    reasons.append(f"batches of {size} recordings: {why}")
+    return size, request.accumulation or 1
+
+
+def _fit_memory(
+    items: int, typical: float, accumulation: int, machine: Machine, tiny: bool, reasons: list[str]
+) -> tuple[int, int]:
+    """Frames of a padded batch, and into how many parts an update has to be taken for that."""
+    wanted = max(1, round(items * typical * 1.25))  # batches of like length carry little padding
+    limit = FRAMES_WITHOUT_ACCELERATOR * (4 if tiny else 1)
+    if machine.memory_bytes is not None:
+        limit = round(machine.memory_bytes / 2**30 * FRAMES_PER_GIB * (4 if tiny else 1))
+    if wanted <= limit:
+        return wanted, accumulation
+    parts = math.ceil(wanted / limit)
+    reasons.append(f"{parts} batches to an update, because {wanted} mel frames do not fit the memory at once")
+    return math.ceil(wanted / parts), accumulation * parts
+
+
+def _epochs(request: TrainingRequest, hours: float, per_epoch: int, start: Start, reasons: list[str]) -> int:
+    if request.epochs:
+        reasons.append(f"{request.epochs} epochs of about {per_epoch} updates, as the manifest says")
+        return request.epochs
+    updates = min(UPDATES_AT_MOST, UPDATES_AT_LEAST + UPDATES_PER_HOUR * hours)
+    if start == "scratch":
+        updates *= SCRATCH_FACTOR
+    epochs = max(1, round(updates / per_epoch))
+    reasons.append(
+        f"{epochs} epochs of about {per_epoch} updates: {updates:.0f} updates for {hours:.1f} hours of speech"
+    )
+    return epochs
+
+
+def _patience(request: TrainingRequest, epochs: int, validated: int, reasons: list[str]) -> int | None:
+    if request.patience_epochs == 0 or not validated:
+        return None
+    patience = request.patience_epochs or max(20, epochs // 3)
+    if patience >= epochs:
+        return None
+    said = "as the manifest says" if request.patience_epochs else "the default"
+    reasons.append(f"stops early after {patience} epochs without a better checkpoint ({said})")
+    return patience
+
+
+def _whole(setting: Callable[[str], Any], key: str, least: int, most: int) -> int | None:
+    value = setting(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise UserError(
+            f"{key}: {value!r} is not a whole number from {least} to {most}; correct it or leave it out"
+        )
+    return value
+
+
+def _number(setting: Callable[[str], Any], key: str, least: float, most: float) -> float | None:
+    value = setting(key)
+    if value is None:
+        return None
+    if isinstance(value, str):  # YAML 1.1 reads 1e-4 as text
+        with suppress(ValueError):
+            value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise UserError(
+            f"{key}: {value!r} is not a number from {least:g} to {most:g}; correct it or leave it out"
+        )
+    return float(value)

@@ -1,0 +1,224 @@
+"""Training of a voice: what the shared loop asks of it."""
+
+import logging
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from codex_worker.stabletts.checkpoint import (
+    Checkpoint,
+    Voice,
+    grow_alphabet,
+    write_checkpoint,
+)
+from codex_worker.stabletts.configuration import FULL, TINY, ModelSettings
+from codex_worker.stabletts.dataset import Dataset, Samples, Utterance, split
+from codex_worker.stabletts.frontend.encoding import Frontend
+from codex_worker.stabletts.network import StableTTS
+from codex_worker.stabletts.recipe import Recipe
+from codex_worker.stabletts.speak import Failed, Speaker, SpeakingSettings, Spoken, Verse
+from codex_worker.stabletts.symbols import official_symbols
+from codex_worker.stabletts.vocos import Vocos
+from codex_worker.training.batches import batches_by_length
+
+logger = logging.getLogger(__name__)
+
+METRICS = (
+    "epoch",
+    "train_total_loss",
+    "train_diff_loss",
+    "train_dur_loss",
+    "train_prior_loss",
+    "val_total_loss",
+    "val_diff_loss",
+    "val_dur_loss",
+    "val_prior_loss",
+)
+"""Columns of `training_metrics.csv`, as the plugin plots them."""
+FIXED_VERSES = 5
+CHOICE = "val_choice"
+"""Metric behind the best checkpoint when a judge listens: its error rate; losses only break ties."""
+_NAMES = {"total": "total", "diff": "flow", "dur": "duration", "prior": "prior"}
+
+Judge = Callable[[Sequence[Samples], int, Sequence[str]], float]
+"""(samples of each verse, sample rate, texts) to a character error rate, 0 for perfect."""
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """Weights to start from, fitted to the frontend, and how a report calls them."""
+
+    network: StableTTS
+    base: str
+    official_revision: str
+    notes: tuple[str, ...] = ()
+
+
+def begin_from(
+    checkpoint: Checkpoint, frontend: Frontend, *, base: str, official_revision: str = ""
+) -> Beginning:
+    """Start from a checkpoint: a project's voice, or a state dict of the official alphabet.
+
+    Symbols that the checkpoint knows keep their vectors; the others get new ones.
+    """
+    old = checkpoint.voice.frontend.symbols if checkpoint.voice else official_symbols()
+    notes = []
+    if frontend.symbols != old:
+        new = [symbol for symbol in frontend.symbols if symbol not in set(old)]
+        checkpoint = grow_alphabet(checkpoint, old, frontend.symbols)
+        notes.append(
+            f"{len(new)} new symbols start from random vectors; {len(frontend.symbols) - len(new)} are known"
+        )
+    root = checkpoint.voice.official_revision if checkpoint.voice else official_revision
+    return Beginning(checkpoint.network(), base, root, tuple(notes))
+
+
+def begin_from_scratch(frontend: Frontend, *, tiny: bool = False, seed: int = 0) -> Beginning:
+    """Start from random weights."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        settings: ModelSettings = replace(TINY if tiny else FULL, n_vocab=len(frontend.symbols))
+        return Beginning(StableTTS(settings), "random weights", "")
+
+
+class VoiceTraining:
+    """The task that `codex_worker.training.loop.fit` works on.
+
+    `judge` decides about checkpoints by ear: five fixed verses are spoken at each validation and handed to
+    it. `vocos` is the vocoder for that, None for Griffin-Lim.
+    """
+
+    def __init__(
+        self,
+        beginning: Beginning,
+        dataset: Dataset,
+        recipe: Recipe,
+        voice: Voice,
+        *,
+        judge: Judge | None = None,
+        vocos: Vocos | None = None,
+    ) -> None:
+        self.model = beginning.network
+        self.dataset = dataset
+        self.recipe = recipe
+        self.voice = voice
+        self.judge = judge
+        self.vocos = vocos
+        self.training, self.validation = split(
+            dataset.utterances, recipe.validated, seed=recipe.training.seed
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.model.fake_speaker.device
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        """All parameters; biases and single vectors are not decayed."""
+        decayed = [parameter for parameter in self.model.parameters() if parameter.dim() > 1]
+        others = [parameter for parameter in self.model.parameters() if parameter.dim() <= 1]
+        return [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+
+    def batches(self, epoch: int) -> list[list[int]]:
+        """Utterances of like length together, mixed anew in each epoch."""
+        return batches_by_length(
+            [utterance.frames for utterance in self.training],
+            max_total=self.recipe.batch_frames,
+            max_items=self.recipe.batch_items,
+            seed=zlib.crc32(f"{self.recipe.training.seed}:{epoch}".encode()),
+            shuffle=True,
+        )
+
+    def losses(self, batch: Sequence[int]) -> dict[str, Tensor]:
+        """Losses of one batch under the chart's names."""
+        found = self._losses([self.training[index] for index in batch], None)
+        return {name: found[own] for name, own in _NAMES.items()}
+
+    def validate(self) -> dict[str, float]:
+        """Losses over the held-out utterances, with the same noise, times and references each time."""
+        if not self.validation:
+            return {}
+        sums = dict.fromkeys(("flow", "duration", "prior"), 0.0)
+        weights = dict.fromkeys(sums, 0)
+        batches = batches_by_length(
+            [utterance.frames for utterance in self.validation],
+            max_total=self.recipe.batch_frames,
+            max_items=self.recipe.batch_items,
+        )
+        for number, batch in enumerate(batches):
+            chosen = [self.validation[index] for index in batch]
+            frames, ids = sum(each.frames for each in chosen), sum(len(each.ids) for each in chosen)
+            found = self._losses(chosen, torch.Generator().manual_seed(number))
+            for name in sums:
+                weight = ids if name == "duration" else frames
+                sums[name] += float(found[name]) * weight
+                weights[name] += weight
+        means = {name: sums[name] / weights[name] for name in sums}
+        metrics = {f"val_{name}_loss": means[own] for name, own in _NAMES.items() if own in means}
+        metrics["val_total_loss"] = sum(means.values())
+        if self.judge is not None:
+            metrics["val_cer"] = self._judge(self.judge)
+            metrics[CHOICE] = metrics["val_cer"] + 1e-4 * metrics["val_total_loss"]
+        return metrics
+
+    def save(self, path: Path, metadata: dict[str, str]) -> None:
+        """Write the voice as it is now."""
+        write_checkpoint(path, self.model, self.voice, metadata)
+
+    def fixed_verses(self) -> list[Verse]:
+        """The verses that are spoken at each best checkpoint; trained ones where none are held out."""
+        spoken = self.validation or self.training
+        return [Verse(each.id, each.label, each.text) for each in spoken[:FIXED_VERSES]]
+
+    def reference(self) -> Utterance:
+        """The utterance whose voice the samples have: of middle length, the same whatever the order."""
+        return middle_utterance(self.training)
+
+    def _losses(
+        self, utterances: Sequence[Utterance], generator: torch.Generator | None
+    ) -> dict[str, Tensor]:
+        batch = self.dataset.collate(utterances, generator)
+        device = self.device
+        return self.model.losses(
+            batch.ids.to(device, non_blocking=True),
+            batch.id_lengths,
+            batch.mel.to(device, non_blocking=True),
+            batch.mel_lengths,
+            batch.reference.to(device, non_blocking=True),
+            batch.reference_lengths,
+            generator,
+        )
+
+    def _judge(self, judge: Judge) -> float:
+        speaker = Speaker(self.model, self.voice, self.vocos, device=str(self.device))
+        spoken = speak_samples(speaker, self.dataset, self.reference(), self.fixed_verses())
+        heard = {one.verse.id: one.samples for one in spoken if isinstance(one, Spoken)}
+        verses = [verse for verse in self.fixed_verses() if verse.id in heard]
+        silent = len(spoken) - len(verses)
+        if not verses:
+            return 1.0
+        rate = judge(
+            [heard[verse.id] for verse in verses], self.voice.mel.sample_rate, [each.text for each in verses]
+        )
+        return (rate * len(verses) + silent) / len(spoken)
+
+
+def speak_samples(
+    speaker: Speaker, dataset: Dataset, reference: Utterance, verses: Sequence[Verse]
+) -> list[Spoken | Failed]:
+    """Speak verses in the voice of one of the dataset's utterances."""
+    mel = dataset.mel_of(reference)[None]
+    with torch.no_grad():
+        voice = speaker.network.speaker(mel.to(speaker.device), torch.tensor([mel.shape[2]]))
+    return list(speaker.speak(verses, voice, SpeakingSettings()))
+
+
+def middle_utterance(utterances: Sequence[Utterance]) -> Utterance:
+    """The utterance of middle length."""
+    ordered = sorted(utterances, key=lambda each: (each.frames, each.id))
+    return ordered[len(ordered) // 2]
