@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -47,6 +48,8 @@ class GitTransport:
         self._git = Git(folder, secrets=secrets, redact=redact)
         self._can_push_options = True
         self._can_atomic = True
+        self._thread_lock = threading.RLock()
+        self._lock_held = False
 
     @property
     def folder(self) -> Path:
@@ -56,11 +59,19 @@ class GitTransport:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Parallel shallow fetches into one repository break each other; one process at a time."""
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        with self.folder.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            self._prepare()
-            yield
+        with self._thread_lock:
+            if self._lock_held:
+                yield
+                return
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            with self.folder.with_suffix(".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                self._lock_held = True
+                try:
+                    self._prepare()
+                    yield
+                finally:
+                    self._lock_held = False
 
     def look(self) -> Heads:
         """Asks for the default branch and the leases."""
@@ -106,6 +117,7 @@ class GitTransport:
 
     def lease_commit(self, content: bytes) -> str:
         """Makes a commit without parents or files whose message is `content`."""
+        self._prepare()
         tree = self._git.local("hash-object", "-w", "-t", "tree", "--stdin").decode().strip()
         name, _, email = self._author.partition(" <")
         who = {"NAME": name, "EMAIL": email.rstrip(">"), "DATE": f"{int(self._now())} +0000"}

@@ -117,7 +117,7 @@ class MemoryTransport:
     def snapshot(self, heads: Heads) -> "MemorySnapshot":
         """The files at that head."""
         self._fault("snapshot", "before")
-        return MemorySnapshot(heads.commit, self.server.commits[heads.commit].files)
+        return MemorySnapshot(heads.commit, self.server.commits[heads.commit].files, self.server.commits)
 
     def commit(self, base: "MemorySnapshot", files: Mapping[str, bytes | None], message: str) -> str:
         """A commit on `base`."""
@@ -157,9 +157,10 @@ class MemoryTransport:
 class MemorySnapshot:
     """The files of one commit."""
 
-    def __init__(self, commit: str, files: Files) -> None:
+    def __init__(self, commit: str, files: Files, commits: Mapping[str, MemoryCommit]) -> None:
         self.commit = commit
         self.tree = files
+        self._commits = commits
 
     def files(self, prefix: str = "") -> list[Entry]:
         """All files below a folder, sorted by path."""
@@ -180,5 +181,13 @@ class MemorySnapshot:
 
     def read_blobs(self, oids: Iterable[str]) -> dict[str, bytes]:
         """Several blobs by their ids."""
-        by_id = {blob_id(data): data for data in self.tree.values()}
-        return {oid: by_id[oid] for oid in oids if oid in by_id}
+        wanted = set(oids)
+        found: dict[str, bytes] = {}
+        commit: str | None = self.commit
+        while commit is not None and len(found) < len(wanted):
+            for data in self._commits[commit].files.values():
+                oid = blob_id(data)
+                if oid in wanted:
+                    found[oid] = data
+            commit = self._commits[commit].parent
+        return found

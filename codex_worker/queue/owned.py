@@ -178,8 +178,6 @@ class OwnedJob:
 
     def end(self, outcome: Outcome, *, log: bytes | None = None, metrics: bytes | None = None) -> End:
         """Ends the attempt: the end file, response, log and metrics in one commit, with the lease."""
-        with self._lease_lock:
-            self._ended = True
         ends: list[End] = []
 
         def build(snapshot: Snapshot, heads: Heads) -> Change | None:
@@ -200,6 +198,8 @@ class OwnedJob:
             return Change(files, message, self._lease_moves(heads, lease), [self.attempt.end_path])
 
         self.repository.transact(build, patience_s=self._settings.publish_timeout_s)
+        with self._lease_lock:
+            self._ended = True
         return ends[-1]
 
     def _transact(self, build: Build, message: str, *, patience_s: float) -> str | None:
@@ -285,15 +285,19 @@ class OwnedJob:
             if current == commit:
                 self._lease_id, self._unsent = commit, None
                 return
-            if current is not None and self._is_foreign(ref, current):
+            held = self._held(ref, current) if current else None
+            if held and held.nonce != self.attempt.nonce and held.number >= self.attempt.number:
                 raise LeaseLost(f"Another worker holds the lease of job {self.attempt.job_id}.")
+            if held and held.nonce == self.attempt.nonce and held.state != "held":
+                self._ended, self._unsent = True, None  # our own end landed while this beat was on its way
+                return
             # An earlier try of ours landed after all, or somebody removed the ref: go on from there.
             self._lease_id = current
         raise ServerUnreachable(f"The lease of job {self.attempt.job_id} could not be replaced.")
 
-    def _is_foreign(self, ref: str, commit: str) -> bool:
+    def _held(self, ref: str, commit: str) -> Lease | None:
         try:
-            held = read_record(Lease, self._beats.read_lease(ref, commit), f"The lease {ref}")
-        except DataError:
-            return False
-        return held.nonce != self.attempt.nonce and held.number >= self.attempt.number
+            return read_record(Lease, self._beats.read_lease(ref, commit), f"The lease {ref}")
+        except DataError as error:
+            logger.warning("%s It counts as none.", error)
+            return None

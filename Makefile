@@ -1,0 +1,48 @@
+# What a newcomer needs: `make help`. Everything below sets itself up; only python3, git and make are needed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Two test processes with one thread each are quicker on two cores than one with two.
+TEST_ENVIRONMENT := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
+SOURCES := codex_worker handlers patches sample bench tests worker_entry.py gitlab_jobs.py
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check acceptance chaos bench format clean
+
+help: ## List these targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+demo: $(READY) ## Run a transcriber's and a voice's job on a sample project, and show what it holds then
+	@$(BIN)/python -m sample.demo
+
+test: $(READY) ## Run all tests (under 6 minutes on 2 cores)
+	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+check: $(READY) ## Lint, types and the arrows between the rooms
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+acceptance: $(READY) ## Longer proofs: it learns, it speaks, it survives (up to 20 minutes)
+	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -q -n 2 --dist worksteal tests/acceptance
+
+chaos: $(READY) ## Thousands of random schedules of workers, people and faults (about 12 minutes)
+	$(BIN)/python -m tests.sim
+
+bench: $(READY) ## Run every benchmark in bench/
+	@for file in bench/[a-z]*.py; do name=$$(basename $$file .py); echo "== $$name"; $(BIN)/python -m bench.$$name || exit 1; done
+
+format: $(READY) ## Format the code
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+clean: ## Remove what was built
+	rm -rf $(VENV) build *.egg-info demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -e '.[ml,dev]'
+	@touch $@
