@@ -1,0 +1,150 @@
+"""A project as a job's data: notebooks read once, the cells to work on, and the reasons of all others."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from codex_worker.codex.cell import Cell
+from codex_worker.codex.choose import Choice, Selection
+from codex_worker.codex.notebook import Notebook, document_name
+from codex_worker.codex.verse_lists import verse_lists
+from codex_worker.errors import DataError, UserError
+
+logger = logging.getLogger(__name__)
+
+NOTEBOOK_FOLDER = "files/target/"
+
+Rule = Callable[[Notebook, Selection], Choice]
+
+
+class FetchedFiles(Protocol):
+    """Recordings by their pointers' paths, and a sentence for each that could not be had."""
+
+    @property
+    def files(self) -> Mapping[str, Path]:
+        """Repository path -> file."""
+
+    @property
+    def missing(self) -> Mapping[str, str]:
+        """Repository path -> why not."""
+
+
+class Reader(Protocol):
+    """The part of a job's scanner that reads."""
+
+    def list_files(self, prefix: str = "") -> list[str]:
+        """Repository paths below `prefix`."""
+
+    def read_files(self, paths: Sequence[str]) -> dict[str, Path]:
+        """Text files; a path that isn't there is left out."""
+
+    def fetch_recordings(self, pointer_paths: Sequence[str]) -> FetchedFiles:
+        """The recordings behind LFS pointers."""
+
+
+@dataclass(frozen=True)
+class ChosenCell:
+    """A cell that a job works on, and the notebook that it is in."""
+
+    notebook: Notebook
+    cell: Cell
+
+    @property
+    def key(self) -> str:
+        """One name for one cell: two notebooks may hold cells with the same id."""
+        return f"{self.notebook.path}#{self.cell.id}"
+
+    @property
+    def label(self) -> str:
+        """The cell's name for people: its verse reference, or what else it has."""
+        return label_of(self.notebook.document, self.cell)
+
+    @property
+    def chapter(self) -> str:
+        """What must not be parted between training and validation: the document's name and the chapter."""
+        return f"{self.notebook.document} {self.cell.chapter or ''}".strip()
+
+    @property
+    def book(self) -> str:
+        """The book of the cell's reference, else the document."""
+        return self.cell.references[0].book if self.cell.references else self.notebook.document
+
+
+@dataclass(frozen=True)
+class SkippedCell:
+    """A cell that is not worked on; `label` is its name for people."""
+
+    cell_id: str
+    label: str
+    book: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells that a job works on, and all the others with their reasons."""
+
+    chosen: tuple[ChosenCell, ...]
+    skipped: tuple[SkippedCell, ...]
+
+
+class Project:
+    """The notebooks at the job's commit. `notes` are sentences for the log and the result.
+
+    A notebook that cannot be read costs its own cells only. Raises UserError where none can.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self.notes: list[str] = []
+        self.notebooks = self._read_notebooks()
+
+    def choose(self, rule: Rule, config: Mapping[str, Any], section: str) -> Cells:
+        """The cells that `rule` and the manifest's lists in `section` ("training", "inference") leave."""
+        return self.choose_from(rule, verse_lists(config, section))
+
+    def choose_from(self, rule: Rule, selection: Selection) -> Cells:
+        """The cells that `rule` and `selection` leave."""
+        chosen: list[ChosenCell] = []
+        skipped: list[SkippedCell] = []
+        for notebook in self.notebooks:
+            choice = rule(notebook, selection)
+            chosen += [ChosenCell(notebook, cell) for cell in choice.chosen]
+            cells = {cell.index: cell for cell in notebook.cells}
+            for entry in choice.skipped:
+                cell = cells.get(entry.index)
+                label = label_of(notebook.document, cell) if cell else f"cell {entry.index + 1}"
+                skipped.append(SkippedCell(entry.cell_id, label, notebook.document, entry.reason))
+        for name in selection.unmatched(cell for notebook in self.notebooks for cell in notebook.cells):
+            self.note(f"{name!r} in the job's list of verses names no cell of this project.")
+        return Cells(tuple(chosen), tuple(skipped))
+
+    def note(self, sentence: str) -> None:
+        """Keeps a sentence for the result, and logs it."""
+        if sentence not in self.notes:
+            logger.warning(sentence)
+            self.notes.append(sentence)
+
+    def _read_notebooks(self) -> tuple[Notebook, ...]:
+        paths = [path for path in self.reader.list_files(NOTEBOOK_FOLDER) if path.endswith(".codex")]
+        notebooks = []
+        for path, file in sorted(self.reader.read_files(paths).items()):
+            try:
+                notebooks.append(Notebook.parse(file.read_bytes(), path))
+            except DataError as error:
+                self.note(str(error))
+        if not notebooks:
+            raise UserError(
+                f"The project has no readable notebook below {NOTEBOOK_FOLDER}: "
+                "open it in the editor, and synchronise it."
+            )
+        return tuple(notebooks)
+
+
+def label_of(document: str, cell: Cell) -> str:
+    """A cell's name for people: its reference, else its label or place in the document."""
+    if cell.references:
+        return str(cell.references[0])
+    return f"{document_name(document)} {cell.label or f'cell {cell.index + 1}'}"

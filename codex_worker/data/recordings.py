@@ -1,0 +1,153 @@
+"""The recordings of chosen cells: fetched in one go, decoded in parallel, each failure for its cell alone.
+
+project = Project(callbacks.scanner)
+cells = project.choose(cells_for_training, job.config, "training")
+recorded = fetch_recordings(project.reader, cells.chosen)
+for cell, recording in decoded(recorded.cells, sample_rate=16_000):
+    ...  # recording is a Recording, or the DataError that says why there is none
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codex_worker.codex.attachments import SelectedRecording, selected_recording
+from codex_worker.codex.choose import Selection, cells_for_training, cells_to_transcribe
+from codex_worker.data.project import ChosenCell, Project, Reader, Rule, SkippedCell
+from codex_worker.errors import DataError
+
+if TYPE_CHECKING:
+    from codex_worker.audio.decode import Clip, Recording
+
+__all__ = [
+    "Recorded",
+    "RecordedCell",
+    "cells_for_training",
+    "cells_to_transcribe",
+    "decoded",
+    "fetch_recordings",
+    "read_recorded",
+]
+
+MAX_RECORDING_S = 3600.0
+
+
+@dataclass(frozen=True)
+class RecordedCell:
+    """A cell with its recording on this machine; `start_s` and `end_s` cut its part out of the file."""
+
+    chosen: ChosenCell
+    path: Path
+    start_s: float | None = None
+    end_s: float | None = None
+    expected_duration_s: float | None = None  # of the whole file, as the editor noted it
+
+    @property
+    def key(self) -> str:
+        """One name for one cell of the project."""
+        return self.chosen.key
+
+    @property
+    def label(self) -> str:
+        """The cell's name for people."""
+        return self.chosen.label
+
+    @property
+    def text(self) -> str:
+        """The cell's words, without markup."""
+        return self.chosen.cell.text
+
+    @property
+    def chapter(self) -> str:
+        """What must not be parted between training and validation."""
+        return self.chosen.chapter
+
+    @property
+    def clip(self) -> "Clip":
+        """What to decode."""
+        from codex_worker.audio.decode import Clip
+
+        return Clip(self.path, self.start_s, self.end_s, self.expected_duration_s)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Cells with their recordings, and those whose recording cannot be had."""
+
+    cells: tuple[RecordedCell, ...]
+    skipped: tuple[SkippedCell, ...]
+
+
+def read_recorded(
+    reader: Reader, selection: Selection | None = None, rule: Rule = cells_for_training
+) -> Recorded:
+    """Everything from a project to its recorded cells; `skipped` accounts for every other cell.
+
+    Raises UserError where the project has no notebook.
+    """
+    project = Project(reader)
+    cells = project.choose_from(rule, selection or Selection())
+    recorded = fetch_recordings(reader, cells.chosen)
+    return Recorded(recorded.cells, cells.skipped + recorded.skipped)
+
+
+def fetch_recordings(reader: Reader, chosen: Sequence[ChosenCell]) -> Recorded:
+    """The selected recordings of these cells, with one request for all of them.
+
+    Those of early projects, which lie in another place, are asked for with a second one.
+    """
+    takes = {index: selected_recording(entry.cell) for index, entry in enumerate(chosen)}
+    found: dict[str, Path] = {}
+    missing: dict[str, str] = {}
+    _fetch(reader, (take.pointer_path for take in takes.values()), found, missing)
+    legacy = (take.legacy_path for take in takes.values() if take.pointer_path not in found)
+    _fetch(reader, (path for path in legacy if path), found, missing)
+    cells: list[RecordedCell] = []
+    skipped: list[SkippedCell] = []
+    for index, entry in enumerate(chosen):
+        take = takes[index]
+        path = found.get(take.pointer_path) or found.get(take.legacy_path or "")
+        if path is None:
+            reason = missing.get(take.pointer_path, "its recording cannot be fetched")
+            skipped.append(SkippedCell(entry.cell.id, entry.label, entry.book, reason))
+        else:
+            cells.append(_recorded(entry, take, path))
+    return Recorded(tuple(cells), tuple(skipped))
+
+
+def decoded(
+    cells: Iterable[RecordedCell],
+    *,
+    sample_rate: int,
+    workers: int = 2,
+    max_duration_s: float = MAX_RECORDING_S,
+) -> Iterator[tuple[RecordedCell, "Recording | DataError"]]:
+    """Decodes in threads, ahead of whoever consumes; in order, a few recordings in memory at a time."""
+    from codex_worker.audio.decode import decode_many
+
+    cells = list(cells)
+    clips = (cell.clip for cell in cells)
+    outcomes = decode_many(clips, sample_rate=sample_rate, workers=workers, max_duration_s=max_duration_s)
+    for cell, (_, outcome) in zip(cells, outcomes, strict=True):
+        yield cell, outcome
+
+
+def _fetch(reader: Reader, paths: Iterable[str], found: dict[str, Path], missing: dict[str, str]) -> None:
+    wanted = list(dict.fromkeys(paths))
+    if wanted:
+        fetched = reader.fetch_recordings(wanted)
+        found |= fetched.files
+        missing |= fetched.missing
+
+
+def _recorded(entry: ChosenCell, take: SelectedRecording, path: Path) -> RecordedCell:
+    attachment = take.attachment
+    is_part = attachment.start_s is not None or attachment.end_s is not None
+    return RecordedCell(
+        entry,
+        path,
+        attachment.start_s,
+        attachment.end_s,
+        None if is_part else attachment.duration_s,
+    )

@@ -1,0 +1,1 @@
+"""From results to transactions: cells with their recordings, checkpoints, reports. The supervisor's side."""
