@@ -13,7 +13,6 @@ from codex_worker.queue.owned import Outcome, OwnedJob, OwnerSettings
 from codex_worker.runtime.job_folder import JobFolder, folders_in, has_unpublished
 from codex_worker.runtime.logs import bounded
 from codex_worker.runtime.outbox import Outbox, publish_waiting
-from codex_worker.runtime.projects import project_at
 from codex_worker.runtime.supervisor import Equip
 from gitlab_jobs import JobQueue
 
@@ -43,7 +42,7 @@ def _offer(folder: JobFolder, open_queue: OpenQueue, equip: Equip, clock: Clock)
     owner = outbox.owner()
     if owner is None:
         return 0
-    owned = reopen(open_queue(project_at(owner.project).address), owner.attempt, clock)
+    owned = reopen(open_queue(owner.project), owner.attempt, clock)
     publishing = equip(owned, folder, owner.project).publishing
 
     def end(outcome: Outcome) -> None:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from codex_worker.contract.records import ResumePointer
-from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.pointer import pointer_for
 from codex_worker.git.lfs.store import LfsStore
+from codex_worker.publish.artifacts import publish_artifact
+from codex_worker.publish.cells import CellPublisher
 from codex_worker.queue.owned import OwnedJob
 from handlers.base import CellResult, Published
 
@@ -14,21 +15,17 @@ from handlers.base import CellResult, Published
 class RepositoryPublishing:
     """Publishing over a claimed job and its project's large-file store."""
 
-    def __init__(self, owned: OwnedJob, store: LfsStore, cache: LfsCache) -> None:
+    def __init__(self, owned: OwnedJob, store: LfsStore) -> None:
         self._owned = owned
         self._store = store
-        self._cache = cache
+        self._cells = CellPublisher(owned, store)
 
     def cells(self, results: Sequence[CellResult]) -> Published:
         """Patches and their recordings."""
-        from codex_worker.publish.cells import CellPublisher
-
-        return CellPublisher(self._owned, self._store, self._cache).publish(results)
+        return self._cells.publish(results)
 
     def artifact(self, file: Path, folder: str) -> str:
         """A file of the job; answers its path in the repository."""
-        from codex_worker.publish.artifacts import publish_artifact
-
         return publish_artifact(self._owned, self._store, file, folder)
 
     def resume(self, file: Path) -> None:

@@ -77,6 +77,18 @@ class Leaving:
         self.event.set()
 
 
+class Complaints:
+    """Warnings about what is tried again and again: loud once, then quiet until they change."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def say(self, text: str) -> None:
+        """Logs a warning, or repeats it for those who read details."""
+        logger.log(logging.DEBUG if text == self._last else logging.WARNING, "%s", text)
+        self._last = text
+
+
 class Supervision:
     """One child from its start to its end. `run` blocks; everything else happens in threads of its own."""
 
@@ -116,6 +128,7 @@ class Supervision:
         self._killed: Cause | None = None
         self._return_code: int | None = None
         self._last_word: Message = {}
+        self._complaints = Complaints()
         self.progress = Progress()
 
     def run(self, order: Mapping[str, Any]) -> Departure:
@@ -272,7 +285,7 @@ class Supervision:
             logger.warning("%s", error)
             self.wish(Cause.LOST)
         except (WorkerError, OSError) as error:
-            logger.warning("%s The job goes on; this is tried again.", error)
+            self._complaints.say(f"{error} The job goes on; this is tried again.")
         except Exception:  # a defect of ours must not end a job that goes well
             logger.exception("Looking after the job failed; the job goes on")
 

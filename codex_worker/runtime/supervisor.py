@@ -25,7 +25,7 @@ from codex_worker.runtime.patience import Patience
 from codex_worker.runtime.registry import choose_handler, find_handlers
 from codex_worker.runtime.services import ProjectFiles, Publishing, Services
 from codex_worker.runtime.settings import RuntimeSettings
-from codex_worker.runtime.supervision import Leaving, Progress, Supervision
+from codex_worker.runtime.supervision import Complaints, Leaving, Progress, Supervision
 from codex_worker.runtime.watch import Cause
 
 logger = logging.getLogger(__name__)
@@ -209,6 +209,7 @@ class Supervisor:
         return Patience(self._clock, self._secrets.refresh, self._settings.publish_timeout_s, self._give_up)
 
     def _beat(self, seen: "_Seen", over: threading.Event) -> None:
+        complaints = Complaints()
         while not self._clock.wait(over, self._settings.rhythm.beat_s):
             try:
                 seen.beat(seen.progress)
@@ -217,7 +218,7 @@ class Supervisor:
                 seen.lost()
                 return
             except (WorkerError, OSError) as error:
-                logger.warning("%s The lease is beaten again soon.", error)
+                complaints.say(f"{error} The lease is beaten again soon.")
             except Exception:  # a defect of ours must not end a job that goes well
                 logger.exception("Beating the lease failed; the job goes on")
 

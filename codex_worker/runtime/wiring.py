@@ -105,7 +105,7 @@ class Workshop:
         cache = LfsCache(self._work_dir / "lfs", LFS_CACHE_BYTES)
         snapshot = owned.repository.snapshot()
         files = RepositoryFiles(snapshot, store, cache, self._hub, folder, lambda: owned.resume)
-        return Equipment(files, RepositoryPublishing(owned, store, cache), snapshot.commit)
+        return Equipment(files, RepositoryPublishing(owned, store), snapshot.commit)
 
     def _source(self) -> ProjectSource:
         return FixedProjects(self._options.projects)

@@ -32,15 +32,6 @@ class ManualClock:
         return event.is_set()
 
 
-class HurriedClock(ManualClock):
-    """Waiting takes no time: whoever waits moves the clock at once."""
-
-    def wait(self, event: threading.Event, timeout_s: float) -> bool:
-        if not event.is_set():
-            self.advance(timeout_s)
-        return event.is_set()
-
-
 def until(condition: Callable[[], object], patience_s: float = 30.0) -> None:
     """Returns when another thread or process has brought something about; fails when it never does."""
     end_s = time.monotonic() + patience_s

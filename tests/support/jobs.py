@@ -114,13 +114,15 @@ class Stage:
         self.secrets = Secrets()
         self.contents: Mapping[str, bytes] = {}
         self.on_publish: Callable[[], None] = lambda: None
+        self.fault: Callable[[str, str], None] = lambda call, when: None
         self.projects: list[FakeProject] = []
         self.outcome: Outcome | None = None
         self._thread: threading.Thread | None = None
         self._supervisor: Supervisor | None = None
 
     def queue(self, worker_id: str = "tester") -> JobQueue:
-        repository = Repository(MemoryTransport(self.server), self.clock)
+        transport = MemoryTransport(self.server, lambda call, when: self.fault(call, when))
+        repository = Repository(transport, self.clock)
         return JobQueue(repository, worker_id, self.clock, QueueSettings(publish_timeout_s=1.0))
 
     def set_limits(self, **limits: Any) -> None:
