@@ -273,7 +273,7 @@ class _Fields:
 
     def get(self, key: str, kind: type[_T]) -> _T:
         value = self._found.get(key)
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        if kind is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53:
             value = float(value)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise DataError(f"{key} in {self._name} has to be of type {kind.__name__}.")

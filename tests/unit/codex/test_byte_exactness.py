@@ -6,7 +6,6 @@ import json
 import pytest
 
 from codex_worker.codex.attachments import NewRecording
-from codex_worker.codex.choose import Selection, cells_for_training, cells_to_speak, cells_to_transcribe
 from codex_worker.codex.locate import _by_layout, _by_reading
 from codex_worker.codex.notebook import Notebook
 from codex_worker.codex.patch import RecordingPatch, TextPatch, apply_patches
@@ -95,16 +94,3 @@ def test_patching_one_cell_of_the_sample_changes_only_that_cell_s_lines(sample):
                     after = [entry for entry in Notebook.parse(result.data, path).cells if entry.id != one.id]
                     assert after == [entry for entry in read.cells if entry.id != one.id]
     assert patched_cells > 100
-
-
-def test_the_cells_of_the_sample_are_chosen_as_its_makers_meant(sample):
-    chosen = {choose: set() for choose in (cells_for_training, cells_to_transcribe, cells_to_speak)}
-    for path, data in notebooks_of(sample).items():
-        if path.endswith(".codex"):
-            for choose, ids in chosen.items():
-                ids |= {one.id for one in choose(Notebook.parse(data, path), Selection()).chosen}
-    never_sent = set(sample.unusable) & chosen[cells_for_training]
-    assert chosen[cells_for_training] - never_sent == set(sample.recorded)
-    assert len(never_sent) == 1  # its pointer is an empty placeholder, which no notebook can tell
-    assert chosen[cells_to_transcribe] == set(sample.unheard)
-    assert chosen[cells_to_speak] == set(sample.text_only)

@@ -281,6 +281,7 @@ def test_patches_cross_the_pipe_unharmed():
         (("recording", "attachment_id"), "../x"),
         (("recording", "sample_rate"), True),
         (("recording", "size_bytes"), 1.5),
+        (("recording", "duration_s"), 10**400),
     ],
 )
 def test_a_patch_that_is_none_is_refused(path, value):

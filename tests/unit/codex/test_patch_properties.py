@@ -88,7 +88,7 @@ def patches_for(data: bytes, identity: str) -> tuple[TextPatch, RecordingPatch]:
     return TextPatch(identity, state, "“new” & <é>", "worker"), RecordingPatch(identity, state, new)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(notebooks(), st.booleans())
 def test_a_patch_changes_what_it_says_and_nothing_else(generated, with_text):
     data, identity = generated
@@ -160,7 +160,7 @@ def test_the_layout_of_the_cell_is_kept(generated):
         assert not re.search(r"\n\t* ", text)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(notebooks())
 def test_the_spans_of_the_cells_hold_the_cells(generated):
     data, _ = generated
@@ -171,7 +171,7 @@ def test_the_spans_of_the_cells_hold_the_cells(generated):
     ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.binary(max_size=200), st.integers(0, 10**6), st.sampled_from(["cut", "flip", "insert"]), notebooks()
 )
