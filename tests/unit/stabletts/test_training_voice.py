@@ -1,0 +1,219 @@
+"""Training of a voice, with a network small enough to train for real."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from codex_worker.errors import DataError
+from codex_worker.stabletts.checkpoint import Voice, read_checkpoint, write_checkpoint
+from codex_worker.stabletts.configuration import TINY
+from codex_worker.stabletts.dataset import Dataset, Utterance
+from codex_worker.stabletts.frontend.characters import CharactersFrontend
+from codex_worker.stabletts.frontend.compat import CompatFrontend
+from codex_worker.stabletts.network import StableTTS
+from codex_worker.stabletts.recipe import TrainingRequest, plan
+from codex_worker.stabletts.symbols import intersperse
+from codex_worker.stabletts.train import (
+    CHOICE,
+    METRICS,
+    VoiceTraining,
+    begin_from,
+    begin_from_scratch,
+)
+from codex_worker.training.loop import fit
+
+FRONTEND = CharactersFrontend.learn(["mama na baba wanaenda sokoni leo asubuhi"])
+WORDS = ["mama", "na", "baba", "wanaenda", "sokoni", "leo", "asubuhi"]
+
+
+class Watcher:
+    def __init__(self, stop_after=None):
+        self.rows, self.looks, self.stop_after, self.best = [], 0, stop_after, []
+
+    def should_stop(self):
+        self.looks += 1
+        return self.stop_after is not None and self.looks > self.stop_after
+
+    def report(self, epochs_completed, message):
+        pass
+
+    def metrics(self, row):
+        self.rows.append(row)
+
+    def saved_best(self, path, metrics):
+        self.best.append(metrics["epoch"])
+
+    def saved_resume(self, path):
+        pass
+
+
+def dataset(folder, lengths, letters_per_frame=0.05):
+    """Mels in which each letter has a spectrum of its own, so that there is something to learn."""
+    rng = np.random.default_rng(0)
+    spectra = rng.normal(-4, 2, (len(FRONTEND.symbols), 128))
+    utterances, rows, at = [], [], 0
+    for number, frames in enumerate(lengths):
+        text = " ".join(rng.choice(WORDS, 200))[: max(1, int(frames * letters_per_frame))].strip() or "m"
+        ids = intersperse(FRONTEND.encode(text).ids)
+        spoken = np.repeat(ids[1::2], int(np.ceil(frames / len(ids[1::2]))))[:frames]
+        rows.append(spectra[spoken] + rng.normal(0, 0.2, (frames, 128)))
+        utterances.append(Utterance(f"v{number:03}", f"GEN 1:{number}", text, tuple(ids), at, frames))
+        at += frames
+    folder.mkdir(parents=True, exist_ok=True)
+    np.concatenate(rows).astype(np.float16).tofile(folder / "mels.f16")
+    return Dataset(tuple(utterances), folder / "mels.f16", Voice(TINY, FRONTEND).mel, (), ())
+
+
+def task(folder, lengths=(60, 70, 80, 90, 100, 60, 75, 85), epochs=3, judge=None, **keys):
+    data = dataset(folder, lengths)
+    request = TrainingRequest.read({"epochs": epochs, "batch_size": 3, "val_split": 0.25, **keys}.get)
+    recipe = plan(
+        request,
+        [each.frames for each in data.utterances],
+        start="scratch",
+        tiny=True,
+        best_metric=CHOICE if judge else "val_total_loss",
+    )
+    beginning = begin_from_scratch(FRONTEND, tiny=True)
+    voice = Voice(beginning.network.settings, FRONTEND, vocoder="griffin_lim", training_commit="c" * 40)
+    return VoiceTraining(beginning, data, recipe, voice, judge=judge)
+
+
+def test_training_teaches_what_is_in_the_recordings(tmp_path):
+    work = task(tmp_path, epochs=10, learning_rate=5e-3, warmup_steps=5)
+    watcher = Watcher()
+    outcome = fit(work, work.recipe.training, tmp_path / "run", watcher)
+    first, last = watcher.rows[0], watcher.rows[-1]
+    assert last["val_total_loss"] < 0.5 * first["val_total_loss"]
+    assert outcome.best_path is not None
+
+
+def test_the_chart_has_the_columns_that_the_plugin_plots(tmp_path):
+    work = task(tmp_path, epochs=1)
+    watcher = Watcher()
+    fit(work, work.recipe.training, tmp_path / "run", watcher)
+    assert set(watcher.rows[0]) == set(METRICS)
+    row = watcher.rows[0]
+    for part in ("train", "val"):
+        parts = sum(row[f"{part}_{name}_loss"] for name in ("diff", "dur", "prior"))
+        assert row[f"{part}_total_loss"] == pytest.approx(parts, rel=1e-4)
+
+
+def test_validation_gives_the_same_numbers_for_the_same_weights(tmp_path):
+    work = task(tmp_path)
+    work.model.eval()
+    with torch.no_grad():
+        torch.manual_seed(1)
+        first = work.validate()
+        torch.manual_seed(2)
+        torch.rand(100)
+        assert work.validate() == first
+
+
+def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path):
+    whole = task(tmp_path / "a")
+    fit(whole, whole.recipe.training, tmp_path / "a/run", Watcher())
+    half = task(tmp_path / "b")
+    outcome = fit(half, half.recipe.training, tmp_path / "b/run", Watcher(stop_after=3))
+    assert outcome.ended == "stopped"
+    rest = task(tmp_path / "b")
+    outcome = fit(rest, rest.recipe.training, tmp_path / "b/run", Watcher())
+    assert outcome.ended == "finished"
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(rest.model.state_dict()[name], value), name
+
+
+def test_every_training_utterance_is_in_every_epoch_and_none_of_the_validation(tmp_path):
+    work = task(tmp_path)
+    for epoch in range(3):
+        seen = sorted(index for batch in work.batches(epoch) for index in batch)
+        assert seen == list(range(len(work.training)))
+    assert work.batches(0) != work.batches(1)
+    assert work.batches(1) == work.batches(1)
+    assert len(work.validation) == 2
+
+
+def test_a_checkpoint_has_all_that_is_needed_to_go_on(tmp_path):
+    work = task(tmp_path, epochs=1)
+    outcome = fit(work, work.recipe.training, tmp_path / "run", Watcher())
+    read = read_checkpoint(outcome.checkpoint_path)
+    assert read.voice.training_commit == "c" * 40
+    assert read.voice.frontend == FRONTEND
+    assert read.voice.metrics["val_total_loss"] > 0
+    with safe_open(outcome.checkpoint_path, "pt") as file:
+        assert file.metadata()["epochs_completed"] == "1"
+
+
+def test_a_judge_that_listens_decides_which_checkpoint_is_best(tmp_path):
+    heard = []
+    rates = iter([0.5, 0.2, 0.9])
+
+    def judge(samples, sample_rate, texts):
+        heard.append((len(samples), sample_rate, list(texts)))
+        assert all(one.ndim == 1 and np.isfinite(one).all() for one in samples)
+        return next(rates)
+
+    work = task(tmp_path, epochs=3, judge=judge)
+    watcher = Watcher()
+    outcome = fit(work, work.recipe.training, tmp_path / "run", watcher)
+    assert [row["val_cer"] for row in watcher.rows] == [0.5, 0.2, 0.9]
+    assert outcome.best_epoch == 2
+    assert heard[0] == heard[1] == heard[2]
+    assert heard[0][2] == [each.text for each in work.validation]
+
+
+def test_training_on_from_a_voice_keeps_its_root_and_grows_its_alphabet(tmp_path):
+    first = begin_from_scratch(FRONTEND, tiny=True)
+    path = tmp_path / "voice.safetensors"
+    write_checkpoint(path, first.network, Voice(first.network.settings, FRONTEND, official_revision="hub@1"))
+    grown = CharactersFrontend.learn(["rita"], base=FRONTEND)
+    second = begin_from(read_checkpoint(path), grown, base="gpu_jobs/job_a/checkpoint/x.safetensors")
+    assert second.official_revision == "hub@1"
+    assert second.network.settings.n_vocab == 402
+    assert second.notes == ("1 new symbols start from random vectors; 401 are known",)
+    old, new = (each.network.encoder.emb.weight for each in (first, second))
+    assert torch.equal(old, new[:401])
+
+
+def test_official_weights_serve_any_frontend(tmp_path):
+    torch.manual_seed(0)
+    official = StableTTS(TINY)
+    torch.save(official.state_dict(), tmp_path / "checkpoint_0.pt")
+    read = read_checkpoint(tmp_path / "checkpoint_0.pt")
+    same = begin_from(read, CompatFrontend(), base="official", official_revision="hub@2")
+    assert same.official_revision == "hub@2" and same.notes == ()
+    own = begin_from(read, CharactersFrontend.learn(["ц"]), base="official", official_revision="hub@2")
+    assert torch.equal(own.network.encoder.emb.weight[:401], official.encoder.emb.weight)
+
+
+def test_random_weights_follow_from_the_seed():
+    first, second, other = (begin_from_scratch(FRONTEND, tiny=True, seed=seed).network for seed in (3, 3, 4))
+    weights = [each.encoder.emb.weight for each in (first, second, other)]
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+
+
+def test_training_without_validation_keeps_the_last_checkpoint(tmp_path):
+    work = task(tmp_path, epochs=1, val_split=0)
+    outcome = fit(work, work.recipe.training, tmp_path / "run", Watcher())
+    assert outcome.best_path is None
+    assert read_checkpoint(outcome.checkpoint_path).voice is not None
+    assert len(work.fixed_verses()) == 5
+
+
+def test_a_recording_shorter_than_its_text_never_reaches_the_network(tmp_path):
+    work = task(tmp_path)
+    bad = replace(work.training[0], ids=tuple(range(1, 300)))
+    work.training[0] = bad
+    with pytest.raises(DataError, match="shorter than its text"):
+        work.losses([0])
+
+
+def test_the_metadata_has_the_chart_of_its_epoch(tmp_path):
+    work = task(tmp_path, epochs=2)
+    outcome = fit(work, work.recipe.training, tmp_path / "run", Watcher())
+    with safe_open(outcome.last_path, "pt") as file:
+        assert json.loads(file.metadata()["metrics"])["epoch"] == 2
