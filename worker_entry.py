@@ -75,7 +75,7 @@ def work(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """The worker with these options. Raises UserError for what a person has to mend first."""
     from codex_worker.runtime.wiring import Workshop, keep_out_of_reach
 
-    credentials = _credentials(arguments, environment)
+    credentials = credentials_of(arguments, environment)
     _start_logging(arguments.verbose, credentials)
     if arguments.token:
         logger.warning(
@@ -92,6 +92,20 @@ def work(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
     except WorkerError as error:
         logger.error("%s", error)
         return ExitCode.FAILED
+
+
+def credentials_of(arguments: argparse.Namespace, environment: Mapping[str, str]) -> "Credentials":
+    """The token: of the command line, else of the file, else of the environment."""
+    from codex_worker.git.credentials import Credentials, read_env_file
+
+    from_file = read_env_file(arguments.env_file).get(TOKEN_VARIABLE) if arguments.env_file else None
+    token = getattr(arguments, "token", None) or from_file or environment.get(TOKEN_VARIABLE)
+    return Credentials(token, gitlab_url_of(arguments, environment), env_file=arguments.env_file)
+
+
+def gitlab_url_of(arguments: argparse.Namespace, environment: Mapping[str, str]) -> str:
+    """The server that the token is for."""
+    return (arguments.gitlab_url or environment.get("GITLAB_URL") or DEFAULT_GITLAB_URL).rstrip("/")
 
 
 def _add_places(group: "argparse._ArgumentGroup") -> None:
@@ -170,7 +184,7 @@ def _options(arguments: argparse.Namespace, environment: Mapping[str, str]) -> "
     from codex_worker.runtime.projects import project_at
     from codex_worker.runtime.wiring import WorkerOptions
 
-    gitlab_url = _gitlab_url(arguments, environment)
+    gitlab_url = gitlab_url_of(arguments, environment)
     force_job = None
     if arguments.force_job:
         project, colon, job_id = arguments.force_job.rpartition(":")
@@ -203,19 +217,6 @@ def _options(arguments: argparse.Namespace, environment: Mapping[str, str]) -> "
         leave_after_hours=arguments.leave_after_hours,
         take_over_older_after_hours=arguments.take_over_older_after_hours,
     )
-
-
-def _credentials(arguments: argparse.Namespace, environment: Mapping[str, str]) -> "Credentials":
-    """The token: of the command line, else of the file, else of the environment."""
-    from codex_worker.git.credentials import Credentials, read_env_file
-
-    from_file = read_env_file(arguments.env_file).get(TOKEN_VARIABLE) if arguments.env_file else None
-    token = arguments.token or from_file or environment.get(TOKEN_VARIABLE)
-    return Credentials(token, _gitlab_url(arguments, environment), env_file=arguments.env_file)
-
-
-def _gitlab_url(arguments: argparse.Namespace, environment: Mapping[str, str]) -> str:
-    return (arguments.gitlab_url or environment.get("GITLAB_URL") or DEFAULT_GITLAB_URL).rstrip("/")
 
 
 def _new_worker_id() -> str:

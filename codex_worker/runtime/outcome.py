@@ -43,7 +43,7 @@ def outcome_of(departure: Departure, limits: JobLimits) -> Outcome | None:
     if cause is not None and not cause.publishes:
         return None
     if departure.result is not None:
-        return Outcome(EndState.COMPLETED, None, "Done.", result=departure.result)
+        return Outcome(EndState.COMPLETED, None, _done(departure.result), result=departure.result)
     if cause is not None:
         state, kind = _ENDS[cause]
         return Outcome(state, kind, _sentence(cause, limits))
@@ -56,6 +56,18 @@ def outcome_of(departure: Departure, limits: JobLimits) -> Outcome | None:
         return Outcome(EndState.FAILED, departure.kind, departure.message)
     kind, message = _silent_end(departure.return_code)
     return Outcome(EndState.FAILED, kind, message)
+
+
+def _done(result: Mapping[str, Any]) -> str:
+    """What a translator reads of a finished job."""
+    counts = (
+        ("epochs_completed", "epochs trained"),
+        ("cells_written", "cells written"),
+        ("cells_failed", "cells failed"),
+        ("cells_skipped", "cells skipped"),
+    )
+    parts = [f"{result[key]} {words}" for key, words in counts if isinstance(result.get(key), int)]
+    return f"Done: {', '.join(parts)}." if parts else "Done."
 
 
 def _sentence(cause: Cause, limits: JobLimits) -> str:

@@ -34,6 +34,12 @@ class Progress:
     epochs_completed: float | None = None
     message: str = ""
 
+    @property
+    def sentence(self) -> str:
+        """For people who watch."""
+        epochs = None if self.epochs_completed is None else f"{self.epochs_completed:.1f} epochs"
+        return ", ".join(part for part in (f"Stage: {self.stage}", epochs, self.message) if part)
+
     def after(self, heartbeat: Mapping[str, Any]) -> "Progress":
         """With what a heartbeat brings; what it leaves out stays. Raises BadMessage."""
         epochs, stage, message = (heartbeat.get(key) for key in ("epochs_completed", "stage", "message"))
@@ -234,7 +240,6 @@ class Supervision:
         elif event == "heartbeat":
             before, self.progress = self.progress, self.progress.after(message)
             if before.stage != self.progress.stage:
-                logger.info("Stage: %s", self.progress.stage)
                 self._to_report.set()
         elif event in {"result", "failed"}:
             self._last_word = self._last_word or _checked_last_word(message)
@@ -268,11 +273,16 @@ class Supervision:
             self.wish(cause)
 
     def _report(self) -> None:
+        shown = Progress()
         while not self._over.is_set():
             self._clock.wait(self._to_report, self._rhythm.report_s)
             self._to_report.clear()
-            if not self._over.is_set():
-                self._try(lambda: self._project.report(self.progress))
+            if self._over.is_set():
+                return
+            if self.progress != shown:
+                shown = self.progress
+                logger.info("%s", shown.sentence)
+            self._try(lambda: self._project.report(self.progress))
 
     def _every(self, interval_s: float, action: Callable[[], None]) -> None:
         while not self._clock.wait(self._over, interval_s):
