@@ -160,9 +160,15 @@ def value_time_ms(state: CellState, created_at_ms: int | None) -> int:
 
 
 def selection_time_ms(state: CellState, created_at_ms: int | None) -> int:
-    """The time of a selection of ours: 1 ms after the newest event of the cell's recordings."""
-    newest = state.selection_changed_at_ms
-    return (newest if newest is not None else created_at_ms or 1) + 1
+    """The time of a selection of ours: 1 ms after the selection that was read.
+
+    Only where there is none do the recordings' own times count: a take that somebody deleted later must
+    not make ours newer than a selection that a person made offline before that.
+    """
+    for known in (state.selection_timestamp_ms, state.selection_changed_at_ms, created_at_ms):
+        if known is not None:
+            return known + 1
+    return 1
 
 
 def _presence(cell: Cell, patch: Patch, created_at_ms: int | None) -> str | None:

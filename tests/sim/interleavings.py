@@ -283,7 +283,9 @@ def _violations(world: _World, without: _World, report: Report) -> list[str]:
             people_changed = alone.selection_timestamp_ms != before.selection_timestamp_ms
             survived = now.selected_audio_id == alone.selected_audio_id
             ours_shows = now.selected_audio_id == patch.recording.attachment_id
-        known_ms = before.value_changed_at_ms if mine else before.selection_changed_at_ms
+        # Where no selection was known, the takes' own times stand for it, and an older first one may lose.
+        nothing_selected = before.selection_timestamp_ms is None
+        known_ms = before.selection_changed_at_ms if nothing_selected else before.selection_timestamp_ms
         outdated = not mine and (alone.selection_timestamp_ms or 0) <= (known_ms or 0)
         if people_changed and outdated and not survived:
             report.outcomes["selection older than what was known"] += 1

@@ -106,9 +106,16 @@ def test_a_recording_is_attached_and_selected_without_an_edit():
     assert [edit["type"] for edit in metadata["edits"]] == ["user-edit"]
 
 
-def test_a_selection_is_1_ms_newer_than_every_known_take_and_selection():
+def test_a_selection_is_1_ms_newer_than_the_one_that_was_read_whatever_happened_to_a_take_since():
     takes = {"x": take("x", CREATED_AT_MS + 5, isDeleted=True, updatedAt=CREATED_AT_MS + 80)}
     data = notebook(written_cell(ID, "kata", attachments=takes, selectedAudioId="x", selectionTimestamp=7))
+    metadata = applied(data, recording_patch(data))["metadata"]
+    assert metadata["selectionTimestamp"] == 8
+
+
+def test_a_selection_where_none_was_is_1_ms_newer_than_every_known_take():
+    takes = {"x": take("x", CREATED_AT_MS + 5, isDeleted=True, updatedAt=CREATED_AT_MS + 80)}
+    data = notebook(written_cell(ID, "kata", attachments=takes))
     metadata = applied(data, recording_patch(data))["metadata"]
     assert metadata["selectionTimestamp"] == CREATED_AT_MS + 81
     assert list(metadata["attachments"]) == ["x", NEW_TAKE]
