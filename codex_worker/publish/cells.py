@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import Path
 
 from codex_worker.codex.notebook import document_name
 from codex_worker.codex.patch import Applied, Patch, RecordingPatch, apply_patches
@@ -114,19 +115,34 @@ class CellPublisher:
             if data is None:
                 built.dropped |= dict.fromkeys(of_notebook, "its notebook is no longer in the project")
                 continue
-            if size_bytes and size_bytes + len(data) > MAX_COMMIT_BYTES:
-                break
             patches = {index: results[index].patch for index in of_notebook}
             try:
-                outcome = apply_patches(data, path, patches.values(), self._selection.explicit)
+                outcome = self._apply(snapshot, data, path, patches, built)
             except DataError as error:  # a notebook that cannot be read costs its own cells only
-                built.dropped |= dict.fromkeys(of_notebook, str(error))
+                built.dropped |= dict.fromkeys(patches, str(error))
                 continue
-            _sort(built, outcome, patches, pointers)
             if outcome.applied:
+                if size_bytes and size_bytes + len(outcome.data) > MAX_COMMIT_BYTES:
+                    break  # it opens the next commit
                 built.files[path] = outcome.data
                 size_bytes += len(outcome.data)
+            _sort(built, outcome, patches, pointers)
         return built
+
+    def _apply(
+        self, snapshot: Snapshot, data: bytes, path: str, patches: dict[int, Patch], built: _Built
+    ) -> Applied:
+        """Applies patches, but for those (taken out of `patches`) whose pointer would replace another."""
+        outcome = apply_patches(data, path, patches.values(), self._selection.explicit)
+        new = {patch.recording.pointer_path for patch in outcome.applied if isinstance(patch, RecordingPatch)}
+        taken = snapshot.existing(new)
+        if not taken:
+            return outcome
+        for index, patch in list(patches.items()):
+            if isinstance(patch, RecordingPatch) and patch.recording.pointer_path in taken:
+                built.dropped[index] = f"the name is taken: there is a {patch.recording.pointer_path} already"
+                del patches[index]
+        return apply_patches(data, path, patches.values(), self._selection.explicit)
 
     def _upload(self, group: _Group, results: Sequence[CellResult]) -> _Group:
         """Puts a group's recordings into the store; one that cannot be used is dropped with its reason."""
@@ -138,14 +154,26 @@ class CellPublisher:
                 continue
             if pointer is not None:
                 group.pointers[index] = pointer
-        objects = [
-            (pointer, path)
+        objects = {
+            index: (pointer, path)
             for index, pointer in group.pointers.items()
             if (path := results[index].recording) is not None
-        ]
-        if objects:
-            self._store.upload(objects)
+        }
+        if not objects:
+            return group
+        try:
+            self._store.upload(list(objects.values()))
+        except DataError:
+            self._upload_singly(objects, group)
         return group
+
+    def _upload_singly(self, objects: Mapping[int, tuple[Pointer, Path]], group: _Group) -> None:
+        """One of them is refused for itself: finds out which, and drops it alone."""
+        for index, each in objects.items():
+            try:
+                self._store.upload([each])
+            except DataError as error:
+                group.dropped[index] = str(error)
 
     def _message(self, results: Sequence[CellResult]) -> str:
         documents = list(dict.fromkeys(document_name(result.notebook) for result in results))
