@@ -1,6 +1,5 @@
 """From a project's recordings and texts to examples, and what was left out with its reason."""
 
-import hashlib
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 
 from codex_worker.errors import DataError, UserError
 from codex_worker.text.normalise import letter_counts, rare_letters
+from codex_worker.training.splits import can_hold_out_groups, hold_out
 from codex_worker.w2v2bert.features import FeatureCache, Frontend, content_key
 from codex_worker.w2v2bert.vocabulary import Vocabulary
 
@@ -160,8 +160,7 @@ def prepare(
 def split(corpus: Corpus, *, val_split: float, test_split: float) -> Split:
     """Divide by whole chapters, the same way each time; by recordings where the chapters are too few.
 
-    Chapters are taken in the order of a hash of their names until a share is filled, so that a chapter that
-    is added later doesn't move the others from one side to the other more than it must.
+    See `hold_out` for which chapters are taken.
     """
     examples = corpus.examples
     if len(examples) < MIN_TO_HOLD_OUT:
@@ -173,14 +172,13 @@ def split(corpus: Corpus, *, val_split: float, test_split: float) -> Split:
     notes = []
     groups = _by_chapter(examples)
     wanted = val_split + test_split
-    if wanted > 0 and not _chapters_suffice(groups, wanted):
+    if wanted > 0 and not can_hold_out_groups(_seconds(groups), wanted):
         groups = {example.utterance.key: [example] for example in examples}
         notes.append("too few chapters to hold a whole one back: single recordings are held back instead")
-    total = sum(example.duration_s for example in examples)
-    order = sorted(groups, key=lambda name: (hashlib.sha256(name.encode()).hexdigest(), name))
-    validation, order = _take(order, groups, val_split * total)
-    test, order = _take(order, groups, test_split * total)
-    train = tuple(example for name in order for example in groups[name])
+    validation_names, test_names = hold_out(_seconds(groups), [val_split, test_split])
+    validation = [example for name in validation_names for example in groups.pop(name)]
+    test = [example for name in test_names for example in groups.pop(name)]
+    train = tuple(example for name in sorted(groups) for example in groups[name])
     if not validation:
         notes.append("val_split is 0: the error rates are those on the training recordings")
     return Split(train, tuple(validation) or train, tuple(test), tuple(notes))
@@ -241,27 +239,8 @@ def _by_chapter(examples: Sequence[Example]) -> dict[str, list[Example]]:
     return dict(groups)
 
 
-def _chapters_suffice(groups: Mapping[str, Sequence[Example]], wanted: float) -> bool:
-    """Whether the smallest chapter is small enough to be held back whole."""
-    durations = [sum(example.duration_s for example in group) for group in groups.values()]
-    return len(durations) >= 4 and min(durations) <= 1.5 * wanted * sum(durations)
-
-
-def _take(
-    order: list[str], groups: Mapping[str, list[Example]], wanted_s: float
-) -> tuple[list[Example], list[str]]:
-    """Groups in order until about `wanted_s` seconds are held; one that overshoots by much is passed over."""
-    taken: list[Example] = []
-    rest: list[str] = []
-    seconds = 0.0
-    for name in order:
-        size = sum(example.duration_s for example in groups[name])
-        if seconds < wanted_s and (seconds + size <= 1.5 * wanted_s):
-            taken += groups[name]
-            seconds += size
-        else:
-            rest.append(name)
-    return taken, rest
+def _seconds(groups: Mapping[str, Sequence[Example]]) -> dict[str, float]:
+    return {name: sum(example.duration_s for example in group) for name, group in groups.items()}
 
 
 def labels_of(examples: Sequence[Example], vocabulary: Vocabulary) -> list[list[int]]:
