@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Protocol, TypedDict
 
 from codex_worker.codex.patch import RecordingPatch, TextPatch
-
 from codex_worker.errors import JobCanceled, JobTimeout, Preempted, UserError
 
 __all__ = [

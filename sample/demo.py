@@ -16,6 +16,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from codex_worker.codex.cell import Cell
 from codex_worker.codex.notebook import Notebook
 from codex_worker.codex.text import plain_text
 from codex_worker.text.error_rate import character_error_rate
@@ -92,16 +93,18 @@ def _show(console: Console, repository: Path, job: dict[str, Any], expected: Sam
         yaml.safe_load(_git(repository, "show", f"main:{response_path}")) if response_path in files else {}
     )
     table = Table(title=f"{job['name']} ({job['job_id']})", show_header=False, title_justify="left")
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
     table.add_row("state", str(response.get("state", "no answer")))
     for key in ("epochs_completed", "status_message", "error_message"):
         if response.get(key) is not None:
             table.add_row(key.replace("_", " "), str(response[key]))
     result = response.get("result", {})
     table.add_row("cells written", str(result.get("cells_written", 0)))
-    table.add_row("checkpoint", str(result.get("checkpoint_path", "-")))
     for row in _measured(repository, job, expected):
         table.add_row(*row)
-    table.add_row("its files", "\n".join(path for path in files if path.startswith(f"{folder}/")))
+    own = [path.removeprefix(f"{folder}/") for path in files if path.startswith(f"{folder}/")]
+    table.add_row(f"in {folder}", "\n".join(own))
     console.print(table)
     return response.get("state") == "completed"
 
@@ -119,8 +122,12 @@ def _measured(repository: Path, job: dict[str, Any], expected: SampleProject) ->
             ("said", known[cell_id]),
             ("read", read[cell_id]),
         ]
-    spoken = [cell_id for cell_id in expected.text_only if cells[cell_id].selected_audio_id]
+    spoken = [i for i in expected.text_only if _has_voice(cells[i])]
     return [("verses spoken", f"{len(spoken)} of {len(expected.text_only)} that had text and no recording")]
+
+
+def _has_voice(cell: Cell) -> bool:
+    return any(take.id == cell.selected_audio_id for take in cell.live_attachments)
 
 
 def _notebooks(repository: Path) -> list[Notebook]:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from codex_worker.errors import AccessDenied, DataError, SystemFault
 from codex_worker.git.process import Git, network_error
-from codex_worker.git.transport import Entry, Heads, PushAnswer, RefMove
+from codex_worker.git.transport import Entry, Heads, PushAnswer, RefMove, Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class GitTransport:
             raise SystemFault(f"git fetched no commit of {heads.branch} into {self.folder}.")
         return GitSnapshot(self._git, head)
 
-    def commit(self, base: "GitSnapshot", files: Mapping[str, bytes | None], message: str) -> str:
+    def commit(self, base: Snapshot, files: Mapping[str, bytes | None], message: str) -> str:
         """Builds a commit from the trees alone: no checkout, no blob of `base` is needed."""
         stamp = f"{self._author} {int(self._now())} +0000\n".encode()
         text = message.encode()

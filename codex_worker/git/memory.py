@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from codex_worker.errors import AccessDenied, SystemFault
-from codex_worker.git.transport import Entry, Heads, PushAnswer, RefMove, blob_id
+from codex_worker.git.transport import Entry, Heads, PushAnswer, RefMove, Snapshot, blob_id
 
 Files = Mapping[str, bytes]
 Check = Callable[[str, Files, Files], str | None]
@@ -119,9 +119,10 @@ class MemoryTransport:
         self._fault("snapshot", "before")
         return MemorySnapshot(heads.commit, self.server.commits[heads.commit].files, self.server.commits)
 
-    def commit(self, base: "MemorySnapshot", files: Mapping[str, bytes | None], message: str) -> str:
+    def commit(self, base: Snapshot, files: Mapping[str, bytes | None], message: str) -> str:
         """A commit on `base`."""
-        kept = {path: data for path, data in base.tree.items() if path not in files}
+        before = self.server.commits[base.commit].files
+        kept = {path: data for path, data in before.items() if path not in files}
         kept.update({path: data for path, data in files.items() if data is not None})
         return self.server.add(MemoryCommit(base.commit, kept, message.encode()))
 
