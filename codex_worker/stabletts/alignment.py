@@ -1,4 +1,4 @@
-"""Which symbol each frame of a recording belongs to: monotonic alignment search (Kim et al. 2020, Glow-TTS, 2.2)."""
+"""Which symbol each frame belongs to: monotonic alignment search (Kim et al. 2020, Glow-TTS, section 2.2)."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,13 @@ from codex_worker.stabletts.padding import Padding
 
 
 def check_alignable(symbols: Sequence[int], frames: Sequence[int]) -> None:
-    """Raise DataError where a recording has fewer frames than its text has symbols: nothing can be aligned then."""
+    """Raise DataError where a recording has fewer frames than its text has symbols."""
     for row, (n_symbols, n_frames) in enumerate(zip(symbols, frames, strict=True)):
         if n_frames < n_symbols:
             raise DataError(
-                f"Recording {row + 1} of the batch has {n_frames} mel frames for {n_symbols} symbols (blanks counted): "
-                "it is shorter than its text needs. Check that recording and text belong together, or leave it out."
+                f"Recording {row + 1} of the batch has {n_frames} mel frames for {n_symbols} symbols, blanks "
+                "counted: it is shorter than its text needs. Check that recording and text belong together, "
+                "or leave it out."
             )
 
 
@@ -23,8 +24,8 @@ def check_alignable(symbols: Sequence[int], frames: Sequence[int]) -> None:
 def alignment_scores(mean: Tensor, mel: Tensor) -> Tensor:
     """Score every symbol for every frame, [B, Tx, Ty], from mean frames [B, Tx, M] and mel [B, Ty, M].
 
-    The log likelihood of a unit Gaussian without the terms that depend on the frame alone: they add the same to
-    every path, and only cost digits.
+    The log likelihood of a unit Gaussian without the terms that depend on the frame alone: they add the same
+    to every path, and only cost digits.
     """
     mean, mel = mean.float(), mel.float()
     bias = -0.5 * mean.square().sum(-1, keepdim=True)
@@ -33,12 +34,13 @@ def alignment_scores(mean: Tensor, mel: Tensor) -> Tensor:
 
 @torch.no_grad()
 def durations(scores: Tensor, symbols: Padding, frames: Padding) -> Tensor:
-    """Find the monotonic path of greatest score; return frames per symbol, int64 [B, Tx], summing to the frames.
+    """Find the monotonic path of greatest score; return frames per symbol, int64 [B, Tx].
 
-    `scores` is [B, Tx, Ty]. Every symbol lasts a frame at least; among equal paths a symbol begins as early as it
-    can. Stays on the device: for each symbol, the best frame to begin at is a running maximum over frames, so the
-    search takes as many steps as there are symbols (the frames are handled at once), and its doubles hold the sums of
-    float32 scores exactly. Raises DataError where a row has fewer frames than symbols.
+    `scores` is [B, Tx, Ty]. Every symbol lasts a frame at least; among equal paths a symbol begins as early
+    as it can. Stays on the device: for each symbol, the best frame to begin at is a running maximum over
+    frames, so the search takes as many steps as there are symbols (the frames are handled at once), and its
+    doubles hold the sums of float32 scores exactly. Raises DataError where a row has fewer frames than
+    symbols.
     """
     check_alignable(symbols.lengths, frames.lengths)
     batch, n_symbols, n_frames = scores.shape
@@ -47,7 +49,7 @@ def durations(scores: Tensor, symbols: Padding, frames: Padding) -> Tensor:
         scores = scores * frames.mask.transpose(1, 2)
     until = scores.cumsum(-1)  # the score of a symbol over all frames up to this one
     before = until - scores
-    gain = torch.empty_like(scores)  # best score of beginning the symbol at this frame or an earlier one, less `before`
+    gain = torch.empty_like(scores)  # best score of beginning the symbol by this frame, less `before`
     arrival = scores.new_full((batch, n_frames), float("-inf"))
     arrival[:, 0] = 0.0
     for symbol in range(n_symbols):
@@ -62,7 +64,7 @@ def _ignored(like: Tensor) -> Tensor:
 
 
 def _latest_beginnings(gain: Tensor) -> Tensor:
-    """For each symbol and last frame, where the symbol begins: the last frame at which its running maximum rose."""
+    """For each symbol and last frame, where it begins: the last frame at which its running maximum rose."""
     rose = torch.ones_like(gain, dtype=torch.bool)
     torch.gt(gain[..., 1:], gain[..., :-1], out=rose[..., 1:])
     positions = torch.arange(gain.shape[-1], device=gain.device)
@@ -84,7 +86,7 @@ def _lengths_of_best_path(beginnings: Tensor, symbols: Padding, frames: Padding)
 
 
 def expand(values: Tensor, frames_per_symbol: Tensor, n_frames: int) -> Tensor:
-    """Repeat values [B, Tx, C] over their frames [B, Tx]: [B, n_frames, C], zero behind each row's last frame."""
+    """Repeat values [B, Tx, C] over their frames [B, Tx]: [B, n_frames, C], zero behind each row's end."""
     ends = frames_per_symbol.cumsum(-1)
     positions = torch.arange(n_frames, device=values.device).expand(values.shape[0], -1).contiguous()
     symbol = torch.searchsorted(ends, positions, right=True)

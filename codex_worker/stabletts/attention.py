@@ -1,4 +1,4 @@
-"""Self-attention with partial rotary positions, in memory that grows with the length and not with its square."""
+"""Self-attention with partial rotary positions, in memory that does not grow with the length squared."""
 
 import torch
 import torch.nn.functional as F
@@ -15,10 +15,10 @@ Rotary = tuple[Tensor, Tensor]
 
 
 def rotary_table(length: int, head_channels: int, device: torch.device, dtype: torch.dtype) -> Rotary:
-    """Return cos and sin, each [T, 1, 1, head_channels / 4], of the angles that turn the first half of a head.
+    """Return cos and sin, each [T, 1, 1, head_channels / 4], of the angles that turn half of a head.
 
-    Rotary position embedding (Su et al. 2021, RoFormer), on half of the channels. Made anew for each pass, so that
-    it follows the device and never holds a tensor of another pass.
+    Rotary position embedding (Su et al. 2021, RoFormer), on half of the channels. Made anew for each pass, so
+    that it follows the device and never holds a tensor of another pass.
     """
     pairs = head_channels // 4
     rates = ROTARY_BASE ** (-torch.arange(pairs, device=device, dtype=torch.float32) / pairs)
@@ -77,8 +77,8 @@ class Attention(nn.Module):
 def attend(query: Tensor, key: Tensor, value: Tensor, keys: Tensor | None, p_dropout: float) -> Tensor:
     """Scaled dot-product attention over [B, heads, T, channels]; `keys` [B, 1, 1, T] is True where real.
 
-    The fused kernels never hold the T x T scores. The CPU has none with dropout: there the queries go in slices, and
-    the backward pass computes each slice again.
+    The fused kernels never hold the T x T scores. The CPU has none with dropout: there the queries go in
+    slices, and the backward pass computes each slice again.
     """
     batch, heads, length, _ = query.shape
     if p_dropout == 0.0 or query.device.type != "cpu":
@@ -93,7 +93,9 @@ def attend(query: Tensor, key: Tensor, value: Tensor, keys: Tensor | None, p_dro
     return torch.cat(slices, dim=2)
 
 
-def _attend_openly(query: Tensor, key: Tensor, value: Tensor, keys: Tensor | None, p_dropout: float) -> Tensor:
+def _attend_openly(
+    query: Tensor, key: Tensor, value: Tensor, keys: Tensor | None, p_dropout: float
+) -> Tensor:
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
     if keys is not None:
         scores = scores.masked_fill(~keys, float("-inf"))

@@ -1,4 +1,4 @@
-"""The diffusion-transformer block with a convolutional feed-forward part, used by text encoder and estimator."""
+"""The diffusion-transformer block with convolutional feed-forward, for text encoder and estimator."""
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,9 @@ from codex_worker.stabletts.configuration import ModelSettings
 from codex_worker.stabletts.layers import Conv
 from codex_worker.stabletts.padding import Padding
 
-Modulation = tuple[Tensor, ...]  # shift, 1 + scale, gate of attention, then of the feed-forward part; each [B, 1, C]
+Modulation = tuple[
+    Tensor, ...
+]  # shift, 1 + scale, gate of attention, then of the feed-forward part; each [B, 1, C]
 
 
 class FeedForward(nn.Module):
@@ -29,7 +31,7 @@ class FeedForward(nn.Module):
 
 
 class DiTConVBlock(nn.Module):
-    """Attention and feed-forward, each modulated by a condition (adaLN-Zero; Peebles and Xie 2023, section 3.2)."""
+    """Attention and feed-forward, modulated by a condition (adaLN-Zero; Peebles and Xie 2023, 3.2)."""
 
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
@@ -41,12 +43,11 @@ class DiTConVBlock(nn.Module):
             nn.SiLU(),
             nn.Linear(channels, 6 * channels),
         )
-        last = self.adaLN_modulation[2]
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        for parameter in self.adaLN_modulation[2].parameters():
+            nn.init.zeros_(parameter)
 
     def modulation(self, condition: Tensor) -> Modulation:
-        """Compute what a condition [B, G] does to the block; the same for every position and every solver step."""
+        """Compute what a condition [B, G] does to the block, at every position and solver step alike."""
         parts = self.adaLN_modulation(condition)[:, None].chunk(6, dim=-1)
         return tuple(part + 1 if index in {1, 4} else part for index, part in enumerate(parts))
 

@@ -43,10 +43,12 @@ class ModelSettings:
 
     def __post_init__(self) -> None:
         if self.n_dec_layers % 2:
-            raise ValueError(f"n_dec_layers is {self.n_dec_layers}: long skips pair the blocks, so it must be even")
+            raise ValueError(
+                f"n_dec_layers is {self.n_dec_layers}: long skips pair the blocks, so it must be even"
+            )
         if self.hidden_channels % (4 * self.n_heads):
             raise ValueError(
-                f"hidden_channels {self.hidden_channels} / n_heads {self.n_heads}: a head's width must divide by 4"
+                f"hidden_channels {self.hidden_channels} / n_heads {self.n_heads} must divide by 4"
             )
 
 

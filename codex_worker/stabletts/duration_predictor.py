@@ -26,7 +26,7 @@ class DurationPredictor(nn.Module):
         self.cond = Conv(settings.gin_channels, hidden)
 
     def forward(self, hidden: Tensor, speaker: Tensor, padding: Padding) -> Tensor:
-        """Predict log durations [B, Tx] in frames from hidden [B, Tx, C], which gets no gradient, in float32."""
+        """Predict log durations in frames [B, Tx], float32, from hidden [B, Tx, C], given no gradient."""
         dtype = hidden.dtype
         with torch.autocast(hidden.device.type, enabled=False):
             typed = padding.to(dtype)
@@ -55,5 +55,3 @@ def predicted_frames(log_durations: Tensor, padding: Padding, length_scale: floa
     ends = torch.minimum(ends.ceil(), frames)
     ends[:, -1:] = frames  # the one frame of a text whose durations are all zero
     return torch.diff(ends, dim=-1, prepend=torch.zeros_like(frames)).long()
-
-

@@ -1,7 +1,8 @@
-"""The network that tells the flow where to go: velocity of a noisy mel spectrogram, given time, content and voice."""
+"""The network that tells the flow where to go: velocity of noisy mel, given time, content and voice."""
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -32,15 +33,16 @@ class TimeEmbedding(nn.Module):
 
     def __init__(self, channels: int, filter_channels: int) -> None:
         super().__init__()
-        self.half = channels // 2
+        self.frequencies = channels // 2
         self.layer = nn.Sequential(
             nn.Linear(channels, filter_channels), nn.SiLU(), nn.Linear(filter_channels, channels)
         )
 
     def forward(self, time: Tensor) -> Tensor:
         """Embed time [N] as [N, C]."""
-        exponent = torch.arange(self.half, device=time.device, dtype=torch.float32) / (self.half - 1)
-        angles = TIME_SCALE * time.float()[:, None] * torch.exp(-math.log(SLOWEST_PERIOD) * exponent)
+        steps = torch.arange(self.frequencies, device=time.device, dtype=torch.float32)
+        rates = torch.exp(steps * -(math.log(SLOWEST_PERIOD) / (self.frequencies - 1)))
+        angles = TIME_SCALE * time.float()[:, None] * rates
         return self.layer(torch.cat([angles.sin(), angles.cos()], dim=-1))
 
 
@@ -60,7 +62,9 @@ class EstimatorBlock(nn.Module):
         self.time_fusion = TimeFusion(settings.hidden_channels)
         self.block = DiTConVBlock(settings)
 
-    def forward(self, x: Tensor, film: Tensor, modulation: Modulation, padding: Padding, rotary: Rotary) -> Tensor:
+    def forward(
+        self, x: Tensor, film: Tensor, modulation: Modulation, padding: Padding, rotary: Rotary
+    ) -> Tensor:
         """Transform x [B, T, C] by film [B or 1, 2C] and the rest."""
         gamma, beta = film[:, None].chunk(2, dim=-1)
         return self.block(padding.clear(torch.addcmul(beta, gamma, x)), modulation, padding, rotary)
@@ -69,12 +73,17 @@ class EstimatorBlock(nn.Module):
 class Estimator(nn.Module):
     """A U-shaped stack of DiT blocks with long skips between its halves (StableTTS).
 
-    Parts that do not change during a solve are methods of their own: `conditions` (text and voice) and `film` (time).
+    Parts that do not change during a solve are methods of their own: `conditions` (text and voice) and `film`
+    (time).
     """
 
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
-        channels, width, mel_channels = settings.hidden_channels, settings.filter_channels, settings.mel_channels
+        channels, width, mel_channels = (
+            settings.hidden_channels,
+            settings.filter_channels,
+            settings.mel_channels,
+        )
         kernel_size = settings.kernel_size
         self.mel_channels = mel_channels
         self.head_channels = channels // settings.n_heads
@@ -94,7 +103,7 @@ class Estimator(nn.Module):
         )
 
     def forward(self, time: Tensor, x: Tensor, mean: Tensor, speaker: Tensor, padding: Padding) -> Tensor:
-        """Estimate the velocity [B, T, M] of x [B, T, M] at time [B], for mean frames [B, T, M] and speaker [B, G]."""
+        """Estimate the velocity of x [B, T, M] at time [B], for mean [B, T, M] and speaker [B, G]."""
         return self.velocity(x, self.film(time), self.conditions(mean, speaker, padding))
 
     def conditions(self, mean: Tensor, speaker: Tensor, padding: Padding) -> Conditions:
@@ -103,9 +112,12 @@ class Estimator(nn.Module):
         with torch.autocast(mean.device.type, enabled=False):
             padding = padding.to(dtype)
             content = self.project_content(mean.to(dtype), padding)
-            content = F.linear(content, self._input_weight(dtype)[:, self.mel_channels :], _bias(self.in_proj, dtype))
+            content = F.linear(
+                content, self._input_weight(dtype)[:, self.mel_channels :], _bias(self.in_proj, dtype)
+            )
             modulations = tuple(
-                tuple(part.to(dtype) for part in layer.block.modulation(speaker.float())) for layer in self.blocks
+                tuple(part.to(dtype) for part in layer.block.modulation(speaker.float()))
+                for layer in self._layers()
             )
             rotary = rotary_table(mean.shape[1], self.head_channels, mean.device, dtype)
             return Conditions(content, modulations, padding, rotary)
@@ -115,7 +127,9 @@ class Estimator(nn.Module):
         dtype = compute_dtype(time.device)
         with torch.autocast(time.device.type, enabled=False):
             embedded = self.time_mlp(time)
-            return torch.stack([layer.time_fusion.film(embedded) for layer in self.blocks], dim=1).to(dtype)
+            return torch.stack([layer.time_fusion.film(embedded) for layer in self._layers()], dim=1).to(
+                dtype
+            )
 
     def velocity(self, x: Tensor, film: Tensor, conditions: Conditions) -> Tensor:
         """Estimate the velocity [B, T, M], float32, of x [B, T, M]; film is [B or 1, blocks, 2C]."""
@@ -123,7 +137,7 @@ class Estimator(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             x = self.project_input(x, conditions)
             skips: list[Tensor] = []
-            for index, layer in enumerate(self.blocks):
+            for index, layer in enumerate(self._layers()):
                 if index < half:
                     skips.append(x)
                 else:
@@ -147,6 +161,9 @@ class Estimator(nn.Module):
     def join(self, index: int, x: Tensor, skip: Tensor, padding: Padding) -> Tensor:
         """Bring a long skip back: x and skip [B, T, C] -> [B, T, C]."""
         return padding.clear(self.lsc_layers[index](torch.cat([x, skip], dim=-1)))
+
+    def _layers(self) -> list[EstimatorBlock]:
+        return cast(list[EstimatorBlock], list(self.blocks))
 
     def _input_weight(self, dtype: torch.dtype) -> Tensor:
         return self.in_proj.weight[:, :, 0].to(dtype)

@@ -1,6 +1,7 @@
 """Conditional flow matching: the training objective, and solvers from noise to a mel spectrogram.
 
-Lipman et al. 2023 (optimal-transport paths, section 4.1); Matcha-TTS, section 2.2; guidance after Ho and Salimans 2022.
+Lipman et al. 2023 (optimal-transport paths, section 4.1); Matcha-TTS, section 2.2; guidance after Ho and
+Salimans 2022.
 """
 
 import math
@@ -38,9 +39,15 @@ def training_time(uniform: Tensor) -> Tensor:
 
 
 def flow_loss(
-    estimator: Estimator, mel: Tensor, mean: Tensor, speaker: Tensor, time: Tensor, noise: Tensor, padding: Padding
+    estimator: Estimator,
+    mel: Tensor,
+    mean: Tensor,
+    speaker: Tensor,
+    time: Tensor,
+    noise: Tensor,
+    padding: Padding,
 ) -> Tensor:
-    """Mean squared error of the velocity on straight paths from noise to mel [B, T, M], over real frames only.
+    """Mean squared error of the velocity on straight paths from noise to mel [B, T, M], over real frames.
 
     `time` is [B], `noise` like mel.
     """
@@ -76,14 +83,17 @@ def solve(
 ) -> Tensor:
     """Follow the flow from noise [B, T, M] at time 0 to a mel spectrogram [B, T, M] at time 1.
 
-    `unguided` holds the content [1, M, 1] and speaker [1, G] that stand for none. Rows do not influence each other:
-    dopri5, whose steps depend on what it sees, solves them one at a time, and it has no use for `steps`.
+    `unguided` holds the content [1, M, 1] and speaker [1, G] that stand for none. Rows do not influence each
+    other: dopri5, whose steps depend on what it sees, solves them one at a time, and it has no use for
+    `steps`.
     """
     if solver == "dopri5":
         rows = []
         for row, length in enumerate(padding.lengths):
             alone = Padding.of([length], length, noise.device)
-            velocity = _velocity(estimator, mean[row : row + 1, :length], speaker[row : row + 1], alone, guidance, unguided)
+            velocity = _velocity(
+                estimator, mean[row : row + 1, :length], speaker[row : row + 1], alone, guidance, unguided
+            )
             solved = _dopri5(velocity, estimator.film, noise[row : row + 1, :length])
             rows.append(torch.nn.functional.pad(solved, (0, 0, 0, noise.shape[1] - length)))
         return torch.cat(rows)
@@ -133,12 +143,14 @@ def _fixed_steps(
     times = begins + torch.tensor(stages, device=x.device) * size
     table = film(times.flatten()).unflatten(0, (steps, len(stages)))
     for step in range(steps):
-        x = x + size * _average_slope(velocity, x, [table[step, stage][None] for stage in range(len(stages))], size)
+        x = x + size * _average_slope(
+            velocity, x, [table[step, stage][None] for stage in range(len(stages))], size
+        )
     return x
 
 
 def _average_slope(velocity: Velocity, x: Tensor, films: Sequence[Tensor], size: float) -> Tensor:
-    """Average the velocity over one step of Euler's, the midpoint or the 3/8 Runge-Kutta method (Kutta 1901)."""
+    """Average the velocity over a step: Euler's, the midpoint or the 3/8 Runge-Kutta method (Kutta 1901)."""
     first = velocity(x, films[0])
     if len(films) == 1:
         return first
@@ -181,65 +193,72 @@ _MIDDLE_WEIGHTS = (
 
 
 def _dopri5(velocity: Velocity, film: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Adaptive steps of order five from 0 to 1; the last one passes 1 and is interpolated (Hairer et al. 1993, II.4-6)."""
+    """Adaptive steps of order five from 0 to 1; the last is interpolated (Hairer et al. 1993, II.4-6).
+
+    State, increments and the times that the network sees are float32, and a step's end is the float32 just
+    before it, as in torchdiffeq: the fastest sinusoid of time turns a thousand radians, so other roundings
+    lead to other steps.
+    """
     evaluations = 0
 
-    def slope_at(time: float, y: Tensor) -> Tensor:
+    def slope_at(time: Tensor, y: Tensor) -> Tensor:
         nonlocal evaluations
         evaluations += 1
         if evaluations > MAX_EVALUATIONS:
             raise ModelError(
-                f"dopri5 did not reach the end within {MAX_EVALUATIONS} evaluations: use solver euler, or train longer."
+                f"dopri5 did not end within {MAX_EVALUATIONS} evaluations: use solver euler, or train longer."
             )
-        return velocity(y, film(torch.tensor([time], device=y.device, dtype=torch.float32)))
+        return velocity(y, film(time.reshape(1).to(y.device)))
 
-    time, slope = 0.0, slope_at(0.0, x)
+    nodes, weights = torch.tensor(_NODES), [torch.tensor(row) for row in _WEIGHTS]
+    time, slope = 0.0, slope_at(torch.tensor(0.0), x)
     size = _first_step(slope_at, x, slope)
     while True:
+        begin, step = torch.tensor(time), torch.tensor(size)
+        end = torch.nextafter(torch.tensor(time + size), begin)
         slopes = [slope]
-        for node, weights in zip(_NODES, _WEIGHTS, strict=True):
-            reached = x + size * _combined(slopes, weights)
-            slopes.append(slope_at(time + node * size, reached))
+        for node, row in zip(nodes, weights, strict=True):
+            reached = x + _combined(slopes, row * step)
+            slopes.append(slope_at(end if node == 1.0 else begin + node * step, reached))
         allowed = TOLERANCE + TOLERANCE * torch.maximum(x.abs(), reached.abs())
-        error = _rms(size * _combined(slopes, _ERROR_WEIGHTS) / allowed)
+        error = float(_rms(_combined(slopes, torch.tensor(_ERROR_WEIGHTS) * step) / allowed))
         if not math.isfinite(error):
-            raise ModelError("The network answered with numbers that are not finite: the checkpoint cannot be used.")
+            raise ModelError(
+                "The network answered with numbers that are not finite: the checkpoint cannot be used."
+            )
         if error <= 1.0:
             if time + size >= 1.0:
-                middle = x + size * _combined(slopes, _MIDDLE_WEIGHTS)
-                return _interpolated((1.0 - time) / size, size, x, middle, reached, slope, slopes[-1])
+                middle = x + _combined(slopes, torch.tensor(_MIDDLE_WEIGHTS) * step)
+                return _interpolated((1.0 - time) / size, float(step), x, middle, reached, slope, slopes[-1])
             time, x, slope = time + size, reached, slopes[-1]
         size *= _step_factor(error)
 
 
-def _combined(slopes: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    total = torch.zeros_like(slopes[0])
-    for slope, weight in zip(slopes, weights, strict=True):
-        total = total.add_(slope, alpha=weight)
-    return total
+def _combined(slopes: Sequence[Tensor], weights: Tensor) -> Tensor:
+    return (torch.stack(list(slopes), dim=-1) * weights.to(slopes[0].device)).sum(-1)
 
 
-def _rms(x: Tensor) -> float:
-    return float(x.square().mean().sqrt())
+def _rms(x: Tensor) -> Tensor:
+    return x.square().mean().sqrt()
 
 
 def _step_factor(error: float) -> float:
-    """How much longer the next step may be: at most tenfold, at least a fifth, never shorter after a good step."""
+    """How much longer the next step may be: a fifth to tenfold, never shorter after a good step."""
     if error == 0.0:
         return 10.0
     smallest = 1.0 if error < 1.0 else 0.2
     return min(10.0, max(0.9 * error**-0.2, smallest))
 
 
-def _first_step(slope_at: Callable[[float, Tensor], Tensor], x: Tensor, slope: Tensor) -> float:
+def _first_step(slope_at: Callable[[Tensor, Tensor], Tensor], x: Tensor, slope: Tensor) -> float:
     """Guess a first step from two slopes (Hairer et al. 1993, II.4, starting step size)."""
     allowed = TOLERANCE + TOLERANCE * x.abs()
     value, first = _rms(x / allowed), _rms(slope / allowed)
-    trial = 1e-6 if value < 1e-5 or first < 1e-5 else 0.01 * value / first
+    trial = 0.01 * value / first if min(value, first) >= 1e-5 else torch.full_like(value, 1e-6)
     second = _rms((slope_at(trial, x + trial * slope) - slope) / allowed) / trial
-    if first <= 1e-15 and second <= 1e-15:
-        return min(100 * trial, max(1e-6, trial * 1e-3))
-    return min(100 * trial, (0.01 / max(first, second)) ** (1 / 5))
+    steepest = torch.maximum(first, second)
+    size = (0.01 / steepest) ** 0.2 if steepest > 1e-15 else (trial * 1e-3).clamp_min(1e-6)
+    return float(torch.minimum(100 * trial, size))
 
 
 def _interpolated(

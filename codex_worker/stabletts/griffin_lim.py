@@ -1,4 +1,4 @@
-"""A vocoder without weights: Griffin and Lim's phase search (1984), for demos, tests and where Vocos is not at hand."""
+"""A vocoder without weights: Griffin and Lim's phase search (1984), for demos, tests and want of Vocos."""
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ ITERATIONS = 32
 
 
 class GriffinLim(nn.Module):
-    """Log-mel [B, n_mels, T] -> samples [B, T * hop_length]; audible, not beautiful. Phases start at random."""
+    """Log-mel [B, n_mels, T] -> samples [B, T * hop_length]; phases start at random."""
 
     inverse_filterbank: Tensor
 
@@ -28,7 +28,10 @@ class GriffinLim(nn.Module):
     def forward(self, mel: Tensor) -> Tensor:
         """Turn every frame of mel into samples; silence behind a row's end has to be cut by the caller."""
         with torch.autocast(mel.device.type, enabled=False):
-            magnitude = (mel.float().exp().transpose(1, 2) @ self.inverse_filterbank).clamp_min(0).transpose(1, 2)
-            # The search centres frame k on sample k * hop, the mel half a hop later: half a hop goes on either side.
+            magnitude = (
+                (mel.float().exp().transpose(1, 2) @ self.inverse_filterbank).clamp_min(0).transpose(1, 2)
+            )
+            # The search centres frame k on sample k * hop, the mel half a hop later: half a hop goes on
+            # either side.
             half = self.settings.hop_length // 2
             return nn.functional.pad(self.search(magnitude), (half, half))

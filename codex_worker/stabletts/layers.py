@@ -1,7 +1,8 @@
 """Layers over [B, T, C] that keep the parameters' published names and shapes.
 
-Channels-last turns every convolution into a matrix product without transposing activations. A layer computes in the
-type of its input; `compute_dtype` says which that is under autocast, so that masks and sums keep the type they need.
+Channels-last turns every convolution into a matrix product without transposing activations. A layer computes
+in the type of its input; `compute_dtype` says which that is under autocast, so that masks and sums keep the
+type they need.
 """
 
 from collections.abc import Callable
@@ -21,7 +22,8 @@ def compute_dtype(device: torch.device) -> torch.dtype:
 class RearrangedWeight:
     """Remembers a weight's other layout and type between calls that need no gradient.
 
-    The memory is keyed by the storage and version of its sources, so a loaded or trained weight is rearranged anew.
+    The memory is keyed by the storage and version of its sources, so a loaded or trained weight is rearranged
+    anew.
     """
 
     def __init__(self) -> None:
@@ -48,7 +50,7 @@ class RearrangedWeight:
 
 
 class Conv(nn.Conv1d):
-    """A convolution over time, [B, T, in] -> [B, T, out], zero beyond the edges, with nn.Conv1d's parameters."""
+    """A convolution over time, [B, T, in] -> [B, T, out], with nn.Conv1d's parameters."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 1) -> None:
         super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
@@ -61,7 +63,9 @@ class Conv(nn.Conv1d):
         if width == 1:
             return F.linear(x, self._matrix.of((self.weight,), x.dtype, _as_pointwise), bias)
         if self.in_channels > self.out_channels:
-            return _product_then_shift(x, self._matrix.of((self.weight,), x.dtype, _taps_as_outputs), bias, width)
+            return _product_then_shift(
+                x, self._matrix.of((self.weight,), x.dtype, _taps_as_outputs), bias, width
+            )
         return F.linear(_windows(x, width), self._matrix.of((self.weight,), x.dtype, _taps_as_inputs), bias)
 
     def train(self, mode: bool = True) -> "Conv":
@@ -92,7 +96,9 @@ def _windows(x: Tensor, width: int) -> Tensor:
 def _product_then_shift(x: Tensor, matrix: Tensor, bias: Tensor | None, width: int) -> Tensor:
     """Multiply first and add the shifted taps after: less to copy where a convolution narrows."""
     batch, length, _ = x.shape
-    taps = F.pad(F.linear(x, matrix), (0, 0, width // 2, width // 2)).view(batch, length + width - 1, width, -1)
+    taps = F.pad(F.linear(x, matrix), (0, 0, width // 2, width // 2)).view(
+        batch, length + width - 1, width, -1
+    )
     total = taps[:, :length, 0] if bias is None else taps[:, :length, 0] + bias
     for tap in range(1, width):
         total = total + taps[:, tap : tap + length, tap]

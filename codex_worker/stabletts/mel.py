@@ -60,7 +60,9 @@ def slaney_filterbank(settings: MelSettings) -> Tensor:
     """Triangular filters [n_fft / 2 + 1, n_mels], equally spaced on Slaney's scale, each of unit area."""
     highest = settings.f_max_hz or settings.sample_rate / 2
     frequencies = torch.linspace(0, settings.sample_rate // 2, settings.n_fft // 2 + 1)
-    edges = _mel_to_hz(torch.linspace(_hz_to_mel(settings.f_min_hz), _hz_to_mel(highest), settings.n_mels + 2))
+    edges = _mel_to_hz(
+        torch.linspace(_hz_to_mel(settings.f_min_hz), _hz_to_mel(highest), settings.n_mels + 2)
+    )
     widths = edges[1:] - edges[:-1]
     distance = edges[None, :] - frequencies[:, None]
     rising = -distance[:, :-2] / widths[:-1]

@@ -80,11 +80,11 @@ class StableTTS(nn.Module):
         reference_lengths: Tensor,
         generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
-        """Compute the training losses of ids [B, Tx] spoken as mel [B, M, Ty] in the voice of reference_mel [B, M, Tr].
+        """The losses of ids [B, Tx] spoken as mel [B, M, Ty] in the voice of reference_mel [B, M, Tr].
 
-        Returns scalars `total` = `duration` + `flow` + `prior`, over real symbols and frames only. Times, noise and
-        guidance coins come from the generator; dropout, where training, from torch's own state. Raises DataError
-        where a recording has fewer frames than symbols.
+        Returns scalars `total` = `duration` + `flow` + `prior`, over real symbols and frames only. Times,
+        noise and guidance coins come from the generator; dropout, where training, from torch's own state.
+        Raises DataError where a recording has fewer frames than symbols.
         """
         draws = Draws.from_generator(mel.transpose(1, 2), generator)
         return self.losses_for(ids, id_lengths, mel, mel_lengths, reference_mel, reference_lengths, draws)
@@ -133,9 +133,9 @@ class StableTTS(nn.Module):
     ) -> Speech:
         """Speak ids [B, Tx] in the voice of speaker [B, G] (or [1, G] for all).
 
-        A row's mel is the same whatever stands beside it, given the same noise: hand in a generator for each row to
-        have that. `guidance` 1 turns guidance off and halves the work. Runs in autocast's type where autocast is on.
-        Raises ModelError where the predicted durations make no sense.
+        A row's mel is the same whatever stands beside it, given the same noise: hand in a generator for each
+        row to have that. `guidance` 1 turns guidance off and halves the work. Runs in autocast's type where
+        autocast is on. Raises ModelError where the predicted durations make no sense.
         """
         symbols = Padding.of(id_lengths, ids.shape[1], ids.device)
         speaker = speaker.expand(ids.shape[0], -1)
@@ -158,7 +158,9 @@ class StableTTS(nn.Module):
         )
         return Speech(mel.transpose(1, 2), mel_lengths, frames_per_symbol)
 
-    def _frames_per_symbol(self, hidden: Tensor, speaker: Tensor, symbols: Padding, length_scale: float) -> Tensor:
+    def _frames_per_symbol(
+        self, hidden: Tensor, speaker: Tensor, symbols: Padding, length_scale: float
+    ) -> Tensor:
         log_durations = self.dp(hidden, speaker, symbols)
         longest = float(log_durations.exp().max())  # NaN and infinity fail the comparison as well
         if not longest <= MAX_FRAMES_PER_SYMBOL:
@@ -170,7 +172,7 @@ class StableTTS(nn.Module):
 
 
 def prior_loss(mel: Tensor, mean: Tensor, frames: Padding) -> Tensor:
-    """Negative log likelihood of mel [B, T, M] under unit Gaussians around the text's mean frames (Grad-TTS, 3.3)."""
+    """Negative log likelihood of mel [B, T, M] under unit Gaussians around the mean (Grad-TTS, 3.3)."""
     density = 0.5 * ((mel - mean).square() + LOG_TWO_PI)
     return frames.clear(density).sum() / (frames.total * mel.shape[-1])
 
@@ -182,7 +184,7 @@ def _padding(lengths: Tensor, mel: Tensor) -> Padding:
 def _noise(
     lengths: Sequence[int], n_frames: int, n_mels: int, generator: Generators, device: torch.device
 ) -> Tensor:
-    """Draw noise [B, T, M] row by row, each as long as the row, so that a row's noise knows nothing of the others."""
+    """Draw noise [B, T, M] row by row, each as long as the row, so that it knows nothing of the others."""
     generators = generator if isinstance(generator, Sequence) else [generator] * len(lengths)
     noise = torch.zeros(len(lengths), n_frames, n_mels, device=device)
     for row, (length, own) in enumerate(zip(lengths, generators, strict=True)):

@@ -11,7 +11,8 @@ from torch import Tensor
 class Padding:
     """The lengths of a batch of sequences, and masks for [B, T, C] tensors and for attention keys.
 
-    Both masks are None when no row is padded: then nothing needs clearing and attention takes its fastest path.
+    Both masks are None when no row is padded: then nothing needs clearing and attention takes its fastest
+    path.
     """
 
     lengths: tuple[int, ...]
@@ -21,7 +22,11 @@ class Padding:
 
     @classmethod
     def of(
-        cls, lengths: Tensor | Sequence[int], size: int, device: torch.device, dtype: torch.dtype = torch.float32
+        cls,
+        lengths: Tensor | Sequence[int],
+        size: int,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
     ) -> "Padding":
         """Describe rows of `lengths` real positions in tensors of `size` positions.
 

@@ -65,7 +65,7 @@ class MelStyleEncoder(nn.Module):
         self.fc = nn.Linear(width, settings.gin_channels)
 
     def forward(self, mel: Tensor, padding: Padding) -> Tensor:
-        """Summarise mel [B, T, M] as speaker [B, G]; computed in float32, for it conditions everything else."""
+        """Summarise mel [B, T, M] as speaker [B, G], in float32, for it conditions everything else."""
         with torch.autocast(mel.device.type, enabled=False):
             x = self.spectral(mel.float())
             for layer in self.temporal:

@@ -1,5 +1,7 @@
 """From symbol ids to hidden states and the mean mel frame of each symbol."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -11,7 +13,7 @@ from codex_worker.stabletts.padding import Padding
 
 
 class TextEncoder(nn.Module):
-    """An embedding and DiT blocks conditioned on the speaker (StableTTS; prior as in Matcha-TTS, section 2.3)."""
+    """An embedding and DiT blocks conditioned on the speaker (StableTTS; Matcha-TTS, section 2.3)."""
 
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
@@ -24,12 +26,15 @@ class TextEncoder(nn.Module):
         self.proj = Conv(channels, settings.mel_channels)
 
     def forward(self, ids: Tensor, speaker: Tensor, padding: Padding) -> tuple[Tensor, Tensor]:
-        """Encode ids [B, Tx] spoken by speaker [B, G] as hidden [B, Tx, C] and mean frames [B, Tx, M] in float32."""
+        """Encode ids [B, Tx] for speaker [B, G]: hidden [B, Tx, C], and mean frames [B, Tx, M] in float32."""
         dtype = compute_dtype(ids.device)
         with torch.autocast(ids.device.type, enabled=False):
             x = padding.clear(self.emb(ids) * self.scale).to(dtype)
-            typed, rotary = padding.to(dtype), rotary_table(ids.shape[1], self.head_channels, ids.device, dtype)
-            for block in self.encoder:
+            typed, rotary = (
+                padding.to(dtype),
+                rotary_table(ids.shape[1], self.head_channels, ids.device, dtype),
+            )
+            for block in cast(list[DiTConVBlock], list(self.encoder)):
                 modulation = tuple(part.to(dtype) for part in block.modulation(speaker.float()))
                 x = block(x, modulation, typed, rotary)
             return x, padding.clear(self.proj(x.float()))

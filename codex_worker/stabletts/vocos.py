@@ -1,4 +1,4 @@
-"""Vocos (Siuzdak 2023): log-mel frames to samples, through a predicted spectrum and one inverse Fourier transform."""
+"""Vocos (Siuzdak 2023): log-mel frames to samples through a predicted spectrum and its inverse transform."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ SMALLEST_ENVELOPE = 1e-11
 
 
 class ConvNeXtBlock(nn.Module):
-    """A depthwise convolution over time, then two pointwise layers (Liu et al. 2022, without the second norm)."""
+    """A depthwise convolution over time, then two pointwise layers (Liu et al. 2022)."""
 
     def __init__(self, settings: VocosSettings) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Backbone(nn.Module):
 
 
 class InverseSTFT(nn.Module):
-    """Overlap-add of frames that lie n_fft / hop_length deep, cut to hop_length samples a frame ("same" padding)."""
+    """Overlap-add of frames, cut to hop_length samples a frame ("same" padding)."""
 
     window: Tensor
 
@@ -68,7 +68,7 @@ class InverseSTFT(nn.Module):
         self.register_buffer("window", torch.hann_window(n_fft))
 
     def forward(self, spectrum: Tensor, padding: Padding) -> Tensor:
-        """Turn spectrum [B, T, n_fft / 2 + 1] into samples [B, T * hop_length], zero behind each row's end."""
+        """Turn spectrum [B, T, n_fft / 2 + 1] into samples [B, T * hop_length], zero behind a row's end."""
         frames = padding.clear(torch.fft.irfft(spectrum, self.n_fft) * self.window)
         samples = self._overlap_add(frames)
         weight = self.window.square().expand(1, frames.shape[1], -1)
@@ -118,7 +118,7 @@ class Vocos(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(self, mel: Tensor, lengths: Tensor | Sequence[int]) -> Tensor:
-        """Turn mel [B, M, T] of the given lengths into samples [B, T * hop_length], zero behind each row's end."""
+        """Turn mel [B, M, T] of these lengths into samples [B, T * hop_length], zero behind a row's end."""
         dtype = compute_dtype(mel.device)
         padding = Padding.of(lengths, mel.shape[2], mel.device, dtype)
         x = self.backbone(mel.transpose(1, 2).to(dtype), padding)

@@ -46,9 +46,7 @@ def manifest():
 @pytest.fixture(scope="session")
 def reference_settings():
     config = MANIFEST["config"]
-    return ModelSettings(
-        n_vocab=config["n_vocab"], mel_channels=config["mel"]["n_mels"], **config["model"]
-    )
+    return ModelSettings(n_vocab=config["n_vocab"], mel_channels=config["mel"]["n_mels"], **config["model"])
 
 
 @pytest.fixture

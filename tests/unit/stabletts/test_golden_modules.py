@@ -16,7 +16,10 @@ def close(actual, expected, atol=1e-5):
 
 def valid(lengths, *tensors):
     """Cut each [B, C, T] tensor to the rows' real positions."""
-    return [torch.cat([row[:, :length] for row, length in zip(t, lengths.tolist(), strict=True)], 1) for t in tensors]
+    return [
+        torch.cat([row[:, :length] for row, length in zip(t, lengths.tolist(), strict=True)], 1)
+        for t in tensors
+    ]
 
 
 def channels_last(x):
@@ -61,7 +64,9 @@ def test_duration_predictor(golden, network):
     close(network.dp(hidden, golden["ref_encoder.masked"], padding)[:, None], golden["dp.logw"])
 
 
-@pytest.mark.parametrize(("scores", "path"), [("mas.neg_cent", "mas.path"), ("mas.random_scores", "mas.random_path")])
+@pytest.mark.parametrize(
+    ("scores", "path"), [("mas.neg_cent", "mas.path"), ("mas.random_scores", "mas.random_path")]
+)
 def test_alignment_paths_are_equal(golden, scores, path):
     symbols = golden.padding("in.x_lengths", "in.x")
     frames = golden.padding("in.y_lengths", "in.y")
