@@ -17,7 +17,7 @@ from torch import Tensor
 
 from codex_worker.audio.decode import Clip, Recording, decode_many
 from codex_worker.audio.level import Levels, even_level, measure, trim_silence
-from codex_worker.errors import DataError, ResourceError, UserError
+from codex_worker.errors import DataError, ResourceError, SystemFault, UserError
 from codex_worker.stabletts.configuration import MelSettings
 from codex_worker.stabletts.frontend.encoding import Frontend, report_losses
 from codex_worker.stabletts.mel import LogMel
@@ -106,7 +106,12 @@ class Dataset:
 
     def mel_of(self, utterance: Utterance) -> Tensor:
         """The utterance's log-mel [M, T], read from disk."""
-        return torch.from_numpy(self._frames(utterance, 0, utterance.frames)).T
+        size = utterance.frames * self.mel.n_mels
+        start = utterance.first_frame * self.mel.n_mels * np.dtype(_MEL_TYPE).itemsize
+        stored = np.fromfile(self.path, _MEL_TYPE, size, offset=start)
+        if stored.size != size:
+            raise SystemFault(f"{self.path} lost the end of {utterance.label}; run the job again")
+        return torch.from_numpy(stored.reshape(utterance.frames, self.mel.n_mels).astype(np.float32)).T
 
     def collate(self, utterances: Sequence[Utterance], generator: torch.Generator | None = None) -> Batch:
         """Pad utterances into a batch. The generator decides which part of each is its reference."""
@@ -137,16 +142,6 @@ class Dataset:
         ]
         lines += [f"left out {label}: {reason}" for label, reason in self.left_out]
         return lines + list(self.notes)
-
-    def _frames(self, utterance: Utterance, start: int, stop: int) -> NDArray[np.float32]:
-        stored = np.memmap(
-            self.path,
-            dtype=_MEL_TYPE,
-            mode="r",
-            offset=(utterance.first_frame + start) * self.mel.n_mels * np.dtype(_MEL_TYPE).itemsize,
-            shape=(stop - start, self.mel.n_mels),
-        )
-        return stored.astype(np.float32)
 
 
 def prepare(

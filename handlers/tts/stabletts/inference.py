@@ -1,0 +1,165 @@
+"""Speak the cells that have text and no recording."""
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from codex_worker.codex.attachments import NewRecording, new_attachment_id
+from codex_worker.codex.choose import cells_to_speak
+from codex_worker.codex.patch import RecordingPatch
+from codex_worker.data.project import ChosenCell, Project
+from codex_worker.data.publication import Publication
+from codex_worker.errors import DataError
+from codex_worker.stabletts.checkpoint import Checkpoint, Vocoder, Voice, read_checkpoint
+from codex_worker.stabletts.frontend.choose import legacy_frontend
+from codex_worker.stabletts.speak import Failed, Speaker, SpeakingSettings, SpokenFile, Verse, write_files
+from handlers.base import CellResult, Inferred, JobCallbacks, JobContext, Result, run_inference
+from handlers.tts.stabletts.progress import say
+from handlers.tts.stabletts.training import frontend_request, machine, vocoder_of
+from handlers.tts.stabletts.voices import find_reference
+
+logger = logging.getLogger(__name__)
+
+FRAMES_PER_BATCH_ON_A_PROCESSOR = 2_000
+REPORT_EVERY = 20
+
+
+def run(job: JobContext, callbacks: JobCallbacks) -> Result:
+    """The whole job."""
+    return run_inference(job, callbacks, infer)
+
+
+def infer(
+    job: JobContext, callbacks: JobCallbacks, checkpoint: Path, project: Project | None = None
+) -> Inferred:
+    """Choose cells, speak them, and publish the recordings as they come."""
+    project = project or Project(callbacks.scanner)
+    where = machine()
+    others = {} if where.memory_bytes else {"batch_frames": FRAMES_PER_BATCH_ON_A_PROCESSOR}
+    settings = SpeakingSettings.read(job.setting, **others)
+    cells = project.choose(cells_to_speak, job.config, "inference")
+    if not cells.chosen:
+        note = "Every cell with text has a recording already, so there was nothing to speak."
+        return Inferred(0, notes=[*project.notes, f"{note} Include cells by name to record them anew."])
+    loaded = read_checkpoint(checkpoint)
+    voice = _voice(job, loaded, cells.chosen, project)
+    speaker = Speaker(
+        loaded.network(),
+        voice,
+        vocoder_of(job, callbacks, voice.vocoder),
+        device=where.device,
+        has_bf16=where.has_bf16,
+    )
+    reference = find_reference(job, project, sample_rate=voice.mel.sample_rate)
+    project.note(reference.said)
+    work = _Work(job, callbacks, cells.chosen, settings.audio_format, project)
+    verses = [Verse(one.key, one.label, one.cell.text) for one in cells.chosen]
+    say(callbacks, None, f"Speaking {len(verses)} verses", "inference")
+    publication = Publication(
+        callbacks.scanner.publish_cells, [one.chapter for one in cells.chosen], on_answer=work.forget
+    )
+    with publication:
+        spoken = speaker.speak(verses, speaker.listen(reference.samples), settings, callbacks.should_stop)
+        for answer in write_files(spoken, work.path_of, settings.audio_format):
+            chosen = work.cells[answer.verse.id]
+            publication.add(chosen.chapter, work.take(answer))
+    stopped = callbacks.should_stop()
+    work.publish_report()
+    if work.failed and not publication.applied and not publication.dropped and not stopped:
+        raise DataError(
+            f"None of the {len(verses)} verses could be spoken. The first one: "
+            f"{next(iter(work.failed.values()))}"
+        )
+    skipped = {result.patch.cell_id: why for result, why in publication.dropped}
+    return Inferred(len(publication.applied), work.failed, skipped, {}, list(project.notes), stopped)
+
+
+class _Work:
+    """Spoken verses on their way into the project."""
+
+    def __init__(
+        self,
+        job: JobContext,
+        callbacks: JobCallbacks,
+        chosen: Sequence[ChosenCell],
+        audio_format: str,
+        project: Project,
+    ) -> None:
+        self.job = job
+        self.callbacks = callbacks
+        self.cells = {one.key: one for one in chosen}
+        self.audio_format = audio_format
+        self.project = project
+        self.folder = job.folder / "speech"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.failed: dict[str, str] = {}
+        self.remarks: dict[str, list[str]] = {}
+        self.done = 0
+
+    def path_of(self, verse: Verse) -> Path:
+        """A new file for a verse; its name is the id of the recording."""
+        return self.folder / f"{new_attachment_id(time.time_ns() // 1_000_000)}.{self.audio_format}"
+
+    def take(self, answer: SpokenFile | Failed) -> CellResult | None:
+        """The result of one verse, None where it failed."""
+        self.done += 1
+        if self.done % REPORT_EVERY == 0 or self.done == len(self.cells):
+            say(self.callbacks, None, f"Spoke {self.done} of {len(self.cells)} verses", "inference")
+        chosen = self.cells[answer.verse.id]
+        if isinstance(answer, Failed):
+            logger.warning("%s: %s", chosen.label, answer.reason)
+            self.failed[chosen.cell.id] = f"{chosen.label}: {answer.reason}"
+            return None
+        if answer.notes:
+            self.remarks[chosen.label] = list(answer.notes)
+        encoded = answer.encoded
+        recording = NewRecording(
+            attachment_id=encoded.path.stem,
+            document=chosen.notebook.document,
+            extension=self.audio_format,
+            created_by="Codex Worker (StableTTS)",
+            mime_type=encoded.mime_type,
+            size_bytes=encoded.size_bytes,
+            sample_rate=encoded.sample_rate,
+            channels=encoded.channels,
+            duration_s=encoded.duration_s,
+            bitrate_kbps=encoded.bitrate_kbps,
+        )
+        patch = RecordingPatch(chosen.cell.id, chosen.cell.state, recording)
+        return CellResult(chosen.notebook.path, patch, encoded.path)
+
+    def forget(self, results: Sequence[CellResult], answer: object) -> None:
+        """Remove files that are in the project now, or will never be: a job may speak for hours."""
+        for result in results:
+            if result.recording is not None:
+                result.recording.unlink(missing_ok=True)
+
+    def publish_report(self) -> None:
+        """Which verses failed, and what could not be said of the others."""
+        if not self.failed and not self.remarks:
+            return
+        if self.remarks:
+            self.project.note(
+                f"{len(self.remarks)} verses have letters that this voice does not speak; see the report"
+            )
+        path = self.job.folder / "speech.json"
+        content = {"failed": list(self.failed.values()), "not_spoken": self.remarks}
+        path.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+        self.callbacks.scanner.publish_artifact(path, "report")
+
+
+def _voice(job: JobContext, loaded: Checkpoint, cells: Sequence[ChosenCell], project: Project) -> Voice:
+    request = frontend_request(job)
+    if loaded.voice is None:
+        choice = legacy_frontend([one.cell.text for one in cells], request)
+        project.note(choice.reasons[0])
+        vocoder: Vocoder = "griffin_lim" if job.preset == "tiny" else "vocos"
+        return Voice(loaded.settings, choice.frontend, vocoder=vocoder)
+    if request.name not in {"auto", loaded.voice.frontend.name}:
+        project.note(
+            f"model.frontend: {request.name} is not used: the voice was trained with "
+            f"{loaded.voice.frontend.name}, and reads text only so"
+        )
+    return loaded.voice

@@ -1,0 +1,52 @@
+"""A transcriber of the project as the voice's teacher: it cuts long recordings, and judges what is spoken."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from codex_worker.audio.level import find_pauses
+from codex_worker.audio.resample import resample
+from codex_worker.stabletts.dataset import Piece, Samples
+from codex_worker.text.error_rate import character_error_rate
+from codex_worker.w2v2bert.align import align, cut_at_words
+from codex_worker.w2v2bert.checkpoint import load_checkpoint
+from codex_worker.w2v2bert.transcribe import Transcriber
+from handlers.base import JobCallbacks, JobContext
+
+LONGEST_PIECE_S = 15.0
+
+
+class Listener:
+    """A transcriber behind the two functions that training of a voice can be handed."""
+
+    def __init__(self, checkpoint: Path, unpack_folder: Path) -> None:
+        self.transcriber = Transcriber(load_checkpoint(checkpoint, unpack_folder=unpack_folder))
+        self.sample_rate = self.transcriber.checkpoint.frontend.sample_rate
+
+    def cut(self, samples: Samples, sample_rate: int, text: str) -> Sequence[Piece]:
+        """Cut a long recording between its words. Raises DataError where text and sound do not fit."""
+        alignment = align(self.transcriber, resample(samples, sample_rate, self.sample_rate), text)
+        pauses = find_pauses(samples, sample_rate)
+        cuts = cut_at_words(alignment, longest_s=LONGEST_PIECE_S, pauses=pauses)
+        return [Piece(one.start_s, one.end_s, one.text) for one in cuts]
+
+    def judge(self, spoken: Sequence[Samples], sample_rate: int, texts: Sequence[str]) -> float:
+        """The character error rate of what is understood, letters and spaces only."""
+        heard = self.transcriber.transcribe_samples(
+            [np.asarray(resample(samples, sample_rate, self.sample_rate)) for samples in spoken]
+        )
+        return character_error_rate([_letters(text) for text in texts], [_letters(one.text) for one in heard])
+
+
+def listener_of(job: JobContext, callbacks: JobCallbacks) -> Listener | None:
+    """The transcriber that `model.transcriber` names, a checkpoint of this project; None without one."""
+    path = job.setting("model.transcriber")
+    if not path:
+        return None
+    return Listener(callbacks.scanner.fetch_checkpoint(str(path)), job.folder / "transcriber")
+
+
+def _letters(text: str) -> str:
+    kept = (letter if letter.isalnum() or not letter.isascii() else " " for letter in text.lower())
+    return " ".join("".join(kept).split())

@@ -1,0 +1,243 @@
+"""Train a voice on the cells that have text and a recording."""
+
+import json
+import logging
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from codex_worker.codex.choose import cells_for_training
+from codex_worker.data.project import Project, SkippedCell
+from codex_worker.data.recordings import fetch_recordings
+from codex_worker.errors import UserError
+from codex_worker.stabletts.checkpoint import Checkpoint, Voice, read_checkpoint, read_vocos
+from codex_worker.stabletts.dataset import Dataset, Recorded, prepare
+from codex_worker.stabletts.frontend.choose import Choice, FrontendRequest, choose_frontend, legacy_frontend
+from codex_worker.stabletts.recipe import Machine, Recipe, Start, TrainingRequest, plan
+from codex_worker.stabletts.train import CHOICE, Beginning, VoiceTraining, begin_from, begin_from_scratch
+from codex_worker.stabletts.vocos import Vocos
+from codex_worker.training.loop import RESUME, TrainingOutcome, fit
+from handlers.base import JobCallbacks, JobContext, Result, Trained, run_training
+from handlers.tts.stabletts.listener import Listener, listener_of
+from handlers.tts.stabletts.progress import TrainingProgress, say
+
+logger = logging.getLogger(__name__)
+
+OFFICIAL = "KdaiP/StableTTS1.1"
+
+
+def run(job: JobContext, callbacks: JobCallbacks) -> Result:
+    """The whole job."""
+    return run_training(job, callbacks, train)
+
+
+def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = None) -> Trained:
+    """Choose cells, fetch their recordings, train; the checkpoint lies in the job folder."""
+    project = project or Project(callbacks.scanner)
+    request = TrainingRequest.read(job.setting)
+    wanted = frontend_request(job)
+    cells = project.choose(cells_for_training, job.config, "training")
+    if not cells.chosen:
+        raise UserError(
+            f"No cell of the {len(cells.skipped)} in this project has both text and a selected recording "
+            "(after training.include_verses and exclude_verses). Record some verses that have text."
+        )
+    source = _source(job, callbacks)
+    listener = listener_of(job, callbacks)
+    callbacks.heartbeat(0, f"Fetching {len(cells.chosen)} recordings", "download")
+    fetched = fetch_recordings(project.reader, cells.chosen)
+    recorded = [
+        Recorded(one.key, one.label, one.text, one.path, one.start_s, one.end_s, one.expected_duration_s)
+        for one in fetched.cells
+    ]
+    choice = _frontend([one.text for one in recorded], wanted, source)
+    dataset = prepare(
+        recorded,
+        choice.frontend,
+        job.folder / "features",
+        cut=listener.cut if listener else None,
+        report=_preparation_report(callbacks),
+    )
+    beginning = _begin(source, choice, job)
+    recipe = plan(
+        request,
+        [one.frames for one in dataset.utterances],
+        start=source.start,
+        tiny=job.preset == "tiny",
+        machine=machine(),
+        has_judge=listener is not None,
+        best_metric=CHOICE if listener else "val_total_loss",
+    )
+    for line in (*choice.reasons, *beginning.notes, *recipe.reasons):
+        logger.info(line)
+    _publish_report(job, callbacks, dataset, (*cells.skipped, *fetched.skipped), choice, beginning, recipe)
+    task, outcome = _fit(job, callbacks, beginning, dataset, recipe, choice, listener)
+    checkpoint = job.folder / "voice.safetensors"
+    shutil.copyfile(outcome.checkpoint_path, checkpoint)
+    return Trained(
+        checkpoint,
+        outcome.epochs_completed,
+        {**outcome.best_metrics, "speech_minutes": dataset.speech_s / 60, "utterances": len(task.training)},
+        [*project.notes, choice.reasons[0], outcome.message, *_left_out(dataset, fetched.skipped)],
+        stopped_early=outcome.ended == "stopped",
+    )
+
+
+def machine() -> Machine:
+    """The accelerator of this machine, or its processor."""
+    if not torch.cuda.is_available():
+        return Machine()
+    return Machine("cuda", torch.cuda.get_device_properties(0).total_memory, torch.cuda.is_bf16_supported())
+
+
+def frontend_request(job: JobContext) -> FrontendRequest:
+    """`model.frontend`, `.language`, `.use_uroman` and `.uroman_lang` of the manifest."""
+    use_uroman = job.setting("model.use_uroman")
+    if use_uroman is not None and not isinstance(use_uroman, bool):
+        raise UserError(
+            f"model.use_uroman: {use_uroman!r} is neither true nor false; correct it or leave it out"
+        )
+    language = job.setting("model.uroman_lang")
+    return FrontendRequest(
+        name=str(job.setting("model.frontend", "auto")).lower(),
+        language=str(job.setting("model.language", "english")).lower(),
+        use_uroman=use_uroman,
+        uroman_language=None if language is None else str(language),
+    )
+
+
+def vocoder_of(job: JobContext, callbacks: JobCallbacks, vocoder: str) -> Vocos | None:
+    """Vocos with its official weights; None where the voice or the manifest is content with Griffin-Lim."""
+    if vocoder == "griffin_lim" or job.setting("model.vocoder") == "griffin_lim":
+        return None
+    return read_vocos(callbacks.scanner.fetch_weights("vocos").path)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What training starts from; no checkpoint means random weights."""
+
+    start: Start
+    checkpoint: Checkpoint | None = None
+    base: str = "random weights"
+    revision: str = ""
+
+
+def _source(job: JobContext, callbacks: JobCallbacks) -> _Source:
+    path = job.setting("model.base_checkpoint")
+    if path:
+        checkpoint = read_checkpoint(callbacks.scanner.fetch_checkpoint(str(path)))
+        return _Source("checkpoint", checkpoint, str(path))
+    if job.preset == "tiny" or job.setting("model.from_scratch") is True:
+        return _Source("scratch")
+    repository = job.setting("model.pretrained_repo_id", OFFICIAL)
+    if repository != OFFICIAL:
+        raise UserError(
+            f"model.pretrained_repo_id: {repository!r} is not on this worker's list; only {OFFICIAL} is. "
+            "Leave it out, or put the weights into the project and name them as model.base_checkpoint."
+        )
+    weights = callbacks.scanner.fetch_weights("stabletts")
+    return _Source("official", read_checkpoint(weights.path), OFFICIAL, weights.revision)
+
+
+def _frontend(texts: Sequence[str], request: FrontendRequest, source: _Source) -> Choice:
+    if source.start != "checkpoint" or source.checkpoint is None:
+        return choose_frontend(texts, request)
+    if source.checkpoint.voice is None and request.name != "characters":
+        return legacy_frontend(texts, request)
+    voice = source.checkpoint.voice
+    return choose_frontend(texts, request, base=voice.frontend if voice else None)
+
+
+def _begin(source: _Source, choice: Choice, job: JobContext) -> Beginning:
+    if source.checkpoint is None:
+        return begin_from_scratch(choice.frontend, tiny=job.preset == "tiny")
+    return begin_from(source.checkpoint, choice.frontend, base=source.base, official_revision=source.revision)
+
+
+def _fit(
+    job: JobContext,
+    callbacks: JobCallbacks,
+    beginning: Beginning,
+    dataset: Dataset,
+    recipe: Recipe,
+    choice: Choice,
+    listener: Listener | None,
+) -> tuple[VoiceTraining, TrainingOutcome]:
+    voice = Voice(
+        settings=beginning.network.settings,
+        frontend=choice.frontend,
+        vocoder="griffin_lim" if job.preset == "tiny" else "vocos",
+        language=str(job.setting("model.language", "")),
+        base=beginning.base,
+        official_revision=beginning.official_revision,
+        training_commit=job.commit,
+    )
+    task = VoiceTraining(
+        beginning,
+        dataset,
+        recipe,
+        voice,
+        judge=listener.judge if listener else None,
+        vocos=vocoder_of(job, callbacks, voice.vocoder),
+    )
+    folder = job.folder / "training"
+    folder.mkdir(parents=True, exist_ok=True)
+    resume = callbacks.scanner.fetch_resume()
+    if resume is not None and not (folder / RESUME).exists():
+        shutil.copyfile(resume, folder / RESUME)
+    say(callbacks, 0, f"Training on {len(task.training)} recordings", "training")
+    progress = TrainingProgress(job, callbacks, task)
+    outcome = fit(task, recipe.training, folder, progress)
+    progress.speak_waiting()
+    return task, outcome
+
+
+def _publish_report(
+    job: JobContext,
+    callbacks: JobCallbacks,
+    dataset: Dataset,
+    skipped: Sequence[SkippedCell],
+    choice: Choice,
+    beginning: Beginning,
+    recipe: Recipe,
+) -> None:
+    """Everything that was decided about the data before training, for people."""
+    path = job.folder / "training_data.json"
+    content = {
+        "recordings": dataset.report(),
+        "text": list(choice.reasons),
+        "start": [f"training starts from {beginning.base}", *beginning.notes],
+        "recipe": list(recipe.reasons),
+        "cells_not_used": [f"{one.label}: {one.reason}" for one in skipped],
+    }
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+    callbacks.scanner.publish_artifact(path, "report")
+
+
+def _left_out(dataset: Dataset, unfetched: Sequence[SkippedCell]) -> list[str]:
+    lines = []
+    if dataset.left_out:
+        label, reason = dataset.left_out[0]
+        lines.append(
+            f"{len(dataset.left_out)} recordings could not be used, the first of them {label}: {reason}"
+        )
+    if unfetched:
+        first = unfetched[0]
+        lines.append(
+            f"{len(unfetched)} recordings could not be fetched, the first of them {first.label}: "
+            f"{first.reason}"
+        )
+    return lines
+
+
+def _preparation_report(callbacks: JobCallbacks) -> Callable[[int, int], None]:
+    """Tells the supervisor every twentieth recording, which is often enough for a person."""
+
+    def report(done: int, total: int) -> None:
+        if done % 20 == 0 or done == total:
+            callbacks.heartbeat(0, f"Prepared {done} of {total} recordings", "preprocess")
+
+    return report
