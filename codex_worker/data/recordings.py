@@ -108,8 +108,10 @@ def fetch_recordings(reader: Reader, chosen: Sequence[ChosenCell]) -> Recorded:
     for index, entry in enumerate(chosen):
         take = takes[index]
         path = found.get(take.pointer_path) or found.get(take.legacy_path or "")
-        if path is None:
-            reason = missing.get(take.pointer_path, "its recording cannot be fetched")
+        if path is None or path.stat().st_size == 0:
+            reason = missing.get(
+                take.pointer_path, "its recording was never sent: whoever made it has to synchronise"
+            )
             skipped.append(SkippedCell(entry.cell.id, entry.label, entry.book, reason))
         else:
             cells.append(_recorded(entry, take, path))
