@@ -17,7 +17,7 @@ from codex_worker.text.error_rate import character_error_rate
 
 logger = logging.getLogger(__name__)
 
-MIN_PAIRS = 20
+MIN_PAIRS = 20  # with different texts
 LETTER_ORDER = 5
 MAX_NGRAMS = 200_000
 MAX_JSON_BYTES = 64_000_000
@@ -203,7 +203,7 @@ def fit_corrector(
     Returns:
         The corrector (None when it doesn't help) and both error rates (None when there is too little).
     """
-    if len(pairs) < MIN_PAIRS:
+    if len({text for _, text in pairs}) < MIN_PAIRS:
         return None, None
     letters = LetterModel.fit(texts)
     before, after = [], []

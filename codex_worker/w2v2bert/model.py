@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     PretrainedConfig,
@@ -36,6 +37,13 @@ _CONFIGS = {"wav2vec2-bert": Wav2Vec2BertConfig, "wav2vec2": Wav2Vec2Config}
 _MODELS = {"wav2vec2-bert": Wav2Vec2BertForCTC, "wav2vec2": Wav2Vec2ForCTC}
 _MAX_CONFIG_BYTES = 1_000_000
 _MAX_PARAMETERS = 2_500_000_000
+# What takes long to build before it can be counted.
+_LIMITS = {
+    "num_hidden_layers": 128,
+    "num_adapter_layers": 16,
+    "max_source_positions": 100_000,
+    "num_conv_pos_embeddings": 1024,
+}
 
 
 def tiny_config(vocabulary: Vocabulary) -> Wav2Vec2BertConfig:
@@ -106,7 +114,7 @@ def read_pretrained(folder: Path, vocabulary: Vocabulary) -> PreTrainedModel:
             dtype=torch.float32,
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
         raise DataError(
             f"The weights in {folder.name} cannot be read ({error}); fetch them again."
         ) from error
@@ -136,13 +144,17 @@ def config_from(fields: object) -> PretrainedConfig:
     if model_type not in _CONFIGS:
         raise UserError(_not_allowed(model_type))
     safe = {name: value for name, value in fields.items() if name not in {"auto_map", "quantization_config"}}
+    for name, limit in _LIMITS.items():
+        if isinstance(safe.get(name), int | float) and safe[name] > limit:
+            raise DataError(f"The model's configuration has {name} = {safe[name]}; {limit} is the limit.")
+    if safe.get("vocab_size") is None:
+        safe["vocab_size"] = 1  # a body without a head, as w2v-bert-2.0 is; the head is made for the letters
     try:
         config = _CONFIGS[model_type].from_dict(safe)
         with torch.device("meta"):
             parameters = sum(p.numel() for p in _MODELS[model_type](config).parameters())
-    except (
-        Exception
-    ) as error:  # whatever a made-up configuration makes transformers raise, it is the file's fault
+    # Whatever a made-up configuration makes transformers raise, the file is to blame.
+    except Exception as error:
         raise DataError(f"The model's configuration cannot be built ({error}).") from error
     if parameters > _MAX_PARAMETERS:
         raise DataError(
