@@ -162,6 +162,8 @@ class Worker:
                         desk.alive.add(view.job_id)
                 if desk.queue.tidy(desk.views):
                     desk.views = desk.queue.survey()
+                if desk.queue.is_watched(desk.views):
+                    desk.silent = set(desk.queue.observe())
             desk.trouble = ""
         except WorkerError as error:
             desk.views = []

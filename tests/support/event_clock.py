@@ -11,6 +11,7 @@ class ManualClock:
     def __init__(self, start_s: float = 1_790_000_000.0) -> None:
         self._now_s = start_s
         self._lock = threading.Lock()
+        self._waiting: dict[int, float] = {}  # thread -> until when
 
     def time(self) -> float:
         return self._now_s
@@ -27,9 +28,16 @@ class ManualClock:
 
     def wait(self, event: threading.Event, timeout_s: float) -> bool:
         until_s = self._now_s + timeout_s
+        self._waiting[threading.get_ident()] = until_s
         while not event.is_set() and self._now_s < until_s:
             event.wait(0.002)
+        del self._waiting[threading.get_ident()]
         return event.is_set()
+
+    @property
+    def idle(self) -> int:
+        """How many threads wait for a moment that has not come yet."""
+        return sum(until_s > self._now_s for until_s in list(self._waiting.values()))
 
 
 def until(condition: Callable[[], object], patience_s: float = 30.0) -> None:

@@ -1,7 +1,6 @@
 """A job on an in-memory server, supervised for real: a real child process, a real queue, a clock of ours."""
 
 import shutil
-import sys
 import textwrap
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +20,8 @@ from gitlab_jobs import JobQueue, Outcome, OwnedJob, QueueSettings
 from handlers.base import CellResult, Fetched, Published, Weights
 from tests.support.event_clock import ManualClock, until
 
+# The watch, the beat, the look and the report.
+WAITING_THREADS = 4
 ROOT = Path(__file__).parents[2]
 HANDLER = """\
 from pathlib import Path
@@ -165,14 +166,20 @@ class Stage:
         until(lambda: any(self.work_dir.glob(f"job_*/{name}")))
         return next(self.work_dir.glob(f"job_*/{name}"))
 
-    def tick(self, condition: Callable[[], object], step_s: float = 1.0) -> None:
-        """Lets time pass until something has happened."""
+    def pass_time(self, duration_s: float) -> None:
+        """Lets time pass once everybody who looks after the job waits for it."""
+        until(lambda: self.clock.idle >= WAITING_THREADS or self.ended())
+        self.clock.advance(duration_s)
 
-        def passed() -> bool:
+    def tick(self, condition: Callable[[], object], step_s: float, waiting: int = WAITING_THREADS) -> None:
+        """Lets time pass, step by step, until something has happened."""
+        while not condition():
+            until(lambda: self.clock.idle >= waiting or condition())
             self.clock.advance(step_s)
-            return bool(condition())
 
-        until(passed)
+    def await_end(self) -> None:
+        """Waits for the end of the attempt while time stands still."""
+        until(self.ended)
 
     def ended(self) -> bool:
         """Whether the attempt is over."""
@@ -207,6 +214,3 @@ def _change(files: Mapping[str, bytes | None]) -> Any:
     from codex_worker.git.repository import Change
 
     return lambda snapshot, heads: Change(files, "somebody's change")
-
-
-PYTHON = sys.executable

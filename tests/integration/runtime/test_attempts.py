@@ -119,9 +119,11 @@ def test_a_child_that_hangs_is_ended_after_half_an_hour(tmp_path):
     stage = Stage(tmp_path, lines("(folder / 'reached').touch()", WAIT_FOR_EVER))
     stage.start()
     stage.reached("reached")
-    stage.clock.advance(29 * 60)
+    stage.pass_time(29 * 60)
+    stage.pass_time(1)
     assert not stage.ended()
-    stage.tick(stage.ended, step_s=10)
+    stage.pass_time(60)
+    stage.await_end()
     assert stage.outcome is not None and stage.outcome.kind == "system"
     assert "no sign of life for 30 minutes" in stage.response()["status_message"]
 
@@ -169,8 +171,8 @@ def test_a_canceled_job_publishes_what_it_has_and_ends_as_canceled(tmp_path):
     stage.start()
     stage.reached("reached")
     stage.edit_manifest({"job_id": "one", "canceled": True})
-    stage.clock.advance(30)
-    stage.tick(stage.ended)
+    stage.pass_time(30)
+    stage.await_end()
     response = stage.response()
     assert response["state"] == "canceled" and response["epochs_completed"] == 1
     assert stage.server.files()[response["result"]["checkpoint_path"]] == b"half a model"
@@ -181,7 +183,7 @@ def test_a_handler_that_does_not_stop_is_killed_when_its_time_to_save_is_over(tm
     stage.start()
     stage.reached("reached")
     stage.edit_manifest({"job_id": "one", "canceled": True})
-    stage.tick(stage.ended, step_s=5)
+    stage.tick(stage.ended, step_s=60)
     assert stage.response()["state"] == "canceled"
 
 
@@ -197,7 +199,8 @@ def test_a_completion_that_comes_before_the_end_of_a_cancellation_counts(tmp_pat
     stage.start()
     stage.reached("reached")
     stage.edit_manifest({"job_id": "one", "canceled": True})
-    stage.tick(stage.ended)
+    stage.pass_time(30)
+    stage.await_end()
     assert stage.response()["state"] == "completed"
 
 
@@ -206,7 +209,8 @@ def test_a_job_whose_folder_is_deleted_ends_without_a_trace(tmp_path):
     stage.start()
     stage.reached("reached")
     stage.change(dict.fromkeys([p for p in stage.server.files() if p.startswith("gpu_jobs/job_one/")]))
-    stage.tick(stage.ended)
+    stage.pass_time(30)
+    stage.await_end()
     assert stage.outcome is None
     assert not any(path.startswith("gpu_jobs/job_one/") for path in stage.server.files())
 
@@ -217,7 +221,8 @@ def test_a_job_that_another_worker_took_ends_at_once_and_publishes_nothing(tmp_p
     stage.reached("reached")
     other = stage.queue("other").claim("one", force=True)
     assert other is not None
-    stage.tick(stage.ended)
+    stage.pass_time(30)
+    stage.await_end()
     assert stage.outcome is None
     assert stage.response()["worker_id"] == "other"
     assert stage.projects[0].published == []
@@ -226,11 +231,14 @@ def test_a_job_that_another_worker_took_ends_at_once_and_publishes_nothing(tmp_p
 
 def test_a_manifests_timeout_ends_a_job_for_good(tmp_path):
     stage = Stage(tmp_path, UNTIL_ASKED, timeout=0.5)
+    stage.set_limits(hang_s=1e9)
     stage.start()
     stage.reached("reached")
-    stage.clock.advance(29 * 60)
+    stage.pass_time(29 * 60)
+    stage.pass_time(1)
     assert not stage.ended()
-    stage.tick(stage.ended, step_s=5)
+    stage.pass_time(60)
+    stage.await_end()
     assert stage.response()["state"] == "failed" and "time is used up" in stage.response()["error_message"]
 
 
@@ -239,7 +247,8 @@ def test_the_operators_limit_counts_as_well(tmp_path):
     stage.set_limits(max_job_s=60)
     stage.start()
     stage.reached("reached")
-    stage.tick(stage.ended)
+    stage.pass_time(60)
+    stage.await_end()
     assert stage.outcome is not None and stage.outcome.kind == "timeout"
 
 
@@ -248,7 +257,8 @@ def test_a_worker_that_leaves_saves_and_gives_the_job_back(tmp_path):
     stage.start()
     stage.reached("reached")
     stage.supervisor.leave()
-    stage.tick(stage.ended)
+    stage.pass_time(1)
+    stage.await_end()
     assert stage.outcome is not None and stage.outcome.state == "preempted"
     assert stage.projects[0].published
     assert stage.queue("next").claim("one") is not None
@@ -261,7 +271,8 @@ def test_a_job_that_takes_too_much_memory_is_ended_before_the_machine_is(tmp_pat
     stage.set_limits(memory_bytes=250_000_000)
     stage.start()
     stage.reached("reached")
-    stage.tick(stage.ended)
+    stage.pass_time(5)
+    stage.await_end()
     assert stage.outcome is not None and stage.outcome.kind == "resource"
     assert "more memory than this machine has (0.2 GB)" in stage.outcome.message
 
@@ -284,7 +295,7 @@ def test_what_a_handler_started_ends_with_it(tmp_path):
 def test_nonsense_on_the_channel_ends_the_attempt(tmp_path):
     stage = Stage(tmp_path, lines("callbacks._line.tell('hello')", WAIT_FOR_EVER))
     stage.start()
-    stage.tick(stage.ended)
+    stage.await_end()
     assert stage.outcome is not None and stage.outcome.kind == "system"
     assert "no handler sends" in stage.outcome.message
 
@@ -380,8 +391,9 @@ def test_a_token_that_comes_back_publishes_everything(tmp_path):
 
     stage.on_publish = on_publish
     stage.secrets = Secrets(refresh=refresh)
+    stage.set_limits(hang_s=1e9)
     stage.start()
-    stage.tick(stage.ended, step_s=5)
+    stage.tick(stage.ended, step_s=5, waiting=2)
     assert stage.outcome is not None and stage.outcome.state == "completed"
     assert state == {"refused": 3, "read again": 3}
 
@@ -407,7 +419,7 @@ def test_results_that_no_token_could_publish_are_kept_and_published_later(tmp_pa
     stage.on_publish, stage.fault = refuse, refuse_pushes
     stage.start()
     assert asked.wait(30)
-    stage.tick(stage.ended, step_s=30)
+    stage.tick(stage.ended, step_s=30, waiting=2)
     folder = next(stage.work_dir.glob("job_*"))
     assert stage.outcome is not None and "kept in the job folder" in stage.outcome.message
     assert has_unpublished(folder) and stage.response()["state"] == "running"
