@@ -83,7 +83,7 @@ def work(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
             "Use --env-file or $%s instead.", TOKEN_VARIABLE,
         )  # fmt: skip
     keep_out_of_reach()
-    options = _options(arguments, environment)
+    options = _options(arguments, environment, credentials.token is not None)
     worker, supervisor = Workshop(options, credentials, environment).worker()
     _leave_on_signals(supervisor)
     logger.info("Worker %s, version %s, in %s", options.worker_id, __version__, options.work_dir.resolve())
@@ -180,7 +180,9 @@ def _add_limits(group: "argparse._ArgumentGroup") -> None:
     )  # fmt: skip
 
 
-def _options(arguments: argparse.Namespace, environment: Mapping[str, str]) -> "WorkerOptions":
+def _options(
+    arguments: argparse.Namespace, environment: Mapping[str, str], has_token: bool
+) -> "WorkerOptions":
     from codex_worker.runtime.projects import project_at
     from codex_worker.runtime.wiring import WorkerOptions
 
@@ -192,9 +194,10 @@ def _options(arguments: argparse.Namespace, environment: Mapping[str, str]) -> "
             raise UserError(f"--force-job wants PROJECT:JOB, not {arguments.force_job}.")
         is_address = "://" in project or Path(project).expanduser().exists()
         force_job = (project_at(project if is_address else f"{gitlab_url}/{project}"), job_id)
-    elif not arguments.project:
+    elif not arguments.project and not has_token:
         raise UserError(
-            "Name the repositories to work on with --project (a path or URL; it may be given several times)."
+            f"A token is needed to ask {gitlab_url} for projects: give it by --env-file or "
+            f"${TOKEN_VARIABLE}. Or name repositories to work on with --project."
         )
     return WorkerOptions(
         worker_id=arguments.worker_id or environment.get("WORKER_ID") or _new_worker_id(),

@@ -36,7 +36,6 @@ class RuntimeSettings:
     code_root: Path  # where codex_worker and patches are imported from
     handlers_root: Path  # the folder that holds the `handlers` package
     version: str
-    worker_id: str
     preset: str | None = None  # for jobs that don't say
     keep_jobs: int = 5
     publish_timeout_s: float = 24 * HOUR_S

@@ -20,7 +20,7 @@ from codex_worker.runtime.clock import SystemEventClock
 from codex_worker.runtime.job_folder import JobFolder
 from codex_worker.runtime.limits import memory_limit
 from codex_worker.runtime.project_files import RepositoryFiles
-from codex_worker.runtime.projects import FixedProjects, Project, ProjectSource
+from codex_worker.runtime.projects import FixedProjects, Project, ProjectSource, ServerProjects
 from codex_worker.runtime.publishing import RepositoryPublishing
 from codex_worker.runtime.registry import handlers_root
 from codex_worker.runtime.settings import HOUR_S, JobLimits, RuntimeSettings
@@ -79,7 +79,8 @@ class Workshop:
             self._environment,
         )
         settings = LoopSettings(self._work_dir, options.loop_interval_s, options.force_job)
-        worker = Worker(self._source(), self.open_queue, supervisor, self.equip, self._clock, settings)
+        source = FixedProjects(()) if options.force_job else self._source()
+        worker = Worker(source, self.open_queue, supervisor, self.equip, self._clock, settings)
         return worker, supervisor
 
     def open_queue(self, address: str) -> JobQueue:
@@ -108,7 +109,14 @@ class Workshop:
         return Equipment(files, RepositoryPublishing(owned, store), snapshot.commit)
 
     def _source(self) -> ProjectSource:
-        return FixedProjects(self._options.projects)
+        if self._options.projects:
+            return FixedProjects(self._options.projects)
+        # Loads python-gitlab, which a worker for repositories on disk does not need.
+        from codex_worker.gitlab.client import GitLabClient
+        from codex_worker.gitlab.projects import ProjectFinder
+
+        client = GitLabClient(self._options.gitlab_url, self._credentials, self._clock)
+        return ServerProjects(ProjectFinder(client, self._clock))
 
     def _repository(self, address: str, purpose: str) -> Repository:
         name = re.sub(r"[^A-Za-z0-9]+", "-", address.rstrip("/").removesuffix(".git"))[-40:].strip("-")
@@ -135,7 +143,6 @@ class Workshop:
             code_root=Path(codex_worker.__file__).resolve().parents[1],
             handlers_root=handlers_root(),
             version=codex_worker.__version__,
-            worker_id=options.worker_id,
             preset=options.preset,
             keep_jobs=options.keep_jobs,
             publish_timeout_s=options.publish_timeout_hours * HOUR_S,

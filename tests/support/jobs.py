@@ -107,7 +107,6 @@ class Stage:
             code_root=ROOT,
             handlers_root=handlers_with(tmp / "code", asr_w2v2bert_training=handler),
             version="test",
-            worker_id="tester",
             limits=JobLimits(),
             rhythm=Rhythm(),
         )
