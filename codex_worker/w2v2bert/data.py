@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from codex_worker.errors import DataError, UserError
-from codex_worker.text.normalise import rare_letters
+from codex_worker.text.normalise import letter_counts, rare_letters
 from codex_worker.training.splits import can_hold_out_groups, hold_out
 from codex_worker.w2v2bert.features import FeatureCache, Frontend, content_key
 from codex_worker.w2v2bert.vocabulary import Vocabulary
@@ -211,16 +211,15 @@ def _example(
     return replace(example, duration_s=duration_s)
 
 
-def rare_letters(texts: Iterable[str]) -> dict[str, int]:
+def unlearnt_letters(texts: Collection[str]) -> dict[str, int]:
     """Letters of these normalised texts that are seen too seldom to be learnt, with their counts."""
-    counts = Counter(letter for text in texts for letter in text if letter != " ")
-    if sum(counts.values()) < RARE_LETTER_TEXT:
+    if letter_counts(texts).total() < RARE_LETTER_TEXT:
         return {}
-    return {letter: count for letter, count in sorted(counts.items()) if count < RARE_LETTER_COUNT}
+    return rare_letters(texts, RARE_LETTER_COUNT)
 
 
 def _drop_rare_letters(texts: Mapping[str, str]) -> tuple[dict[str, str], dict[str, int]]:
-    rare = rare_letters(texts.values())
+    rare = unlearnt_letters(list(texts.values()))
     if not rare:
         return dict(texts), {}
     table = {ord(letter): None for letter in rare}

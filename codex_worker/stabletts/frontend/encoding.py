@@ -50,6 +50,12 @@ class Frontend(Protocol):
         ...
 
 
+def lost_letters(encoding: Encoding) -> set[str]:
+    """Letters of a text that the network never reads as what they are; punctuation is no loss."""
+    lost = {*encoding.dropped, *encoding.unread, *encoding.substituted}
+    return {symbol for symbol in lost if any(unicodedata.category(each)[0] in "LM" for each in symbol)}
+
+
 def report_losses(encodings: Iterable[Encoding], *, at_most: int = 20) -> list[str]:
     """One line for each symbol that was lost, the most frequent first; empty when nothing was."""
     ways = {

@@ -7,16 +7,17 @@ from typing import Any
 
 from codex_worker.codex.choose import cells_to_transcribe
 from codex_worker.codex.patch import TextPatch
+from codex_worker.data.project import Project
+from codex_worker.data.publication import Publication
+from codex_worker.data.recordings import Recorded, RecordedCell, fetch_recordings
 from codex_worker.errors import DataError, UserError
 from codex_worker.w2v2bert.checkpoint import load_checkpoint
 from codex_worker.w2v2bert.transcribe import DecodingSettings, Transcriber, Transcript
 from handlers.asr.w2v2bert.progress import say
-from handlers.asr.w2v2bert.project import ChosenCell, Project
+from handlers.asr.w2v2bert.utterances import utterance_of
 from handlers.base import CellResult, Inferred, JobCallbacks, JobContext, Result, run_inference
 
 logger = logging.getLogger(__name__)
-
-PUBLISH_EVERY = 50  # cells in one commit
 
 
 def run(job: JobContext, callbacks: JobCallbacks) -> Result:
@@ -28,80 +29,69 @@ def infer(
     job: JobContext, callbacks: JobCallbacks, checkpoint: Path, project: Project | None = None
 ) -> Inferred:
     """Choose cells, fetch their recordings, read them and publish what was heard as it comes."""
-    project = project or Project(job, callbacks)
-    chosen, _ = project.choose(cells_to_transcribe, "inference")
+    project = project or Project(callbacks.scanner)
+    chosen = project.choose(cells_to_transcribe, job.config, "inference").chosen
     if not chosen:
         note = "No cell has a recording and no text: there is nothing to transcribe."
         if job.mode == "inference":
             raise UserError(f"{note} Include cells by name (inference.include_verses) to write them anew.")
         return Inferred(0, notes=[*project.notes, note])
     say(callbacks, None, f"Fetching {len(chosen)} recordings", "download")
-    utterances, failed = project.utterances(chosen)
+    recorded = fetch_recordings(project.reader, chosen)
     loaded = load_checkpoint(checkpoint, unpack_folder=job.folder / "unpacked")
-    work = _Work(callbacks, {entry.cell.id: entry for entry in chosen}, f"ASR {checkpoint.name}")
-    work.failed |= failed
+    work = _Work(recorded, f"ASR {checkpoint.name}")
     transcripts = Transcriber(loaded, _settings(job)).transcribe(
-        utterances,
+        [utterance_of(cell) for cell in recorded.cells],
         should_stop=callbacks.should_stop,
         on_progress=lambda done, total: say(
             callbacks, None, f"Transcribed {done} of {total} recordings", "inference"
         ),
     )
-    for transcript in transcripts:
-        work.take(transcript)
-    work.publish()
-    _report(job, callbacks, work.heard)
+    chapters = [cell.chapter for cell in recorded.cells]
+    with Publication(callbacks.scanner.publish_cells, chapters) as publication:
+        for transcript in transcripts:
+            publication.add(work.cells[transcript.key].chapter, work.take(transcript))
+    for result, why in publication.dropped:
+        work.skipped[result.patch.cell_id] = why
+    written = len(publication.applied)
+    _report(job, callbacks, work)
     stopped = callbacks.should_stop()
-    if work.failed and not work.written and not work.skipped and not stopped:
+    if work.failed and not written and not work.skipped and not stopped:
         raise DataError(
             f"None of the {len(chosen)} recordings could be transcribed. The first one: "
             f"{next(iter(work.failed.values()))}"
         )
     return Inferred(
-        work.written, work.failed, work.skipped, work.metrics(), [*project.notes, *loaded.notes], stopped
+        written, work.failed, work.skipped, work.metrics(), [*project.notes, *loaded.notes], stopped
     )
 
 
 class _Work:
-    """Transcripts on their way into the project."""
+    """Transcripts on their way into the project; failed and skipped cells by id."""
 
-    def __init__(self, callbacks: JobCallbacks, cells: dict[str, ChosenCell], author: str) -> None:
-        self.callbacks = callbacks
-        self.cells = cells
+    def __init__(self, recorded: Recorded, author: str) -> None:
+        self.cells = {cell.key: cell for cell in recorded.cells}
         self.author = author
         self.heard: list[Transcript] = []
-        self.failed: dict[str, str] = {}
+        self.failed = {entry.cell_id: f"{entry.label}: {entry.reason}" for entry in recorded.skipped}
         self.skipped: dict[str, str] = {}
-        self.written = 0
-        self._pending: list[CellResult] = []
 
-    def take(self, transcript: Transcript) -> None:
-        """Sort one transcript; an empty one never replaces a text."""
+    def take(self, transcript: Transcript) -> CellResult | None:
+        """The result of one transcript, None where there is none; an empty one never replaces a text."""
         self.heard.append(transcript)
+        recorded = self.cells[transcript.key]
+        cell = recorded.chosen.cell
         if transcript.error is not None:
-            logger.warning("%s: %s", transcript.key, transcript.error)
-            self.failed[transcript.key] = transcript.error
-            return
+            logger.warning("%s: %s", recorded.label, transcript.error)
+            self.failed[cell.id] = f"{recorded.label}: {transcript.error}"
+            return None
         if not transcript.text:
-            self.skipped[transcript.key] = "nothing was heard in the recording; the cell stays as it is"
-            return
+            self.skipped[cell.id] = "nothing was heard in the recording; the cell stays as it is"
+            return None
         if transcript.is_uncertain:
-            logger.warning("%s: low confidence (%.2f)", transcript.key, transcript.confidence)
-        notebook, cell = self.cells[transcript.key]
+            logger.warning("%s: low confidence (%.2f)", recorded.label, transcript.confidence)
         patch = TextPatch(cell.id, cell.state, transcript.text, self.author)
-        self._pending.append(CellResult(notebook.path, patch))
-        if len(self._pending) >= PUBLISH_EVERY:
-            self.publish()
-
-    def publish(self) -> None:
-        """Commit what is waiting; a cell that a person changed meanwhile is theirs."""
-        if not self._pending:
-            return
-        published = self.callbacks.scanner.publish_cells(self._pending)
-        self.written += len(published.applied)
-        for index, reason in published.dropped.items():
-            self.skipped[self._pending[index].patch.cell_id] = reason
-        self._pending = []
+        return CellResult(recorded.chosen.notebook.path, patch)
 
     def metrics(self) -> dict[str, float]:
         """How sure the readings are, on average."""
@@ -117,19 +107,21 @@ def _settings(job: JobContext) -> DecodingSettings:
     return DecodingSettings(suppress_unknown=suppress, unknown_replacement=replacement)
 
 
-def _report(job: JobContext, callbacks: JobCallbacks, heard: list[Transcript]) -> None:
+def _report(job: JobContext, callbacks: JobCallbacks, work: _Work) -> None:
     """Every reading with its confidence, word by word, least sure first."""
-    if not heard:
+    if not work.heard:
         return
-    rows = [_row(transcript) for transcript in sorted(heard, key=lambda transcript: transcript.confidence)]
+    ordered = sorted(work.heard, key=lambda transcript: transcript.confidence)
+    rows = [_row(work.cells[transcript.key], transcript) for transcript in ordered]
     path = job.folder / "transcripts.json"
     path.write_text(json.dumps(rows, ensure_ascii=False, indent=1), encoding="utf-8")
     callbacks.scanner.publish_artifact(path, "report")
 
 
-def _row(transcript: Transcript) -> dict[str, Any]:
+def _row(recorded: RecordedCell, transcript: Transcript) -> dict[str, Any]:
     return {
-        "cell": transcript.key,
+        "cell": recorded.chosen.cell.id,
+        "reference": recorded.label,
         "text": transcript.text,
         "confidence": round(transcript.confidence, 3),
         "duration_s": round(transcript.duration_s, 2),

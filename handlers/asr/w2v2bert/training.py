@@ -6,15 +6,21 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from codex_worker.audio.resample import resample
 from codex_worker.codex.choose import cells_for_training
+from codex_worker.data.doctor import SAMPLE_RATE, Align
+from codex_worker.data.project import Project
+from codex_worker.data.recordings import Recorded, fetch_recordings
 from codex_worker.errors import UserError
 from codex_worker.text.normalise import TextRecipe, recipe_from_config
 from codex_worker.training.loop import RESUME
+from codex_worker.w2v2bert.align import align
 from codex_worker.w2v2bert.checkpoint import load_checkpoint
-from codex_worker.w2v2bert.data import Corpus, Sounds, Utterance, prepare, split
+from codex_worker.w2v2bert.data import Corpus, Sounds, Utterance, prepare, split, unlearnt_letters
 from codex_worker.w2v2bert.features import FeatureCache, Frontend
 from codex_worker.w2v2bert.model import (
     DEFAULT_BASE_MODEL,
@@ -29,10 +35,12 @@ from codex_worker.w2v2bert.model import (
 from codex_worker.w2v2bert.recipe import Preset, choose_recipe
 from codex_worker.w2v2bert.train import TrainedModel, TrainingPlan
 from codex_worker.w2v2bert.train import train as train_model
+from codex_worker.w2v2bert.transcribe import Transcriber
 from codex_worker.w2v2bert.vocabulary import Vocabulary, build_vocabulary
 from handlers.asr.w2v2bert.progress import TrainingProgress, say
-from handlers.asr.w2v2bert.project import Project
+from handlers.asr.w2v2bert.utterances import utterance_of
 from handlers.base import JobCallbacks, JobContext, Result, Trained, run_training
+from handlers.checkup import check_up
 
 logger = logging.getLogger(__name__)
 
@@ -47,27 +55,36 @@ def run(job: JobContext, callbacks: JobCallbacks) -> Result:
 
 def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = None) -> Trained:
     """Choose cells, fetch their recordings, train; the checkpoint lies in the job folder."""
-    project = project or Project(job, callbacks)
-    chosen, skipped = project.choose(cells_for_training, "training")
-    if not chosen:
+    project = project or Project(callbacks.scanner)
+    cells = project.choose(cells_for_training, job.config, "training")
+    if not cells.chosen:
         raise UserError(
-            f"No cell of the {len(skipped)} in this project has both text and a selected recording "
+            f"No cell of the {len(cells.skipped)} in this project has both text and a selected recording "
             "(after training.include_verses and exclude_verses). Record some verses that have text."
         )
-    callbacks.heartbeat(0, f"Fetching {len(chosen)} recordings", "download")
-    utterances, missing = project.utterances(chosen)
+    callbacks.heartbeat(0, f"Fetching {len(cells.chosen)} recordings", "download")
+    fetched = fetch_recordings(project.reader, cells.chosen)
+    utterances = [utterance_of(cell) for cell in fetched.cells]
     start = _Start(job, callbacks)
     text_recipe = recipe_from_config(job.setting("text_normalization"), [u.text for u in utterances])
     logger.info(text_recipe.describe())
+    rare = unlearnt_letters([text_recipe.apply(utterance.text) for utterance in utterances])
+    check_up(
+        job,
+        callbacks,
+        Recorded(fetched.cells, cells.skipped + fetched.skipped),
+        align=start.fit,
+        lost_letters=lambda text: rare.keys() & set(text_recipe.apply(text)),
+    )
     sounds = Sounds(start.frontend, FeatureCache(job.folder / "features", _cache_bytes(job.folder)))
     corpus = _prepare(job, callbacks, utterances, text_recipe, sounds, start)
     trained = _train(job, callbacks, corpus, text_recipe, sounds, start)
-    _report(job, callbacks, corpus, missing)
+    _report(job, callbacks, corpus, fetched)
     checkpoint = job.folder / "asr_model.safetensors"
     shutil.copyfile(trained.checkpoint, checkpoint)
     notes = [*project.notes, *corpus.notes, *trained.notes]
-    if missing:
-        notes.append(f"{len(missing)} recordings could not be fetched: {next(iter(missing.values()))}")
+    if fetched.skipped:
+        notes.append(f"{len(fetched.skipped)} recordings could not be fetched: {fetched.skipped[0].reason}")
     return Trained(
         checkpoint,
         trained.outcome.epochs_completed,
@@ -98,6 +115,18 @@ class _Start:
             )
             self.folder, self.origin = weights.path, f"{name}@{weights.revision}"
             self.frontend = frontend_of(read_config(weights.path))
+
+    @property
+    def fit(self) -> Align | None:
+        """How well texts and recordings fit, where there is a transcriber already that can tell."""
+        if self.base is None:
+            return None
+        transcriber = Transcriber(self.base)
+
+        def fit(samples: np.ndarray, text: str) -> float:
+            return align(transcriber, resample(samples, SAMPLE_RATE, self.frontend.sample_rate), text).score
+
+        return fit
 
     def vocabulary(self, texts: list[str]) -> Vocabulary:
         built = build_vocabulary(texts)
@@ -185,9 +214,11 @@ def _train(
     return train_model(plan, folder, TrainingProgress(job, callbacks), device=device)
 
 
-def _report(job: JobContext, callbacks: JobCallbacks, corpus: Corpus, missing: dict[str, str]) -> None:
+def _report(job: JobContext, callbacks: JobCallbacks, corpus: Corpus, fetched: Recorded) -> None:
     """Which recordings were of no use, and why, where there are any."""
-    left_out = {**missing, **corpus.left_out}
+    labels = {cell.key: cell.label for cell in fetched.cells}
+    left_out = {entry.label: entry.reason for entry in fetched.skipped}
+    left_out |= {labels[key]: reason for key, reason in corpus.left_out.items()}
     if not left_out and not corpus.rare_letters:
         return
     path = job.folder / "training_data.json"

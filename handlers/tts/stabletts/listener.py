@@ -7,6 +7,7 @@ import numpy as np
 
 from codex_worker.audio.level import find_pauses
 from codex_worker.audio.resample import resample
+from codex_worker.data.doctor import SAMPLE_RATE
 from codex_worker.stabletts.dataset import Piece, Samples
 from codex_worker.text.error_rate import character_error_rate
 from codex_worker.w2v2bert.align import align, cut_at_words
@@ -30,6 +31,10 @@ class Listener:
         pauses = find_pauses(samples, sample_rate)
         cuts = cut_at_words(alignment, longest_s=LONGEST_PIECE_S, pauses=pauses)
         return [Piece(one.start_s, one.end_s, one.text) for one in cuts]
+
+    def fit(self, samples: Samples, text: str) -> float:
+        """How well a text fits to its recording at 16 kHz, 0 to 1. Raises DataError where it cannot tell."""
+        return align(self.transcriber, resample(samples, SAMPLE_RATE, self.sample_rate), text).score
 
     def judge(self, spoken: Sequence[Samples], sample_rate: int, texts: Sequence[str]) -> float:
         """The character error rate of what is understood, letters and spaces only."""

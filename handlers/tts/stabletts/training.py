@@ -10,16 +10,19 @@ import torch
 
 from codex_worker.codex.choose import cells_for_training
 from codex_worker.data.project import Project, SkippedCell
-from codex_worker.data.recordings import fetch_recordings
+from codex_worker.data.recordings import Recorded, fetch_recordings
 from codex_worker.errors import UserError
 from codex_worker.stabletts.checkpoint import Checkpoint, Voice, read_checkpoint, read_vocos
-from codex_worker.stabletts.dataset import Dataset, Recorded, prepare
+from codex_worker.stabletts.dataset import Dataset, prepare
+from codex_worker.stabletts.dataset import Recorded as Spoken
 from codex_worker.stabletts.frontend.choose import Choice, FrontendRequest, choose_frontend, legacy_frontend
+from codex_worker.stabletts.frontend.encoding import lost_letters
 from codex_worker.stabletts.recipe import Machine, Recipe, Start, TrainingRequest, plan
 from codex_worker.stabletts.train import CHOICE, Beginning, VoiceTraining, begin_from, begin_from_scratch
 from codex_worker.stabletts.vocos import Vocos
 from codex_worker.training.loop import RESUME, TrainingOutcome, fit
 from handlers.base import JobCallbacks, JobContext, Result, Trained, run_training
+from handlers.checkup import check_up
 from handlers.tts.stabletts.listener import Listener, listener_of
 from handlers.tts.stabletts.progress import TrainingProgress, say
 
@@ -49,10 +52,17 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
     callbacks.heartbeat(0, f"Fetching {len(cells.chosen)} recordings", "download")
     fetched = fetch_recordings(project.reader, cells.chosen)
     recorded = [
-        Recorded(one.key, one.label, one.text, one.path, one.start_s, one.end_s, one.expected_duration_s)
+        Spoken(one.key, one.label, one.text, one.path, one.start_s, one.end_s, one.expected_duration_s)
         for one in fetched.cells
     ]
     choice = _frontend([one.text for one in recorded], wanted, source)
+    check_up(
+        job,
+        callbacks,
+        Recorded(fetched.cells, cells.skipped + fetched.skipped),
+        align=listener.fit if listener else None,
+        lost_letters=lambda text: lost_letters(choice.frontend.encode(text)),
+    )
     dataset = prepare(
         recorded,
         choice.frontend,
@@ -139,7 +149,7 @@ def _source(job: JobContext, callbacks: JobCallbacks) -> _Source:
             "Leave it out, or put the weights into the project and name them as model.base_checkpoint."
         )
     weights = callbacks.scanner.fetch_weights("stabletts")
-    return _Source("official", read_checkpoint(weights.path), OFFICIAL, weights.revision)
+    return _Source("official", read_checkpoint(weights.path), OFFICIAL, f"{OFFICIAL}@{weights.revision}")
 
 
 def _frontend(texts: Sequence[str], request: FrontendRequest, source: _Source) -> Choice:
