@@ -87,7 +87,7 @@ class HubSettings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], **overrides: Any) -> "HubSettings":
-        """Settings from the variables that huggingface_hub itself reads, given by the caller."""
+        """Settings from the variables that huggingface_hub itself reads, and CODEX_WEIGHTS_FOLDER."""
         home = environment.get("HF_HOME") or str(
             Path(environment.get("HOME", "~")).expanduser() / ".cache/huggingface"
         )
@@ -95,6 +95,7 @@ class HubSettings:
             "cache_folder": Path(environment.get("HF_HUB_CACHE") or Path(home) / "hub"),
             "endpoint": environment.get("HF_ENDPOINT") or cls.endpoint,
             "offline": environment.get("HF_HUB_OFFLINE", "").strip().upper() in {"1", "TRUE", "YES", "ON"},
+            "local_folder": Path(folder) if (folder := environment.get("CODEX_WEIGHTS_FOLDER")) else None,
         }
         return cls(**{**values, **overrides})
 
@@ -166,7 +167,7 @@ class Hub:
         notes = _compare_with_published(wanted, paths, digests)
         logger.info("Weights %s: %s at revision %s", name, wanted.repository, revision.commit)
         path = paths[0].parent if wanted.is_folder else paths[0]
-        return OfficialWeights(path, f"{wanted.repository}@{revision.commit}", tuple(notes))
+        return OfficialWeights(path, revision.commit, tuple(notes))
 
     def _resolve(self, repository: str, name: str) -> "_Revision":
         if repository in self._revisions:

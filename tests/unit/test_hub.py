@@ -115,7 +115,7 @@ def test_weights_are_fetched_once_and_their_revision_is_recorded(settings, stand
     hub = Hub(settings)
     weights = hub.fetch("stabletts")
     assert weights.path.read_bytes() == CONTENT
-    assert weights.revision == f"{REPOSITORY}@{COMMIT}"
+    assert weights.revision == COMMIT
     assert weights.notes == ()
     asked = len(stand_in.requests)
     assert hub.fetch("stabletts") is weights
@@ -240,7 +240,10 @@ def test_the_environment_is_read_where_the_caller_gives_it(tmp_path):
         {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:1"}
     )
     assert settings == HubSettings(tmp_path / "hub", endpoint="http://127.0.0.1:1", offline=True)
-    assert not HubSettings.from_environment({"HOME": str(tmp_path)}).offline
+    plain = HubSettings.from_environment({"HOME": str(tmp_path)})
+    assert not plain.offline and plain.local_folder is None
+    own = HubSettings.from_environment({"HOME": "/root", "CODEX_WEIGHTS_FOLDER": str(tmp_path)})
+    assert own.local_folder == tmp_path
 
 
 def test_the_hub_loads_no_torch():

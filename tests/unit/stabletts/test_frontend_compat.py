@@ -56,6 +56,12 @@ def test_text_is_romanised_first_when_the_voice_was_trained_so():
     assert seen == [("начало", "rus")]
 
 
+def test_uroman_itself_writes_another_script_in_latin_letters():
+    encoding = CompatFrontend(use_uroman=True, uroman_language="rus").encode("начало")
+    assert encoding.phones == "nachalo*"
+    assert encoding.dropped == ("c",)
+
+
 def test_what_vanishes_before_pronunciation_is_accounted_for():
     encoding = CompatFrontend().encode("kɔ̀ — ŋo 😀")
     assert "\N{COMBINING GRAVE ACCENT}" in encoding.unread

@@ -1,0 +1,1 @@
+"""StableTTS: from text and recordings to a voice, and from a voice and text to speech."""

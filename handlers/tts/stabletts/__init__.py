@@ -1,0 +1,1 @@
+"""StableTTS voices: training, speaking, and both in one job."""
