@@ -133,6 +133,11 @@ def not_uploaded(pointer: Pointer) -> DataError:
 def open_store(url: str | Path, credentials: Credentials) -> LfsStore:
     """The LFS store of the repository at a path, a `file://` URL or an `http(s)://` URL."""
     parts = urlsplit(str(url))
+    if parts.scheme in {"http", "https"}:
+        # requests takes its time to import, and repositories on disk do without.
+        from codex_worker.git.lfs.http import HttpStore
+
+        return HttpStore(str(url), credentials)
     if parts.scheme == "file":
         return FileStore(Path(unquote(parts.path)))
     if "://" not in str(url):

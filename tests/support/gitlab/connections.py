@@ -1,5 +1,6 @@
 """HTTP/1.1 on loopback: sockets in, requests out, answers back, faults in between."""
 
+import collections
 import socket
 import struct
 import sys
@@ -96,8 +97,8 @@ class Listener:
                 if response.status != 204:
                     self.send_header("Content-Length", str(length))
                 if not body.is_read:
-                    self.send_header("Connection", "close")
-                    self.close_connection = True
+                    # Like nginx, take the rest: closing on unread data would reset the answer away.
+                    collections.deque(body.blocks(), maxlen=0)
                 self.end_headers()
                 exchange.status = response.status
                 if self.command == "HEAD" or response.status == 204:

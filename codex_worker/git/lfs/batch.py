@@ -1,0 +1,116 @@
+"""The LFS batch API: for each object, where and with which headers it is moved, or why not.
+
+Source: https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from codex_worker.errors import SystemFault, UserError
+from codex_worker.git.credentials import AccessRefused, Credentials, origin_of
+from codex_worker.git.lfs.pointer import Pointer
+from codex_worker.git.lfs.transport import Denied, NotThere, Transient, Transport
+
+MEDIA_TYPE = "application/vnd.git-lfs+json"
+Operation = Literal["download", "upload"]
+
+_MAX_ANSWER_BYTES = 4 << 20
+# The connection says these itself. A chunked upload is refused by the servers in front of many GitLabs.
+_CONNECTION_HEADERS = {"transfer-encoding", "content-length", "connection", "host"}
+
+
+@dataclass(frozen=True)
+class Action:
+    """One request that moves an object; its headers hold secrets for a while."""
+
+    href: str
+    headers: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server says about one object. Neither error nor actions: nothing is to be done."""
+
+    actions: Mapping[str, Action]
+    error_code: int | None = None
+    error_message: str = ""
+
+
+class BatchClient:
+    """Asks the batch API of the repository at `url`, with or without `.git`."""
+
+    def __init__(self, url: str, credentials: Credentials, transport: Transport) -> None:
+        if origin_of(url) is None:
+            raise UserError(
+                "The project's address is not a plain http(s):// one. Tokens do not belong in it."
+            )
+        self._repository_url = url.rstrip("/").removesuffix(".git") + ".git"
+        self._credentials = credentials
+        self._transport = transport
+
+    def ask(self, operation: Operation, pointers: list[Pointer]) -> dict[Pointer, Answer]:
+        """One request; an object that the answer leaves out counts as one with an error.
+
+        Raises Transient for what may pass, also for a token that was just replaced by a newer one, and
+        AccessRefused where the token is refused.
+        """
+        url = f"{self._repository_url}/info/lfs/objects/batch"
+        what = f"Asking {self._repository_url} for the {operation} of {len(pointers)} large files"
+        wanted = [{"oid": pointer.oid, "size": pointer.size} for pointer in pointers]
+        body = {"operation": operation, "transfers": ["basic"], "hash_algo": "sha256", "objects": wanted}
+        authorisation = self._credentials.headers_for(url)
+        headers = {"Accept": MEDIA_TYPE, "Content-Type": MEDIA_TYPE, **authorisation}
+        try:
+            with self._transport.answer_to(
+                "POST", url, headers, what, data=json.dumps(body).encode()
+            ) as response:
+                content = response.raw.read(_MAX_ANSWER_BYTES + 1, decode_content=True)
+        except Denied as denied:
+            self._credentials.refresh()
+            if self._credentials.headers_for(url) != authorisation:
+                raise Transient(f"{what}: the old token was refused.", wait_s=0.0) from denied
+            needed = "write_repository and the role Developer" if operation == "upload" else "read_repository"
+            raise AccessRefused(
+                f"{what}: the token was refused ({denied}). It has to be valid, with the scope {needed}."
+            ) from denied
+        except NotThere as error:
+            raise AccessRefused(f"{error} There is no such project, or the token may not see it.") from error
+        answers = _parse_answers(content, what)
+        left_out = Answer({}, 500, "its answer does not mention this object")
+        return {pointer: answers.get(pointer.oid, left_out) for pointer in pointers}
+
+    def headers_of(self, action: Action) -> dict[str, str]:
+        """The headers to send with an action; the token is added, or let through, for its own server only."""
+        at_home = origin_of(action.href) is not None and origin_of(action.href) == self._credentials.origin
+        headers = {
+            name: value
+            for name, value in action.headers.items()
+            # Some servers give back the Authorization they were asked with.
+            if name.lower() not in _CONNECTION_HEADERS
+            and (at_home or self._credentials.redact(value) == value)
+        }
+        if not any(name.lower() == "authorization" for name in headers):
+            headers.update(self._credentials.headers_for(action.href))
+        return headers
+
+
+def _parse_answers(content: bytes, what: str) -> dict[str, Answer]:
+    """By oid. Raises SystemFault for anything that is not an answer of the batch API."""
+    if len(content) > _MAX_ANSWER_BYTES:
+        raise SystemFault(f"{what}: the answer is over {_MAX_ANSWER_BYTES} bytes.")
+    try:
+        return {str(item["oid"]): _parse_answer(item) for item in json.loads(content)["objects"]}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SystemFault(f"{what}: the answer is not one of the Git LFS batch API.") from error
+
+
+def _parse_answer(item: dict[str, Any]) -> Answer:
+    if error := item.get("error"):
+        return Answer({}, int(error.get("code", 500)), str(error.get("message", ""))[:300])
+    actions = {}
+    for name, action in (item.get("actions") or {}).items():
+        headers = {str(key): str(value) for key, value in (action.get("header") or {}).items()}
+        actions[name] = Action(str(action["href"]), headers)
+    return Answer(actions)

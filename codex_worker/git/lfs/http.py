@@ -1,0 +1,235 @@
+"""The LFS store of a repository on a server: the batch API with basic transfers.
+
+Source: https://github.com/git-lfs/git-lfs/blob/main/docs/api/basic-transfers.md.
+"""
+
+import json
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
+from pathlib import Path
+from threading import Event
+from typing import TypeVar
+
+from codex_worker.errors import DataError, ResourceError, SystemFault
+from codex_worker.git.credentials import AccessRefused, Credentials
+from codex_worker.git.lfs.batch import MEDIA_TYPE, Answer, BatchClient, Operation
+from codex_worker.git.lfs.cache import LfsCache
+from codex_worker.git.lfs.objects import BLOCK_BYTES
+from codex_worker.git.lfs.pointer import Pointer, pointer_for
+from codex_worker.git.lfs.store import OnProgress, ProgressCount, not_uploaded
+from codex_worker.git.lfs.transport import Denied, HttpSettings, Transient, Transport
+
+T = TypeVar("T")
+# So many objects may be out of reach for reasons of their own; more, and it is the server.
+_MAX_LONE_FAULTS = 5
+_GONE = {404, 410}
+
+
+class HttpStore:
+    """See LfsStore. `url` is the repository's http(s) address, with or without `.git`.
+
+    Network errors, 429 and 5xx are retried; refused headers are asked for anew once; a refused token is read
+    again from its file. Raises AccessRefused where that does not help.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        credentials: Credentials,
+        *,
+        settings: HttpSettings | None = None,
+        sleep: Callable[[float], None] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._credentials = credentials
+        self._settings = settings or HttpSettings()
+        self._transport = Transport(credentials, self._settings, sleep=sleep, clock=clock)
+        self._batch = BatchClient(url, credentials, self._transport)
+
+    def download(
+        self, pointers: Iterable[Pointer], cache: LfsCache, *, on_progress: OnProgress | None = None
+    ) -> dict[Pointer, Path | DataError]:
+        """See LfsStore. An object that fails for itself is answered with its error; an outage is raised."""
+        wanted = list(dict.fromkeys(pointers))
+        count = ProgressCount(wanted, on_progress)
+        results: dict[Pointer, Path | DataError] = {}
+        faults = 0
+
+        def fetch(pointer: Pointer, answer: Answer, stopped: Event) -> Path | DataError | SystemFault:
+            return self._fetch(pointer, answer, cache, stopped)
+
+        with cache.hold(wanted):
+            for pointer in wanted:
+                if path := cache.find(pointer):
+                    results[pointer] = path
+                    count.add(pointer)
+            absent = [pointer for pointer in wanted if pointer not in results]
+            with closing(self._each("download", absent, fetch)) as fetched:
+                for pointer, outcome in fetched:
+                    if isinstance(outcome, SystemFault):
+                        faults += 1
+                        if faults > _MAX_LONE_FAULTS or faults == len(wanted):
+                            raise outcome
+                        outcome = DataError(f"The recording {pointer.oid} could not be fetched. {outcome}")
+                    results[pointer] = outcome
+                    count.add(pointer)
+        return results
+
+    def upload(
+        self, objects: Sequence[tuple[Pointer, Path]], *, on_progress: OnProgress | None = None
+    ) -> None:
+        """See LfsStore. Every file is hashed right before it is sent, and by the server after."""
+        paths = dict(objects)
+        count = ProgressCount(list(paths), on_progress)
+
+        def send(pointer: Pointer, answer: Answer, stopped: Event) -> None:
+            self._send(pointer, paths[pointer], answer, stopped)
+
+        with closing(self._each("upload", list(paths), send)) as sent:
+            for pointer, _ in sent:
+                count.add(pointer)
+
+    def missing(self, pointers: Iterable[Pointer]) -> set[Pointer]:
+        """See LfsStore."""
+        absent = set()
+        for group in self._groups(list(dict.fromkeys(pointers)), by_size=False):
+            for pointer, answer in self._ask("download", group, Event()).items():
+                if answer.error_code in _GONE:
+                    absent.add(pointer)
+                elif answer.error_code is not None:
+                    raise self._error_of(pointer, answer)
+        return absent
+
+    def _each(
+        self, operation: Operation, pointers: list[Pointer], move: Callable[[Pointer, Answer, Event], T]
+    ) -> Generator[tuple[Pointer, T], None, None]:
+        """Move every object, some at a time; yield each with its outcome. The first exception ends it all."""
+        stopped = Event()
+        with ThreadPoolExecutor(self._settings.concurrent_transfers, thread_name_prefix="lfs") as pool:
+            try:
+                for group in self._groups(pointers):
+                    answers = self._ask(operation, group, stopped)
+                    moves = {
+                        pool.submit(move, pointer, answers[pointer], stopped): pointer for pointer in group
+                    }
+                    for finished in as_completed(moves):
+                        yield moves[finished], finished.result()
+            finally:
+                stopped.set()
+                pool.shutdown(cancel_futures=True)
+
+    def _groups(self, pointers: list[Pointer], *, by_size: bool = True) -> Iterator[list[Pointer]]:
+        group: list[Pointer] = []
+        group_bytes = 0
+        for pointer in pointers:
+            full = len(group) == self._settings.batch_objects
+            if group and (full or (by_size and group_bytes + pointer.size > self._settings.batch_bytes)):
+                yield group
+                group, group_bytes = [], 0
+            group.append(pointer)
+            group_bytes += pointer.size
+        if group:
+            yield group
+
+    def _ask(self, operation: Operation, pointers: list[Pointer], stopped: Event) -> dict[Pointer, Answer]:
+        return self._transport.retrying(lambda: self._batch.ask(operation, pointers), stopped)
+
+    def _fetch(
+        self, pointer: Pointer, answer: Answer, cache: LfsCache, stopped: Event
+    ) -> Path | DataError | SystemFault:
+        what = f"Downloading {pointer.oid} ({pointer.size} bytes)"
+
+        def receive(current: Answer) -> Path:
+            if "download" not in current.actions:
+                raise not_uploaded(pointer)
+            action = current.actions["download"]
+            headers = {"Accept-Encoding": "identity", **self._batch.headers_of(action)}
+            with (
+                cache.receive(pointer) as writer,
+                self._transport.answer_to("GET", action.href, headers, what) as response,
+            ):
+                while block := response.raw.read(BLOCK_BYTES, decode_content=False):
+                    if stopped.is_set():
+                        raise SystemFault(f"{what}: stopped.")
+                    writer.write(block)
+            return cache.path_of(pointer)
+
+        try:
+            return self._moving("download", pointer, answer, receive, stopped)
+        except AccessRefused:
+            raise  # the token is refused for every other object as well
+        except (DataError, SystemFault) as error:
+            return error
+
+    def _send(self, pointer: Pointer, path: Path, answer: Answer, stopped: Event) -> None:
+        what = f"Uploading {path.name} ({pointer.size} bytes)"
+
+        def put(current: Answer) -> None:
+            if "upload" not in current.actions:
+                return  # the project has it already, perhaps from a try whose answer was lost
+            if pointer_for(path) != pointer:
+                raise DataError(f"{path} has changed since its pointer was made; it was not uploaded.")
+            action = current.actions["upload"]
+            headers = {"Content-Type": "application/octet-stream", **self._batch.headers_of(action)}
+            timeout_s = self._settings.upload_answer_timeout_s
+            with path.open("rb") as file:
+                data = file if pointer.size else b""  # requests would send an empty file chunked
+                with self._transport.answer_to(
+                    "PUT", action.href, headers, what, data=data, answer_timeout_s=timeout_s
+                ):
+                    pass
+            if verify := current.actions.get("verify"):
+                headers = {"Accept": MEDIA_TYPE, "Content-Type": MEDIA_TYPE, **self._batch.headers_of(verify)}
+                body = json.dumps({"oid": pointer.oid, "size": pointer.size}).encode()
+                with self._transport.answer_to("POST", verify.href, headers, what, data=body):
+                    pass
+
+        self._moving("upload", pointer, answer, put, stopped)
+
+    def _moving(
+        self,
+        operation: Operation,
+        pointer: Pointer,
+        first_answer: Answer,
+        move: Callable[[Answer], T],
+        stopped: Event,
+    ) -> T:
+        """Move one object; every try but the first asks for its address and headers anew: they may be old.
+
+        Refused headers and damaged content get one more try, as both may have happened on the way.
+        """
+        answers = [first_answer]
+        second_chances = {Denied, DataError}
+
+        def attempt() -> T:
+            answer = answers.pop() if answers else self._batch.ask(operation, [pointer])[pointer]
+            if answer.error_code is not None:
+                raise self._error_of(pointer, answer)
+            try:
+                return move(answer)
+            except Denied as denied:
+                said = f"The server refuses the {operation} of {pointer.oid}: {denied}."
+                if Denied in second_chances:
+                    second_chances.remove(Denied)
+                    raise Transient(said, wait_s=0.0) from denied
+                raise SystemFault(said) from denied
+            except DataError as error:
+                if answer.actions and DataError in second_chances:
+                    second_chances.remove(DataError)
+                    raise Transient(str(error), wait_s=0.0) from error
+                raise
+
+        return self._transport.retrying(attempt, stopped)
+
+    def _error_of(self, pointer: Pointer, answer: Answer) -> Exception:
+        code = answer.error_code or 0
+        said = f"The server says of {pointer.oid}: {self._credentials.redact(answer.error_message)} ({code})."
+        if code in _GONE:
+            return not_uploaded(pointer)
+        if code == 507:
+            return ResourceError(f"{said} Its storage is full: free some space there or raise the quota.")
+        if code == 429 or code >= 500:
+            return Transient(said)
+        return DataError(said)

@@ -1,0 +1,238 @@
+"""HTTP for large files: secrets stay with the host they are for; a failure says whether to try again."""
+
+import http.cookiejar
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from threading import Event
+from typing import BinaryIO, TypeVar
+from urllib.parse import urljoin
+
+import requests
+import tenacity
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from codex_worker.errors import DataError, ResourceError, SystemFault, UserError
+from codex_worker.git.credentials import Credentials, Origin, origin_of
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+_REDIRECTS = {301, 302, 303, 307, 308}
+_METHOD_KEEPING_REDIRECTS = {307, 308}
+_MAX_REDIRECTS = 5
+# What is no secret and means the same anywhere: all that goes along to another host.
+_HEADERS_FOR_ANYONE = {"accept", "accept-encoding", "content-type", "user-agent"}
+_SHOWN_CHARACTERS = 300
+
+
+@dataclass(frozen=True)
+class HttpSettings:
+    """How large files go over HTTP.
+
+    A batch is asked for right before its transfers and kept small, because the headers that come with it are
+    good for half an hour only.
+    """
+
+    batch_objects: int = 100
+    batch_bytes: int = 256 << 20
+    concurrent_transfers: int = 8
+    tries: int = 6
+    first_wait_s: float = 1.0
+    longest_wait_s: float = 60.0
+    connect_timeout_s: float = 15.0
+    answer_timeout_s: float = 120.0
+    # After the last byte the server still hashes and stores the file before it answers.
+    upload_answer_timeout_s: float = 900.0
+
+
+class Transient(SystemFault):
+    """The same request may succeed later; `wait_s` is when the server says so."""
+
+    def __init__(self, message: str, wait_s: float | None = None) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+
+
+class NotThere(DataError):
+    """404 or 410: what was asked for does not exist, or not for us."""
+
+
+class Denied(Exception):
+    """401 or 403: the caller knows what was asked for, and whether other headers may help."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(f"HTTP {status} {detail}".strip())
+        self.status = status
+
+
+class Transport:
+    """A session without credentials of its own: no cookies, no .netrc, no header but those given."""
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        settings: HttpSettings,
+        *,
+        sleep: Callable[[float], None] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._credentials = credentials
+        self._settings = settings
+        self._sleep = sleep
+        self._clock = clock
+        self._session = requests.Session()
+        self._session.auth = _no_netrc
+        self._session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+        adapter = HTTPAdapter(pool_maxsize=settings.concurrent_transfers)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+
+    def retrying(self, attempt: Callable[[], T], stopped: Event) -> T:
+        """Call `attempt` until it does not raise Transient, at most `tries` times.
+
+        Waits as long as the server says, but never longer than `longest_wait_s`; ends early when `stopped`.
+        """
+        settings = self._settings
+        backoff = tenacity.wait_random_exponential(settings.first_wait_s, settings.longest_wait_s)
+
+        def wait(state: tenacity.RetryCallState) -> float:
+            error = state.outcome.exception() if state.outcome else None
+            if isinstance(error, Transient) and error.wait_s is not None:
+                return min(error.wait_s, settings.longest_wait_s)
+            return backoff(state)
+
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(Transient),
+            stop=tenacity.stop_after_attempt(settings.tries) | tenacity.stop_when_event_set(stopped),
+            wait=wait,
+            sleep=self._sleep or tenacity.sleep_using_event(stopped),
+            before_sleep=tenacity.before_sleep_log(logger, logging.INFO),
+            reraise=True,
+        )(attempt)
+
+    @contextmanager
+    def answer_to(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        what: str,
+        *,
+        data: BinaryIO | bytes | None = None,
+        answer_timeout_s: float | None = None,
+    ) -> Iterator[requests.Response]:
+        """Send a request, follow its redirects, and give the successful answer, its body still unread.
+
+        Raises Transient for what may pass (also while the body is read inside the block), Denied for 401 and
+        403, NotThere for 404, and an error with the server's words, naming `what`, for every other refusal.
+        """
+        timeout = (self._settings.connect_timeout_s, answer_timeout_s or self._settings.answer_timeout_s)
+        try:
+            response = self._follow(method, url, dict(headers), what, data, timeout)
+            with response:
+                if not response.ok:
+                    self._refuse(response, what)
+                yield response
+        except (
+            requests.RequestException,
+            urllib3.exceptions.HTTPError,
+            ConnectionError,
+            TimeoutError,
+        ) as error:
+            # The error's own text may show a signed address.
+            raise Transient(
+                f"{what}: the connection to {origin_of(url)} failed ({type(error).__name__})."
+            ) from error
+
+    def _follow(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        what: str,
+        data: BinaryIO | bytes | None,
+        timeout: tuple[float, float],
+    ) -> requests.Response:
+        """The first answer that is no redirect. Headers that may hold a secret never go to another host."""
+        for _ in range(_MAX_REDIRECTS + 1):
+            here = self._checked_origin(url, what)
+            if data is not None and not isinstance(data, bytes):
+                data.seek(0)
+            response = self._session.request(
+                method, url, headers=headers, data=data, timeout=timeout, stream=True, allow_redirects=False
+            )
+            if response.status_code not in _REDIRECTS or "Location" not in response.headers:
+                return response
+            response.close()
+            url = urljoin(url, response.headers["Location"])
+            there = self._checked_origin(url, what)
+            if here.scheme == "https" and there.scheme != "https":
+                raise SystemFault(f"{what}: {here} sends us on to {there} without encryption; not followed.")
+            if method != "GET" and (
+                response.status_code not in _METHOD_KEEPING_REDIRECTS or method == "POST"
+            ):
+                raise SystemFault(
+                    f"{what}: {here} says that this has moved. Check the address of the project."
+                )
+            if there != here:
+                headers = {
+                    name: value for name, value in headers.items() if name.lower() in _HEADERS_FOR_ANYONE
+                }
+        raise SystemFault(f"{what}: sent from one address to the next more than {_MAX_REDIRECTS} times.")
+
+    def _checked_origin(self, url: str, what: str) -> Origin:
+        origin = origin_of(url)
+        if origin is None:
+            raise SystemFault(f"{what}: the server named an address that is not a plain http(s):// one.")
+        return origin
+
+    def _refuse(self, response: requests.Response, what: str) -> None:
+        status = response.status_code
+        detail = self._words_of(response)
+        said = f"{what}: the server answered {status}{f' ({detail})' if detail else ''}."
+        if status in {401, 403}:
+            raise Denied(status, detail)
+        if status in {404, 410}:
+            raise NotThere(said)
+        if status == 413:
+            raise UserError(
+                f"{said} The file is larger than the server accepts: its administrator can raise the limit."
+            )
+        if status == 422:
+            raise DataError(f"{said} The server does not accept this file.")
+        if status == 501:
+            raise UserError(f"{said} Turn on Git LFS in the project's settings.")
+        if status == 507:
+            raise ResourceError(f"{said} Its storage is full: free some space there or raise the quota.")
+        if status in {408, 429} or status >= 500:
+            raise Transient(said, self._wait_asked_for(response))
+        raise SystemFault(said)
+
+    def _words_of(self, response: requests.Response) -> str:
+        """The beginning of the server's explanation, fit to be shown."""
+        content = response.raw.read(_SHOWN_CHARACTERS, decode_content=False)
+        text = " ".join(content.decode("utf-8", errors="replace").split())
+        return self._credentials.redact(text)
+
+    def _wait_asked_for(self, response: requests.Response) -> float | None:
+        """Seconds from Retry-After, a number or a date, or from RateLimit-Reset; None where neither says."""
+        asked = response.headers.get("Retry-After", "").strip()
+        if asked.isdecimal():
+            return float(asked)
+        if asked:
+            try:
+                return max(parsedate_to_datetime(asked).timestamp() - self._clock(), 0.0)
+            except ValueError:
+                return None  # not a date either: the usual back-off applies
+        reset = response.headers.get("RateLimit-Reset", "").strip()
+        return max(float(reset) - self._clock(), 0.0) if reset.isdecimal() else None
+
+
+def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Stands in the place where requests would otherwise look for a password in ~/.netrc."""
+    return request
