@@ -6,6 +6,7 @@ type they need.
 """
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -63,10 +64,13 @@ class Conv(nn.Conv1d):
         if width == 1:
             return F.linear(x, self._matrix.of((self.weight,), x.dtype, _as_pointwise), bias)
         if self.in_channels > self.out_channels:
-            return _product_then_shift(
-                x, self._matrix.of((self.weight,), x.dtype, _taps_as_outputs), bias, width
-            )
-        return F.linear(_windows(x, width), self._matrix.of((self.weight,), x.dtype, _taps_as_inputs), bias)
+            # Multiplying first and shifting after copies less where a convolution narrows.
+            taps = F.linear(x, self._matrix.of((self.weight,), x.dtype, _taps_as_outputs))
+            total = cast(Tensor, _ShiftedSum.apply(taps, width))
+            return total if bias is None else total + bias
+        return F.linear(
+            _Neighbours.apply(x, width), self._matrix.of((self.weight,), x.dtype, _taps_as_inputs), bias
+        )
 
     def train(self, mode: bool = True) -> "Conv":
         """Switch mode; a change of weights that torch does not count (through .data) is noticed here."""
@@ -86,20 +90,57 @@ def _taps_as_outputs(weight: Tensor) -> Tensor:
     return weight.permute(2, 0, 1).reshape(-1, weight.shape[1])
 
 
-def _windows(x: Tensor, width: int) -> Tensor:
-    """Set each position's neighbours side by side: [B, T, C] -> [B, T, width * C]."""
-    length = x.shape[1]
-    padded = F.pad(x, (0, 0, width // 2, width // 2))
-    return torch.cat([padded[:, tap : tap + length] for tap in range(width)], dim=-1)
+class _Neighbours(torch.autograd.Function):
+    """Set each position's neighbours side by side: [B, T, C] -> [B, T, taps * C], zero beyond the edges."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, taps: int) -> Tensor:
+        ctx.taps = taps
+        return _spread(x, taps, 1).flatten(2)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _gathered(gradients[0].unflatten(-1, (ctx.taps, -1)), -1), None
 
 
-def _product_then_shift(x: Tensor, matrix: Tensor, bias: Tensor | None, width: int) -> Tensor:
-    """Multiply first and add the shifted taps after: less to copy where a convolution narrows."""
-    batch, length, _ = x.shape
-    taps = F.pad(F.linear(x, matrix), (0, 0, width // 2, width // 2)).view(
-        batch, length + width - 1, width, -1
-    )
-    total = taps[:, :length, 0] if bias is None else taps[:, :length, 0] + bias
-    for tap in range(1, width):
-        total = total + taps[:, tap : tap + length, tap]
-    return total
+class _ShiftedSum(torch.autograd.Function):
+    """Add each tap of [B, T, taps * C] at its own shift: [B, T, C]; the reverse of `_Neighbours`."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, taps: int) -> Tensor:
+        ctx.taps = taps
+        return _gathered(y.unflatten(-1, (taps, -1)), 1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _spread(gradients[0], ctx.taps, -1).flatten(2), None
+
+
+def _spread(x: Tensor, taps: int, direction: int) -> Tensor:
+    """out[t, tap] = x[t + direction * (tap - taps // 2)]."""
+    batch, length, channels = x.shape
+    out = x.new_empty(batch, length, taps, channels)
+    for tap in range(taps):
+        here, there = _overlap(direction * (tap - taps // 2), length)
+        out[:, here, tap] = x[:, there]
+        out[:, : here.start, tap] = 0
+        out[:, here.stop :, tap] = 0
+    return out
+
+
+def _gathered(y: Tensor, direction: int) -> Tensor:
+    """out[t] = sum over taps of y[t + direction * (tap - taps // 2), tap]."""
+    length, taps = y.shape[1], y.shape[2]
+    out = y[:, :, taps // 2].clone()
+    for tap in range(taps):
+        if tap != taps // 2:
+            here, there = _overlap(direction * (tap - taps // 2), length)
+            out[:, here] += y[:, there, tap]
+    return out
+
+
+def _overlap(shift: int, length: int) -> tuple[slice, slice]:
+    """The positions t, and t + shift, for which both lie within the length."""
+    begin, end = min(max(0, -shift), length), max(min(length, length - shift), 0)
+    end = max(begin, end)
+    return slice(begin, end), slice(begin + shift, end + shift) if end > begin else slice(0, 0)
