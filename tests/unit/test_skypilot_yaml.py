@@ -139,3 +139,9 @@ def _worker_command(task: dict) -> list[str]:
     words = shlex.split(task["run"])
     assert words[:3] == ["exec", ".venv/bin/python", "worker_entry.py"]
     return words[3:]
+
+
+def test_the_worker_knows_every_option_of_the_command(task):
+    from worker_entry import build_parser
+
+    build_parser().parse_args(_worker_command(task))

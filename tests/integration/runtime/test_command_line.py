@@ -1,6 +1,7 @@
 """The worker as people start it: a process, a repository on disk, signals and exit codes."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,21 +13,10 @@ import yaml
 from codex_worker.contract.exit_codes import ExitCode
 from tests.support.event_clock import until
 from tests.support.jobs import ROOT, handlers_with, manifest
+from worker_entry import build_parser
 
 TOKEN = "glpat-abcdefghijklmnop1234"
 STARTED: list[subprocess.Popen[str]] = []
-HANDLER_OF_TEN_LINES = '''\
-"""Writes how many files the project has."""
-
-
-def run(job, callbacks):
-    paths = callbacks.scanner.list_files()
-    callbacks.heartbeat(message=f"{len(paths)} files", stage="inference")
-    report = callbacks.get_work_dir() / "files.txt"
-    report.write_text("\\n".join(paths))
-    path = callbacks.scanner.publish_artifact(report, "report")
-    return {"success": True, "report": path}
-'''
 
 
 def git(*arguments: object) -> str:
@@ -87,18 +77,36 @@ def run(tmp_path: Path, *options: object, **more: object) -> tuple[int, str]:
     return process.returncode, output
 
 
-def test_a_handler_of_ten_lines_is_found_by_its_place_and_runs(tmp_path, repository):
+def test_the_readmes_handler_of_ten_lines_is_found_by_its_place_and_runs(tmp_path):
+    shown = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
     code = handlers_with(tmp_path / "code")
-    place = code / "handlers/asr/w2v2bert/training.py"
+    place = code / "handlers/tts/greeter/training.py"
     place.parent.mkdir(parents=True)
-    place.write_text(HANDLER_OF_TEN_LINES)
+    place.write_text(shown[0])
+    greeting = {"job_id": "one", "job_type": "tts", "model": {"type": "Greeter"}}
+    repository = bare_repository(tmp_path, manifest(greeting))
 
     status, output = run(tmp_path, "--project", repository, "--worker-id", "me", code=code)
 
     assert status == ExitCode.DONE, output
     response = yaml.safe_load(show(repository, "gpu_jobs/job_one/response.yaml"))
     assert response["state"] == "completed" and response["worker_id"] == "me"
-    assert "gpu_jobs/manifest.yaml" in show(repository, response["result"]["report"])
+    assert show(repository, response["result"]["greeting"]) == "Hello, project!\n"
+
+
+@pytest.mark.parametrize(
+    "option", sorted(o for a in build_parser()._actions for o in a.option_strings if o[1] == "-")
+)
+def test_the_readme_tells_of_every_option(option):
+    assert f"`{option}" in (ROOT / "README.md").read_text()
+
+
+def test_a_model_that_no_handler_is_for_fails_with_what_there_is(tmp_path):
+    repository = bare_repository(tmp_path, manifest({"job_id": "one", "model": {"type": "Bark"}}))
+    status, _ = run(tmp_path, "--project", repository, code=handlers_with(tmp_path / "code"))
+    response = yaml.safe_load(show(repository, "gpu_jobs/job_one/response.yaml"))
+    assert status == ExitCode.DONE and response["state"] == "failed"
+    assert "no handler for a asr job with the model bark" in response["error_message"]
 
 
 def test_sigterm_saves_gives_the_job_back_and_exits(tmp_path, repository):

@@ -95,9 +95,9 @@ def test_an_id_that_yaml_read_as_a_number_is_text_again():
     "bad",
     [
         {"mode": "dance"},
-        {"job_type": "ocr"},
-        {"model": {"type": "bark"}},
-        {"model": {"type": "StableTTS"}},  # a voice for a transcriber's job
+        {"job_type": "../asr"},
+        {"model": {"type": ""}},
+        {"model": {"type": "../x"}},
         {"epochs": 0},
         {"epochs": "many"},
         {"canceled": "perhaps"},
