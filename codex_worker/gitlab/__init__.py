@@ -1,0 +1,1 @@
+"""What only a GitLab server knows: its projects, our token and roles; repositories themselves go by git."""
