@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
@@ -360,6 +361,15 @@ def test_no_log_or_error_shows_a_secret(setting, caplog):
     assert "no luck with [redacted]" in str(caught.value)
     assert setting.token not in caplog.text
     assert "Basic " not in caplog.text
+
+
+def test_ten_workers_upload_at_once_and_one_reads_it_all(setting):
+    objects = setting.recordings(40)
+    shares = [objects[start : start + 8] for start in range(0, 40, 4)]  # each overlaps with the next
+
+    with ThreadPoolExecutor(10) as pool:
+        list(pool.map(lambda share: setting.open().upload(share), shares))
+    setting.assert_downloads(objects)
 
 
 def test_progress_may_stop_a_transfer(setting):
