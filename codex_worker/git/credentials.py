@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import quote, urlsplit
 
-from codex_worker.errors import SystemFault, UserError
+from codex_worker.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -18,13 +18,6 @@ _MAX_ENV_FILE_BYTES = 1 << 20
 _ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)", re.DOTALL)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _SHORTEST_BASE64_CLUE = 8
-
-
-class AccessRefused(SystemFault):
-    """The server did not accept the token, or the token may not do this.
-
-    A valid one may come back, so results are kept.
-    """
 
 
 @dataclass(frozen=True)

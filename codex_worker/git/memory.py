@@ -1,6 +1,7 @@
 """An in-memory twin of a git server: same interface, same compare-and-swap. For tests and the simulator."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -184,11 +185,13 @@ class MemorySnapshot:
         """Several blobs by their ids."""
         wanted = set(oids)
         found: dict[str, bytes] = {}
-        commit: str | None = self.commit
-        while commit is not None and len(found) < len(wanted):
-            for data in self._commits[commit].files.values():
-                oid = blob_id(data)
-                if oid in wanted:
-                    found[oid] = data
-            commit = self._commits[commit].parent
+        seen: set[str] = set()
+        commits = deque([self.commit])
+        while commits and len(found) < len(wanted):
+            commit = self._commits[commits.popleft()]
+            found |= {oid: data for data in commit.files.values() if (oid := blob_id(data)) in wanted}
+            for parent in (commit.parent, commit.second_parent):
+                if parent is not None and parent not in seen:
+                    seen.add(parent)
+                    commits.append(parent)
         return found

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from codex_worker.errors import AccessDenied, ServerUnreachable
-from codex_worker.git.credentials import AccessRefused
 from codex_worker.runtime.clock import EventClock
 
 logger = logging.getLogger(__name__)
@@ -15,7 +14,7 @@ FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 15 * 60.0
 
 # What may be over later: everything else is an answer.
-PASSING = (ServerUnreachable, AccessDenied, AccessRefused)
+PASSING = (ServerUnreachable, AccessDenied)
 
 T = TypeVar("T")
 

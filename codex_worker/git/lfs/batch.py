@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from codex_worker.errors import SystemFault, UserError
-from codex_worker.git.credentials import AccessRefused, Credentials, origin_of
+from codex_worker.errors import AccessDenied, SystemFault, UserError
+from codex_worker.git.credentials import Credentials, origin_of
 from codex_worker.git.lfs.pointer import Pointer
 from codex_worker.git.lfs.transport import Denied, NotThere, Transient, Transport
 
@@ -54,7 +54,7 @@ class BatchClient:
         """One request; an object that the answer leaves out counts as one with an error.
 
         Raises Transient for what may pass, also for a token that was just replaced by a newer one, and
-        AccessRefused where the token is refused.
+        AccessDenied where the token is refused.
         """
         url = f"{self._repository_url}/info/lfs/objects/batch"
         what = f"Asking {self._repository_url} for the {operation} of {len(pointers)} large files"
@@ -72,11 +72,11 @@ class BatchClient:
             if self._credentials.headers_for(url) != authorisation:
                 raise Transient(f"{what}: the old token was refused.", wait_s=0.0) from denied
             needed = "write_repository and the role Developer" if operation == "upload" else "read_repository"
-            raise AccessRefused(
+            raise AccessDenied(
                 f"{what}: the token was refused ({denied}). It has to be valid, with the scope {needed}."
             ) from denied
         except NotThere as error:
-            raise AccessRefused(f"{error} There is no such project, or the token may not see it.") from error
+            raise AccessDenied(f"{error} There is no such project, or the token may not see it.") from error
         answers = _parse_answers(content, what)
         left_out = Answer({}, 500, "its answer does not mention this object")
         return {pointer: answers.get(pointer.oid, left_out) for pointer in pointers}

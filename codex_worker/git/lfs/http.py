@@ -12,8 +12,8 @@ from pathlib import Path
 from threading import Event
 from typing import TypeVar
 
-from codex_worker.errors import DataError, ResourceError, SystemFault
-from codex_worker.git.credentials import AccessRefused, Credentials
+from codex_worker.errors import AccessDenied, DataError, ResourceError, SystemFault
+from codex_worker.git.credentials import Credentials
 from codex_worker.git.lfs.batch import MEDIA_TYPE, Answer, BatchClient, Operation
 from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.objects import BLOCK_BYTES
@@ -31,7 +31,7 @@ class HttpStore:
     """See LfsStore. `url` is the repository's http(s) address, with or without `.git`.
 
     Network errors, 429 and 5xx are retried; refused headers are asked for anew once; a refused token is read
-    again from its file. Raises AccessRefused where that does not help.
+    again from its file. Raises AccessDenied where that does not help.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class HttpStore:
 
         try:
             return self._moving("download", pointer, answer, receive, stopped)
-        except AccessRefused:
+        except AccessDenied:
             raise  # the token is refused for every other object as well
         except (DataError, SystemFault) as error:
             return error

@@ -12,8 +12,8 @@ from email.utils import format_datetime
 
 import pytest
 
-from codex_worker.errors import DataError, ResourceError, SystemFault, UserError
-from codex_worker.git.credentials import AccessRefused, Credentials
+from codex_worker.errors import AccessDenied, DataError, ResourceError, SystemFault, UserError
+from codex_worker.git.credentials import Credentials
 from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.http import HttpStore
 from codex_worker.git.lfs.pointer import Pointer, pointer_for
@@ -261,7 +261,7 @@ def test_a_new_token_in_the_env_file_is_taken_up_in_the_middle(setting):
 def test_a_refused_token_is_named_as_the_reason(setting):
     objects = setting.recordings(1)
     setting.server.state.tokens[setting.token].revoked = True
-    with pytest.raises(AccessRefused, match="token was refused"):
+    with pytest.raises(AccessDenied, match="token was refused"):
         setting.store.upload(objects)
     assert setting.waits == []
 
@@ -270,13 +270,13 @@ def test_a_token_that_may_only_read_is_told_what_it_needs(setting):
     setting.credentials = Credentials(
         setting.server.create_token("worker", ["read_repository"]), setting.server.url
     )
-    with pytest.raises(AccessRefused, match="write_repository and the role Developer"):
+    with pytest.raises(AccessDenied, match="write_repository and the role Developer"):
         setting.open().upload(setting.recordings(1))
 
 
 def test_a_project_one_may_not_see_is_said_to_be_so(setting):
     setting.project.members.clear()
-    with pytest.raises(AccessRefused, match="no such project, or the token may not see it"):
+    with pytest.raises(AccessDenied, match="no such project, or the token may not see it"):
         setting.store.missing([Pointer("ab" * 32, 5)])
 
 
