@@ -33,6 +33,7 @@ chaos: $(READY) ## Thousands of random schedules of workers, people and faults (
 	$(BIN)/python -m tests.sim
 
 bench: $(READY) ## Run every benchmark in bench/
+	@$(BIN)/python -m pip install --quiet -e '.[bench]'
 	@for file in bench/[a-z]*.py; do name=$$(basename $$file .py); echo "== $$name"; $(BIN)/python -m bench.$$name || exit 1; done
 
 format: $(READY) ## Format the code
