@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 METRICS_COLUMNS = ("epoch", "train_total_loss", "val_total_loss", "val_wer", "val_cer")
 COLLAPSED_CER = 0.95
+VALIDATE_TRAINING_EVERY = 5  # epochs, where nothing is held back
 # CTC writes nothing but blanks at first; only after this many updates beyond the warm-up is that a collapse.
 PATIENCE_UPDATES = 300
 
@@ -108,8 +109,11 @@ class CtcTask:
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad = not (frozen and _is_body(name))
         self._epoch = epoch
+        lengths_s = [example.duration_s for example in self.data.train]
+        if not self.recipe.sort_by_length:
+            lengths_s = [max(lengths_s)] * len(lengths_s)  # all alike: the order is left to chance
         self._epoch_batches = batches_by_length(
-            [example.duration_s for example in self.data.train],
+            lengths_s,
             max_total=self.recipe.batch_seconds,
             max_items=self.recipe.batch_size,
             seed=self.recipe.seed * 100_003 + epoch,
@@ -275,6 +279,8 @@ def _run(plan: TrainingPlan, folder: Path, progress: Progress, device: str | Non
         schedule="linear",
         accumulation=recipe.accumulation,
         precision=recipe.precision,
+        # Readings of the training recordings themselves tell little, so they are made less often.
+        validate_every_epochs=VALIDATE_TRAINING_EVERY if plan.data.validation is plan.data.train else 1,
         patience_epochs=recipe.patience_epochs,
         seed=recipe.seed,
         device=device,

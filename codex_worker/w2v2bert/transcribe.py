@@ -58,7 +58,7 @@ class DecodingSettings:
     suppress_unknown: bool = True
     unknown_replacement: str = ""
     batch_seconds: float | None = None  # None: 400 s on a GPU, 60 s otherwise
-    precision: str | None = None  # "bf16" or "fp32"; None: bf16 on a GPU
+    precision: str | None = None  # "bf16" or "fp32"; None: bf16 where the hardware multiplies it faster
     use_corrector: bool = True
     workers: int = 4
 
@@ -82,8 +82,10 @@ class Transcriber:
         self.settings = settings or DecodingSettings()
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         on_gpu = self.device.type == "cuda"
+        # Without tile registers (AMX) a CPU multiplies bf16 no faster than fp32, and often more slowly.
+        prefers_bf16 = on_gpu or torch.cpu._is_amx_tile_supported()
         self.dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[
-            self.settings.precision or ("bf16" if on_gpu else "fp32")
+            self.settings.precision or ("bf16" if prefers_bf16 else "fp32")
         ]
         self.batch_seconds = self.settings.batch_seconds or (400.0 if on_gpu else 60.0)
         self.model = checkpoint.model.to(self.device, self.dtype).eval()

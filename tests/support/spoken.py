@@ -1,0 +1,83 @@
+"""The sample's recordings as training data for a transcriber, and a training run over them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from codex_worker.text.error_rate import character_error_rate
+from codex_worker.text.normalise import TextRecipe
+from codex_worker.w2v2bert.checkpoint import load_checkpoint
+from codex_worker.w2v2bert.data import Sounds, Utterance, prepare, split
+from codex_worker.w2v2bert.features import FeatureCache, Frontend
+from codex_worker.w2v2bert.model import build_model, tiny_config
+from codex_worker.w2v2bert.recipe import choose_recipe
+from codex_worker.w2v2bert.train import TrainedModel, TrainingPlan, train
+from codex_worker.w2v2bert.transcribe import Transcriber
+from codex_worker.w2v2bert.vocabulary import build_vocabulary
+
+SAMPLE = Path(__file__).parents[2] / "sample"
+
+
+def sample_utterances(part: str) -> list[Utterance]:
+    """The sample's recordings of one part (`train` or `unheard`), with the sentences that are said."""
+    listed = json.loads((SAMPLE / "sentences.json").read_text(encoding="utf-8"))
+    return [
+        Utterance(entry["file"], SAMPLE / "recordings" / entry["file"], entry["text"], entry["file"])
+        for entry in listed
+        if entry["split"] == part
+    ]
+
+
+def train_tiny(
+    utterances: list[Utterance], folder: Path, manifest: Mapping[str, Any], progress: Any = None
+) -> TrainedModel:
+    """Train the tiny preset as a job would, on one thread: the outcome is the same on every machine."""
+    torch.set_num_threads(1)
+    sounds = Sounds(Frontend(), FeatureCache(folder / "features", 10**9))
+    corpus = prepare(
+        utterances,
+        normalise=TextRecipe().apply,
+        sounds=sounds,
+        frames=lambda rows: rows,
+        max_duration_s=40.0,
+        workers=2,
+    )
+    vocabulary = build_vocabulary(example.text for example in corpus.examples)
+    recipe = choose_recipe(corpus.hours, len(corpus.examples), preset="tiny", manifest=manifest)
+    plan = TrainingPlan(
+        make_model=lambda: build_model(tiny_config(vocabulary)),
+        vocabulary=vocabulary,
+        sounds=sounds,
+        data=split(corpus, val_split=recipe.val_split, test_split=recipe.test_split),
+        recipe=recipe,
+    )
+    return train(plan, folder / "training", progress or Unwatched())
+
+
+def error_rate_on(checkpoint: Path, utterances: list[Utterance]) -> float:
+    """Character error rate of a checkpoint on recordings whose texts are known."""
+    transcriber = Transcriber(load_checkpoint(checkpoint), device="cpu")
+    heard = [transcript.text for transcript in transcriber.transcribe(utterances)]
+    return character_error_rate([utterance.text for utterance in utterances], heard)
+
+
+class Unwatched:
+    """A `Progress` that lets a run go on to its end."""
+
+    def should_stop(self) -> bool:
+        return False
+
+    def report(self, epochs_completed: float, message: str) -> None:
+        pass
+
+    def metrics(self, row: dict[str, float]) -> None:
+        pass
+
+    def saved_best(self, path: Path, metrics: dict[str, float]) -> None:
+        pass
+
+    def saved_resume(self, path: Path) -> None:
+        pass
