@@ -26,12 +26,12 @@ from codex_worker.queue.owned import Outcome, OwnedJob, OwnerSettings, Wish
 from codex_worker.queue.projections import Patience, needs_reassertion, reassertion
 from codex_worker.queue.watch import STALE_AFTER_S, StaleWatch
 
-__all__ = ["JobQueue", "JobView", "Outcome", "OwnedJob", "QueueSettings", "Wish"]
+__all__ = ["JobQueue", "JobView", "Outcome", "OwnedJob", "QueueSettings", "Sight", "Wish"]
 
 logger = logging.getLogger(__name__)
 
 TOMBSTONE_LIFE = timedelta(days=30)
-MAX_TOMBSTONES_A_LOOK = 20
+MAX_TOMBSTONES_A_LOOK = 20  # each costs a request to read it
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,15 @@ class JobView:
     def entry(self) -> JobEntry | None:
         """Its entry in the manifest."""
         return self.facts.entry
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What one look at a project saw."""
+
+    heads: Heads
+    views: list[JobView]
+    silent: list[str]  # running jobs whose worker has been silent for too long
 
 
 @dataclass(frozen=True)
@@ -95,6 +104,7 @@ class JobQueue:
         self._last: Survey | None = None
         self._said: set[str] = set()
         self._living_tombstones: set[str] = set()
+        self._unsettled: set[str] = set()
 
     def survey(self, heads: Heads | None = None) -> list[JobView]:
         """One look at the head: every job with its state. Raises ServerUnreachable or AccessDenied."""
@@ -111,11 +121,14 @@ class JobQueue:
         end, and projections that a merge turned back are put right.
         """
         changed = 0
+        unsettled = set()
         for view in self.survey() if views is None else views:
             if view.state in CLOSABLE:
                 changed += self._close(view.job_id)
             elif view.state is not State.DELETED and needs_reassertion(view.facts):
+                unsettled.add(view.job_id)
                 changed += self._reassert(view.job_id)
+        self._unsettled = unsettled
         return changed
 
     def claim(self, job_id: str, *, force: bool = False) -> OwnedJob | None:
@@ -143,7 +156,11 @@ class JobQueue:
         return self._claim(job_id, build)
 
     def observe(self) -> list[str]:
-        """One look at running jobs; answers those whose worker has been silent for too long.
+        """One look at running jobs; answers those whose worker has been silent for too long."""
+        return self.look().silent
+
+    def look(self) -> Sight:
+        """One look at everything, which counts for the watch on silent workers.
 
         Raises ServerUnreachable; the watch then starts again, for after an outage all leases look old.
         """
@@ -157,7 +174,7 @@ class JobQueue:
         self._silent = {
             view.job_id: seen for view in views if (seen := self._silence(view, heads, now)) is not None
         }
-        return list(self._silent)
+        return Sight(heads, views, list(self._silent))
 
     def take_over(self, job_id: str) -> OwnedJob | None:
         """Ends the attempt of a worker that `observe` found silent, and claims the job in the same commit.
@@ -181,14 +198,15 @@ class JobQueue:
     def remove_tombstones(self) -> int:
         """Deletes leases of jobs that have been final or gone for 30 days; answers how many."""
         heads = self.repository.look()
-        removed = 0
+        removed = read = 0
         candidates = [v for v in self.survey(heads) if v.state.is_final or v.state is State.ABSENT]
         for view in candidates:
             ref, oid = lease_at(heads, view.job_id)
             if ref is None or oid is None or oid in self._living_tombstones:
                 continue
-            if removed >= MAX_TOMBSTONES_A_LOOK:
+            if read >= MAX_TOMBSTONES_A_LOOK:
                 break
+            read += 1
             lease = self._reader.with_lease(view.facts, self.repository, heads).lease
             if lease and self._now() - lease.at < TOMBSTONE_LIFE:
                 self._living_tombstones.add(oid)
@@ -197,8 +215,28 @@ class JobQueue:
         return removed
 
     def is_watched(self, views: list[JobView]) -> bool:
-        """True while leases of the project have to be looked at although its branch doesn't move."""
-        return any(view.state in {State.RUNNING, State.ELSEWHERE} for view in views)
+        """True while the project has to be looked at although its branch doesn't move.
+
+        That is while a job is not over, and while a projection that a merge turned back has to wait for
+        being put right.
+        """
+        return bool(self._unsettled) or any(
+            not view.state.is_final and view.state is not State.ABSENT for view in views
+        )
+
+    @property
+    def problems(self) -> list[str]:
+        """What the last survey could not read: the manifest, or entries of which no job can be made."""
+        if self._last is None:
+            return []
+        unreadable = [entry.message for entry in self._last.nameless]
+        invalid = [facts.invalid for facts in self._last.jobs.values() if facts.invalid]
+        return ([self._last.problem] if self._last.problem else []) + unreadable + invalid
+
+    @property
+    def is_readable(self) -> bool:
+        """False where the last survey could not read the manifest, so that nobody knows what is asked for."""
+        return self._last is not None and self._last.problem is None
 
     def _claim(
         self, job_id: str, build: Callable[[JobFacts, Snapshot, Heads], Claim | Change | None]

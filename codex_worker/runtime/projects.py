@@ -35,36 +35,6 @@ class FixedProjects:
         return self._projects
 
 
-class Found(Protocol):
-    """A project as a server names it."""
-
-    @property
-    def name(self) -> str:
-        """With its namespace."""
-
-    @property
-    def url(self) -> str:
-        """Of its repository."""
-
-
-class Finder(Protocol):
-    """Whatever asks a server for projects with news."""
-
-    def changed(self) -> Sequence[Found]:
-        """Raises ServerUnreachable or AccessDenied."""
-
-
-class ServerProjects:
-    """The projects of a server that this worker is a member of."""
-
-    def __init__(self, finder: Finder) -> None:
-        self._finder = finder
-
-    def changed(self) -> Sequence[Project]:
-        """Those with news."""
-        return [Project(found.name, found.url) for found in self._finder.changed()]
-
-
 def project_at(address: str) -> Project:
     """A project by its URL or path. Raises UserError where that cannot be one."""
     parts = urlsplit(address)

@@ -78,6 +78,10 @@ class Supervisor:
         self.leaving.ask()
         self._give_up.set()
 
+    def read_token_again(self) -> None:
+        """A server refused it; a person may have put a valid one into the file."""
+        self._secrets.refresh()
+
     def kill(self) -> None:
         """Ends the child at once, for a worker that exits without waiting for anything."""
         if self._child is not None:

@@ -19,8 +19,9 @@ from codex_worker.hub import Hub, HubSettings
 from codex_worker.runtime.clock import SystemEventClock
 from codex_worker.runtime.job_folder import JobFolder
 from codex_worker.runtime.limits import memory_limit
+from codex_worker.runtime.membership import ServerProjects
 from codex_worker.runtime.project_files import RepositoryFiles
-from codex_worker.runtime.projects import FixedProjects, Project, ProjectSource, ServerProjects
+from codex_worker.runtime.projects import FixedProjects, Project, ProjectSource
 from codex_worker.runtime.publishing import RepositoryPublishing
 from codex_worker.runtime.registry import handlers_root
 from codex_worker.runtime.settings import HOUR_S, JobLimits, RuntimeSettings
@@ -113,10 +114,14 @@ class Workshop:
             return FixedProjects(self._options.projects)
         # Loads python-gitlab, which a worker for repositories on disk does not need.
         from codex_worker.gitlab.client import GitLabClient
+        from codex_worker.gitlab.leaving import Leaver
         from codex_worker.gitlab.projects import ProjectFinder
 
-        client = GitLabClient(self._options.gitlab_url, self._credentials, self._clock)
-        return ServerProjects(ProjectFinder(client, self._clock))
+        options = self._options
+        client = GitLabClient(options.gitlab_url, self._credentials, self._clock)
+        notes = self._work_dir / "projects.json"
+        leaver = Leaver(client, self._clock, options.leave_after_hours * HOUR_S, notes)
+        return ServerProjects(ProjectFinder(client, self._clock), leaver)
 
     def _repository(self, address: str, purpose: str) -> Repository:
         name = re.sub(r"[^A-Za-z0-9]+", "-", address.rstrip("/").removesuffix(".git"))[-40:].strip("-")

@@ -4,22 +4,23 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.contract.records import EndState
 from codex_worker.contract.state import State
-from codex_worker.errors import Kind, ResourceError, UserError, WorkerError
-from codex_worker.queue.facts import lease_at
+from codex_worker.errors import AccessDenied, Kind, ResourceError, UserError, WorkerError
 from codex_worker.queue.owned import Outcome, OwnedJob
 from codex_worker.runtime.clock import EventClock
+from codex_worker.runtime.desk import Desk
 from codex_worker.runtime.fitness import unfitness
+from codex_worker.runtime.membership import ServerProjects, Standing
 from codex_worker.runtime.offering import offer_again
 from codex_worker.runtime.order import Candidate, Hour, in_order
 from codex_worker.runtime.projects import Project, ProjectSource
 from codex_worker.runtime.supervisor import Equip, Supervisor
-from gitlab_jobs import JobQueue, JobView
+from gitlab_jobs import JobQueue
 
 logger = logging.getLogger(__name__)
 
@@ -35,31 +36,6 @@ class LoopSettings:
     work_dir: Path
     interval_s: float = -1.0  # negative: exit when nothing is left
     force_job: tuple[Project, str] | None = None
-
-
-@dataclass
-class Desk:
-    """One project, and what was last seen of it."""
-
-    project: Project
-    queue: JobQueue
-    lock: threading.Lock = field(default_factory=threading.Lock)  # the queue is used by two threads
-    views: list[JobView] = field(default_factory=list)
-    silent: set[str] = field(default_factory=set)
-    trouble: str = ""
-    first_leases: dict[str, str | None] = field(default_factory=dict)
-    alive: set[str] = field(default_factory=set)
-
-    @property
-    def needs_a_look(self) -> bool:
-        """Whether something may happen here that doesn't move the branch, or is left to do."""
-        busy = {State.PENDING, State.RUNNING, State.ELSEWHERE, State.CANCEL_REQUESTED, State.EXHAUSTED}
-        return bool(self.trouble or self.silent) or any(view.state in busy for view in self.views)
-
-    @property
-    def awaits_a_verdict(self) -> bool:
-        """Whether a job here is another worker's that has not been seen alive yet."""
-        return any(v.state is State.RUNNING and v.job_id not in self.alive for v in self.views)
 
 
 class Worker:
@@ -109,8 +85,9 @@ class Worker:
             if self._do_next():
                 waited_s = 0.0
                 continue
+            self._remove_tombstones()
             if self._settings.interval_s >= 0:
-                self._clock.wait(leaving, self._settings.interval_s)
+                self._rest(leaving)
             elif waited_s < VERDICT_WITHIN_S and any(d.awaits_a_verdict for d in self._desks.values()):
                 if not waited_s:
                     logger.info("Nothing is pending; waiting to see whether other workers' jobs are alive.")
@@ -119,6 +96,15 @@ class Worker:
             else:
                 return self._nothing_left()
         return ExitCode.RELEASED if self._released else ExitCode.DONE
+
+    def _rest(self, leaving: threading.Event) -> None:
+        """Waits for the next poll, or until the watch has found a silent worker's job."""
+        left_s = self._settings.interval_s
+        while left_s >= 0 and not leaving.is_set():
+            self._clock.wait(leaving, min(left_s, WATCH_EVERY_S))
+            left_s -= WATCH_EVERY_S
+            if left_s <= 0 or any(desk.silent for desk in self._desks.values()):
+                return
 
     def _nothing_left(self) -> ExitCode:
         troubled = [desk for desk in self._desks.values() if desk.trouble]
@@ -139,6 +125,25 @@ class Worker:
         for desk in list(self._desks.values()):
             if desk.project.address in changed or desk.needs_a_look:
                 self._look(desk)
+        if isinstance(self._source, ServerProjects) and not self._source_trouble:
+            ours = self._source.settle(self._standing, self._look_again)
+            self._desks = {address: desk for address, desk in self._desks.items() if address in ours}
+
+    def _standing(self, address: str) -> Standing:
+        desk = self._desks.get(address)
+        return Standing() if desk is None else desk.standing  # without a desk: nobody ever asked for a job
+
+    def _look_again(self, address: str) -> Standing:
+        if address in self._desks:
+            self._look(self._desks[address])
+        return self._standing(address)
+
+    def _remove_tombstones(self) -> None:
+        for desk in self._desks.values():
+            try:
+                desk.remove_tombstones(self._clock.monotonic())
+            except WorkerError as error:
+                logger.debug("Old leases of project %s stay for now: %s", desk.project.name, error)
 
     def _changed(self) -> list[Project]:
         try:
@@ -153,20 +158,11 @@ class Worker:
 
     def _look(self, desk: Desk) -> None:
         try:
-            with desk.lock:
-                heads = desk.queue.repository.look()
-                desk.views = desk.queue.survey(heads)
-                for view in desk.views:
-                    lease = lease_at(heads, view.job_id)[1]
-                    if desk.first_leases.setdefault(view.job_id, lease) != lease:
-                        desk.alive.add(view.job_id)
-                if desk.queue.tidy(desk.views):
-                    desk.views = desk.queue.survey()
-                if desk.queue.is_watched(desk.views):
-                    desk.silent = set(desk.queue.observe())
+            desk.look()
             desk.trouble = ""
         except WorkerError as error:
-            desk.views = []
+            if isinstance(error, AccessDenied):
+                self._supervisor.read_token_again()
             desk.trouble = self._say(str(error), desk.trouble, f"Project {desk.project.name}")
 
     def _say(self, trouble: str, before: str, where: str) -> str:
@@ -250,17 +246,13 @@ class Worker:
         return self._open_queue(address) if desk is None else desk.queue
 
     def _watch(self) -> None:
-        """Looks at other workers' jobs, also while a job of ours is running."""
+        """Looks at unfinished jobs and unsettled projections, also while a job of ours is running."""
         while not self._clock.wait(self._over, WATCH_EVERY_S):
             for desk in list(self._desks.values()):
                 if not desk.needs_a_look:
                     continue
                 try:
-                    with desk.lock:
-                        desk.silent = set(desk.queue.observe())
-                        desk.queue.tidy()
-                except WorkerError as error:
-                    logger.debug("Project %s could not be watched: %s", desk.project.name, error)
+                    self._look(desk)
                 except Exception:  # a defect of ours must not end the watch for all projects
                     logger.exception("Project %s could not be watched", desk.project.name)
 
