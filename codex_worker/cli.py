@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from codex_worker import __version__
+from codex_worker.commands import data, export
 from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.errors import WorkerError
 
@@ -27,6 +28,9 @@ def build_parser() -> argparse.ArgumentParser:
     jobs.add_argument("--env-file", type=Path, metavar="FILE", help="a file with GITLAB_TOKEN=...")
     jobs.add_argument("--gitlab-url", metavar="URL", help="the server that the token is for ($GITLAB_URL)")
     jobs.add_argument("--work-dir", type=Path, metavar="FOLDER", help="for caches ($WORK_DIR, or ./work)")
+    jobs.set_defaults(run=_jobs)
+    for group in (data, export):
+        group.add_parsers(commands)
     return parser
 
 
@@ -39,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return work(arguments[1:], program="codex-worker work")
     parsed = build_parser().parse_args(arguments)
     try:
-        return _jobs(parsed)
+        return int(parsed.run(parsed))
     except WorkerError as error:
         print(f"codex-worker: {error}", file=sys.stderr)  # noqa: T201 - the command line's own output
         return ExitCode.FAILED
