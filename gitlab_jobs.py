@@ -17,7 +17,7 @@ from codex_worker.contract.paths import ATTRIBUTES, RecordName, attempt_path
 from codex_worker.contract.records import Attempt, End, now_utc, read_record
 from codex_worker.contract.state import Budgets, JobFacts, State, job_state
 from codex_worker.errors import DataError, PushRefused, SystemFault, UserError
-from codex_worker.git.repository import Change, Repository
+from codex_worker.git.repository import Build, Change, Landed, Repository
 from codex_worker.git.transport import Heads, Snapshot
 from codex_worker.queue.claiming import Claim, claim_change, ending_change
 from codex_worker.queue.closing import CLOSABLE, closing_change, judge_stale, stale_end
@@ -254,23 +254,28 @@ class JobQueue:
                 check_change(job_id, built.files, snapshot.existing(built.files).__contains__)
             return built
 
-        while True:
-            try:
-                landed = self.repository.transact(change)
-                break
-            except PushRefused:
-                # A server may refuse our namespace; a branch, or no lease at all, makes a correct claim too.
-                if self._places.is_settled:
-                    raise
-                self._places.climb_down()
+        landed = self._transact(change)
         if landed.change is None:
             return None
-        self._places.is_settled = True
         for claim, entry in claims:
             if claim.change is landed.change:
                 lease_id = landed.leases.get(claim.attempt.lease_ref or "")
                 return self._owned(claim, landed.commit or "", entry, lease_id)
         return None
+
+    def _transact(self, build: Build) -> Landed:
+        """A transaction that brings a lease to a place where this server takes it."""
+        while True:
+            try:
+                landed = self.repository.transact(build)
+            except PushRefused:
+                # A server may refuse our namespace; a branch, or no lease at all, makes a correct claim too.
+                # Where that is refused as well, the lease was not the reason.
+                if self._places.is_settled or not self._places.climb_down():
+                    raise
+            else:
+                self._places.is_settled = self._places.is_settled or landed.change is not None
+                return landed
 
     def _take(
         self, facts: JobFacts, snapshot: Snapshot, heads: Heads, stale: RecordName | None
@@ -325,7 +330,7 @@ class JobQueue:
             ref = lease_at(heads, job_id)[0] or self._places.ref(job_id)
             return closing_change(facts, state.state, state.reason, self.worker_id, self._now(), ref)
 
-        return self.repository.transact(build).change is not None
+        return self._transact(build).change is not None
 
     def _reassert(self, job_id: str) -> bool:
         patience = self._patience.setdefault(job_id, Patience())

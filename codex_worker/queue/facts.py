@@ -135,10 +135,10 @@ class LeasePlaces:
         """The lease's ref for a new attempt; None where the server accepts none."""
         return (f"{LEASE_NAMESPACE}{job_id}", f"{LEASE_BRANCHES}{job_id}", None)[self.rung]
 
-    def climb_down(self) -> None:
-        """Tries the next place from now on."""
-        self.rung = min(self.rung + 1, 2)
-        self.is_settled = self.rung == 2
+    def climb_down(self) -> bool:
+        """Tries the next place from now on; False, and the first one again, where none is left."""
+        self.rung = (self.rung + 1) % 3
+        return self.rung > 0
 
 
 def lease_at(heads: Heads, job_id: str) -> tuple[str | None, str | None]:

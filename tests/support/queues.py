@@ -56,6 +56,13 @@ class MemoryProject:
         head = self.server.refs[self.server.branch]
         self.server.refs[self.server.branch] = self.server.add(MemoryCommit(head, files))
 
+    def merge_from(self, fork: str, files: Mapping[str, bytes]) -> None:
+        """What the editor's sync pushes: a merge whose first parent is the person's own commit on `fork`."""
+        server = self.server
+        own = server.add(MemoryCommit(fork, dict(files)))
+        merged = MemoryCommit(own, dict(files), second_parent=server.refs[server.branch])
+        server.refs[server.branch] = server.add(merged)
+
 
 class GitProject:
     """A project in a bare repository on disk."""

@@ -1,0 +1,43 @@
+"""Servers that refuse where our leases live, or the branch itself, and claims that landed without a lease."""
+
+import pytest
+
+from codex_worker.contract.records import EndState
+from codex_worker.contract.state import State
+from codex_worker.errors import PushRefused
+from gitlab_jobs import Outcome
+from tests.support.queues import MemoryProject, job, manifest, queue
+
+MANIFEST = "gpu_jobs/manifest.yaml"
+
+
+def test_a_canceled_job_is_closed_where_the_server_refuses_our_lease_namespace():
+    project = MemoryProject({MANIFEST: manifest(job("j1", canceled=True), job("j2"))})
+    project.server.refused_refs = ("refs/gpu-jobs/",)
+    q = queue(project, "worker-a")
+    assert q.tidy() == 1
+    assert {view.job_id: view.state for view in q.survey()}["j1"] is State.CANCELED
+    assert q.claim("j2").attempt.lease_ref == "refs/heads/gpu-jobs/j2"
+
+
+def test_a_refused_branch_does_not_take_the_leases_away():
+    project = MemoryProject({MANIFEST: manifest(job("j1"))})
+    project.server.refused_refs = ("refs/heads/main",)
+    q = queue(project, "worker-a")
+    with pytest.raises(PushRefused):
+        q.claim("j1")
+    project.server.refused_refs = ()
+    assert q.claim("j1").attempt.lease_ref == "refs/gpu-jobs/j1"
+
+
+def test_a_log_is_put_back_from_the_far_side_of_a_merge():
+    project = MemoryProject({MANIFEST: manifest(job("j1"))})
+    owned = queue(project, "worker-a").claim("j1")
+    owned.progress("training", 1, "Epoch 1", log=b"early\n")
+    early, fork = project.files(), project.server.refs[project.server.branch]
+    owned.end(Outcome(EndState.COMPLETED), log=b"full log\n")
+    project.merge_from(
+        fork, {**project.files(), **{path: early[path] for path in early if path.endswith("logs.txt")}}
+    )
+    assert queue(project, "worker-b").tidy() == 1
+    assert project.files()["gpu_jobs/job_j1/logs.txt"] == b"full log\n"
