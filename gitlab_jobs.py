@@ -375,12 +375,18 @@ class JobQueue:
     def _limit_s(self, view: JobView, heads: Heads) -> float | None:
         """For how long the job may stand still; None where it is nobody's or never to be taken."""
         if view.state is State.RUNNING:
-            has_lease = lease_at(heads, view.job_id)[1] is not None
-            return STALE_AFTER_S if has_lease else self._settings.claim_timeout_s
+            return STALE_AFTER_S if self._names_a_lease(view, heads) else self._settings.claim_timeout_s
         older_is_at_its_end = view.facts.log_blob is not None  # they upload the log last
         if view.state is State.ELSEWHERE and not older_is_at_its_end:
             return self._settings.take_over_older_after_s
         return None
+
+    def _names_a_lease(self, view: JobView, heads: Heads) -> bool:
+        """Whether the owner beats a lease. One that is not there yet, or was removed, comes with its next beat."""
+        if lease_at(heads, view.job_id)[1] is not None:
+            return True
+        attempt = self._running_attempt(view.facts, self.repository.snapshot(heads))
+        return attempt is not None and attempt.lease_ref is not None
 
     def _facts(self, job_id: str, snapshot: Snapshot, heads: Heads) -> JobFacts | None:
         facts = self._reader.survey(snapshot, heads).jobs.get(job_id)

@@ -4,8 +4,11 @@ import pytest
 
 from codex_worker.contract.records import EndState
 from codex_worker.contract.state import State
-from codex_worker.errors import PushRefused
-from gitlab_jobs import Outcome
+from codex_worker.errors import PushRefused, ServerUnreachable
+from codex_worker.git.memory import MemoryTransport
+from codex_worker.git.repository import Repository
+from gitlab_jobs import JobQueue, Outcome
+from tests.support.clock import FakeClock
 from tests.support.queues import MemoryProject, job, manifest, queue
 
 MANIFEST = "gpu_jobs/manifest.yaml"
@@ -28,6 +31,29 @@ def test_a_refused_branch_does_not_take_the_leases_away():
         q.claim("j1")
     project.server.refused_refs = ()
     assert q.claim("j1").attempt.lease_ref == "refs/gpu-jobs/j1"
+
+
+def test_a_claim_that_landed_without_its_lease_is_taken_over_as_soon_as_any_other():
+    clock = FakeClock()
+    project = MemoryProject({MANIFEST: manifest(job("j1"))})
+    project.server.atomic = False
+    pushes = []
+
+    def lose_the_server_between_branch_and_lease(call, when):
+        pushes.extend([when] if call == "push" else [])
+        if pushes.count("after"):
+            raise ServerUnreachable("gone")
+
+    transport = MemoryTransport(project.server, lose_the_server_between_branch_and_lease)
+    with pytest.raises(ServerUnreachable):
+        JobQueue(Repository(transport, clock), "worker-a", clock).claim("j1")
+    assert not [ref for ref in project.refs() if "gpu-jobs" in ref]
+    b = queue(project, "worker-b", clock)
+    for _ in range(6):
+        silent = b.observe()
+        clock.advance(60)
+    assert silent == ["j1"]
+    assert b.take_over("j1").attempt.number == 2
 
 
 def test_a_log_is_put_back_from_the_far_side_of_a_merge():
