@@ -263,7 +263,8 @@ class Speaker:
             )
         mel = speech.mel.float()
         frames = speech.mel_lengths.tolist()
-        sounds = self.vocos(mel, speech.mel_lengths) if self.vocos else None
+        with torch.autocast(self.device.type, enabled=False):  # whoever calls may have turned it on
+            sounds = self.vocos(mel, speech.mel_lengths) if self.vocos else None
         for row, count in enumerate(frames):
             sound = (
                 sounds[row] if sounds is not None else self._invert(mel[row : row + 1, :, :count], seeds[row])

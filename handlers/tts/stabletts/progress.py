@@ -90,12 +90,13 @@ class TrainingProgress:
             # A copy: the network in training holds other weights, and must not be disturbed.
             network = read_checkpoint(path).network()
             speaker = Speaker(network, task.voice, task.vocos, device=str(task.device))
-            for one in speak_samples(speaker, task.dataset, task.reference(), task.fixed_verses()):
+            answers = speak_samples(speaker, task.dataset, task.reference(), task.fixed_verses())
+            for number, one in enumerate(answers, start=1):
                 if isinstance(one, Failed):
                     logger.warning("Sample %s after epoch %g: %s", one.verse.label, epoch, one.reason)
                     continue
-                name = re.sub(r"[^A-Za-z0-9]+", "-", one.verse.label).strip("-")[:60] or "verse"
-                file = folder / f"epoch-{epoch:04.0f}-{name}.webm"
+                name = re.sub(r"[^A-Za-z0-9]+", "-", one.verse.label)[:30].strip("-")
+                file = folder / f"epoch-{epoch:04.0f}-{number}-{name or 'verse'}.webm"
                 encode(one.samples, one.sample_rate, file, "webm")
                 self._callbacks.scanner.publish_artifact(file, "samples")
         except (JobCanceled, Preempted, JobTimeout):

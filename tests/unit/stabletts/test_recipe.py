@@ -3,7 +3,7 @@
 import pytest
 
 from codex_worker.errors import UserError
-from codex_worker.stabletts.recipe import Machine, TrainingRequest, ema_decay, plan
+from codex_worker.stabletts.recipe import FRAMES_PER_GIB, Machine, TrainingRequest, ema_decay, plan
 
 HOUR = [500] * 620  # recordings of 5.8 s
 CLIPS = [180] * 60
@@ -44,7 +44,7 @@ def test_training_from_scratch_takes_longer():
 def test_batches_that_do_not_fit_the_memory_are_taken_in_parts():
     recipe = plan(TrainingRequest(), HOUR, start="official", machine=Machine("cuda", 8 * 2**30))
     assert recipe.training.accumulation > 1
-    assert recipe.batch_frames <= 8 * 600
+    assert recipe.batch_frames <= 8 * FRAMES_PER_GIB
     assert any("do not fit the memory at once" in reason for reason in recipe.reasons)
 
 

@@ -87,7 +87,7 @@ def test_fixed_verses_are_spoken_at_the_best_checkpoint(trained):
 
 def test_what_was_decided_about_the_data_is_published(trained):
     _, callbacks, _ = trained
-    (path,) = [path for path in callbacks.scanner.artifacts if "/report/" in path]
+    (path,) = [path for path in callbacks.scanner.artifacts if "/report/training_data-" in path]
     report = json.loads(callbacks.scanner.artifacts[path])
     assert report["recordings"][0].startswith("12 recordings with ")
     assert report["text"][0].startswith("text frontend ")
