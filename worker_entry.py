@@ -34,7 +34,7 @@ exit codes:
   65  the forced job's project has to be changed by a person; running it again cannot help
   70  the forced job was canceled, or belongs to another worker now
   75  told to leave while a job ran: its state is saved, another worker may go on
-  78  unfit: this machine can do no job as it is (disk full, work directory not writable)
+  78  unfit: no job can be done as it is (disk full, work directory not writable, token refused)
 """
 
 EXAMPLES = """\
@@ -84,9 +84,14 @@ def work(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
         )  # fmt: skip
     keep_out_of_reach()
     options = _options(arguments, environment, credentials.token is not None)
-    worker, supervisor = Workshop(options, credentials, environment).worker()
+    workshop = Workshop(options, credentials, environment)
+    worker, supervisor = workshop.worker()
     _leave_on_signals(supervisor)
     logger.info("Worker %s, version %s, in %s", options.worker_id, __version__, options.work_dir.resolve())
+    if problems := workshop.unfit_token():
+        for problem in problems:
+            logger.error("%s", problem)
+        return ExitCode.UNFIT
     try:
         return worker.run()
     except WorkerError as error:

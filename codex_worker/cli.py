@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from codex_worker import __version__
-from codex_worker.commands import data, export
+from codex_worker.commands import check, data, export
 from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.errors import WorkerError
 
@@ -29,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     jobs.add_argument("--gitlab-url", metavar="URL", help="the server that the token is for ($GITLAB_URL)")
     jobs.add_argument("--work-dir", type=Path, metavar="FOLDER", help="for caches ($WORK_DIR, or ./work)")
     jobs.set_defaults(run=_jobs)
-    for group in (data, export):
+    for group in (check, data, export):
         group.add_parsers(commands)
     return parser
 

@@ -2,21 +2,24 @@
 
 import ctypes
 import hashlib
+import logging
 import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import codex_worker
 from codex_worker.contract.state import Budgets
+from codex_worker.errors import SystemFault
 from codex_worker.git.cache import GitTransport
 from codex_worker.git.credentials import Credentials
 from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.store import open_store
 from codex_worker.git.repository import Repository
 from codex_worker.hub import Hub, HubSettings
-from codex_worker.runtime.clock import SystemEventClock
+from codex_worker.runtime.clock import EventClock, SystemEventClock
 from codex_worker.runtime.job_folder import JobFolder
 from codex_worker.runtime.limits import memory_limit
 from codex_worker.runtime.membership import ServerProjects
@@ -28,6 +31,11 @@ from codex_worker.runtime.settings import HOUR_S, JobLimits, RuntimeSettings
 from codex_worker.runtime.supervisor import Equipment, Secrets, Supervisor
 from codex_worker.runtime.worker import LoopSettings, Worker
 from gitlab_jobs import JobQueue, OwnedJob, QueueSettings
+
+if TYPE_CHECKING:
+    from codex_worker.gitlab.client import GitLabClient
+
+logger = logging.getLogger(__name__)
 
 LFS_CACHE_BYTES = 20_000_000_000
 # Each try of a transaction is short; the runtime's own patience reads the token again between tries.
@@ -60,11 +68,15 @@ class Workshop:
     """Opens projects for one worker, and equips its jobs."""
 
     def __init__(
-        self, options: WorkerOptions, credentials: Credentials, environment: Mapping[str, str]
+        self,
+        options: WorkerOptions,
+        credentials: Credentials,
+        environment: Mapping[str, str],
+        clock: EventClock | None = None,
     ) -> None:
         self._options = options
         self._credentials = credentials
-        self._clock = SystemEventClock()
+        self._clock = clock or SystemEventClock()
         self._environment = environment
         self._work_dir = options.work_dir.resolve()
         self._hub = Hub(HubSettings.from_environment(environment))
@@ -83,6 +95,32 @@ class Workshop:
         source = FixedProjects(()) if options.force_job else self._source()
         worker = Worker(source, self.open_queue, supervisor, self.equip, self._clock, settings)
         return worker, supervisor
+
+    def unfit_token(self) -> list[str]:
+        """Why the token is of no use, as sentences; empty where it is, or where none is needed.
+
+        A server that cannot be asked now is no reason to give up: it may be back at the next poll.
+        """
+        if self._options.projects or self._credentials.token is None or not self._is_on_server():
+            return []
+        from codex_worker.gitlab.preflight import Level, check_token
+
+        try:
+            findings = check_token(self.client(), self._clock)
+        except SystemFault as error:
+            logger.warning("The token could not be checked: %s", error)
+            return []
+        for finding in findings:
+            if finding.level is Level.WARNING:
+                logger.warning("%s", finding)
+        return [str(finding) for finding in findings if finding.level is Level.PROBLEM]
+
+    def client(self) -> "GitLabClient":
+        """The server of the token."""
+        # Loads python-gitlab, which a worker for repositories on disk does not need.
+        from codex_worker.gitlab.client import GitLabClient
+
+        return GitLabClient(self._options.gitlab_url, self._credentials, self._clock)
 
     def open_queue(self, address: str) -> JobQueue:
         """The queue of the project at this address."""
@@ -112,16 +150,18 @@ class Workshop:
     def _source(self) -> ProjectSource:
         if self._options.projects:
             return FixedProjects(self._options.projects)
-        # Loads python-gitlab, which a worker for repositories on disk does not need.
-        from codex_worker.gitlab.client import GitLabClient
         from codex_worker.gitlab.leaving import Leaver
         from codex_worker.gitlab.projects import ProjectFinder
 
         options = self._options
-        client = GitLabClient(options.gitlab_url, self._credentials, self._clock)
+        client = self.client()
         notes = self._work_dir / "projects.json"
         leaver = Leaver(client, self._clock, options.leave_after_hours * HOUR_S, notes)
         return ServerProjects(ProjectFinder(client, self._clock), leaver)
+
+    def _is_on_server(self) -> bool:
+        forced = self._options.force_job
+        return forced is None or forced[0].address.startswith(f"{self._options.gitlab_url}/")
 
     def _repository(self, address: str, purpose: str) -> Repository:
         name = re.sub(r"[^A-Za-z0-9]+", "-", address.rstrip("/").removesuffix(".git"))[-40:].strip("-")
