@@ -382,7 +382,7 @@ class JobQueue:
         return None
 
     def _names_a_lease(self, view: JobView, heads: Heads) -> bool:
-        """Whether the owner beats a lease. One that is not there yet, or was removed, comes with its next beat."""
+        """Whether the owner beats a lease; one that is not there comes with its next beat."""
         if lease_at(heads, view.job_id)[1] is not None:
             return True
         attempt = self._running_attempt(view.facts, self.repository.snapshot(heads))
