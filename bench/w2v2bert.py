@@ -1,0 +1,252 @@
+"""Training and transcription with Wav2Vec2-BERT against the plain way: `python -m bench.w2v2bert`.
+
+The plain way is Transformers' own: `Trainer` with batches at random, padded to their longest recording, and
+the ASR `pipeline` on one recording after another, in fp32. Both sides have the same random weights and the
+same recordings: noise with the lengths of Bible verses, 2 to 25 s, most of them short. The sides take turns,
+so that what else the machine does falls on both.
+"""
+
+import argparse
+import json
+import logging
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+import codex_worker.w2v2bert  # noqa: F401 - patches torchaudio before transformers looks for it
+from codex_worker.w2v2bert.attention import use_fast_attention
+from codex_worker.w2v2bert.checkpoint import Checkpoint
+from codex_worker.w2v2bert.data import Example, Sounds, Split, Utterance
+from codex_worker.w2v2bert.features import SAMPLE_RATE, FeatureCache, Frontend
+from codex_worker.w2v2bert.model import full_config, tiny_config
+from codex_worker.w2v2bert.recipe import choose_recipe
+from codex_worker.w2v2bert.train import CtcTask, TrainingPlan
+from codex_worker.w2v2bert.transcribe import DecodingSettings, Transcriber
+from codex_worker.w2v2bert.vocabulary import Vocabulary, build_vocabulary
+
+logger = logging.getLogger(__name__)
+
+LETTERS_PER_SECOND = 12
+PLAIN_BATCH = 8
+TARGETS = {"transcribe_speedup": [">=", 3.0], "train_speedup": [">=", 1.5]}
+VOCABULARY = build_vocabulary(["abcdefghijklmnopqrstuvwxyz"])
+
+
+def main() -> None:
+    """Run all comparisons and print one JSON object on the last line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--transcribe-count", type=int, default=4, help="recordings to transcribe")
+    parser.add_argument("--train-count", type=int, default=16, help="recordings to train on")
+    parser.add_argument("--rounds", type=int, default=1, help="turns of each side; medians are reported")
+    parser.add_argument("--layers", type=int, default=24, help="layers of the network that transcribes")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    results: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        results |= compare_transcription(options.transcribe_count, options.rounds, options.layers, device)
+        results |= compare_training(options.train_count, options.rounds, device, Path(folder))
+        results |= measure_tiny(device, Path(folder))
+    machine = {
+        "device": torch.cuda.get_device_name()
+        if device == "cuda"
+        else platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
+    rounded = {name: round(value, 3) for name, value in results.items()}
+    print(json.dumps({"bench": "w2v2bert", "machine": machine, "results": rounded, "targets": TARGETS}))
+
+
+def compare_transcription(count: int, rounds: int, layers: int, device: str) -> dict[str, float]:
+    """Our transcriber (batches by seconds, its own precision) and the pipeline, one file at a time in fp32."""
+    recordings = [_noise(duration, seed) for seed, duration in enumerate(verse_lengths(count))]
+    audio_s = sum(len(samples) for samples in recordings) / SAMPLE_RATE
+    torch.manual_seed(0)
+    plain_model = transformers.Wav2Vec2BertForCTC(full_config(VOCABULARY, layers=layers)).eval().to(device)
+    our_model = transformers.Wav2Vec2BertForCTC(plain_model.config).eval()
+    our_model.load_state_dict(plain_model.state_dict())
+    use_fast_attention(our_model)
+    transcriber = Transcriber(Checkpoint(our_model, VOCABULARY, Frontend()), DecodingSettings(), device)
+    with tempfile.TemporaryDirectory() as folder:
+        pipeline = transformers.pipeline(
+            "automatic-speech-recognition",
+            model=plain_model,
+            tokenizer=_tokenizer(VOCABULARY, Path(folder)),
+            feature_extractor=transformers.SeamlessM4TFeatureExtractor(),
+            device=device,
+        )
+
+        def plain() -> None:
+            for samples in recordings:
+                pipeline({"raw": samples, "sampling_rate": SAMPLE_RATE})
+
+        def ours() -> None:
+            transcriber.transcribe_samples(recordings)
+
+        plain_s, ours_s = _take_turns(plain, ours, rounds, device)
+    return {
+        "transcribe_speedup": plain_s / ours_s,
+        "transcribe_rtfx": audio_s / ours_s,
+        "transcribe_plain_rtfx": audio_s / plain_s,
+    }
+
+
+def compare_training(count: int, rounds: int, device: str, folder: Path, layers: int = 4) -> dict[str, float]:
+    """One epoch of ours (batches by seconds) and of the `Trainer` (random padded batches) over full width."""
+    examples, sounds = _examples(verse_lengths(count), folder / "train")
+    audio_s = sum(example.duration_s for example in examples)
+    torch.manual_seed(0)
+    plain_model = transformers.Wav2Vec2BertForCTC(full_config(VOCABULARY, layers=layers)).to(device)
+    our_model = transformers.Wav2Vec2BertForCTC(plain_model.config)
+    our_model.load_state_dict(plain_model.state_dict())
+    use_fast_attention(our_model)
+    our_epoch = _our_epoch(our_model.to(device), examples, sounds, preset="full", device=device)
+    plain_epoch = _plain_epoch(plain_model, examples, sounds, folder)
+    plain_s, ours_s = _take_turns(plain_epoch, our_epoch, rounds, device)
+    return {
+        "train_speedup": plain_s / ours_s,
+        "train_audio_s_per_s": audio_s / ours_s,
+        "train_plain_audio_s_per_s": audio_s / plain_s,
+    }
+
+
+def measure_tiny(device: str, folder: Path) -> dict[str, float]:
+    """Our own figures for the tiny preset."""
+    durations = verse_lengths(16)
+    examples, sounds = _examples(durations, folder / "tiny")
+    model = transformers.Wav2Vec2BertForCTC(tiny_config(VOCABULARY)).to(device)
+    use_fast_attention(model)
+    epoch = _our_epoch(model, examples, sounds, preset="tiny", device=device)
+    transcriber = Transcriber(Checkpoint(model, VOCABULARY, Frontend()), DecodingSettings(), device)
+    recordings = [_noise(duration, seed) for seed, duration in enumerate(durations)]
+    train_s, read_s = _take_turns(epoch, lambda: transcriber.transcribe_samples(recordings), 1, device)
+    return {
+        "train_audio_s_per_s_tiny": sum(durations) / train_s,
+        "transcribe_rtfx_tiny": sum(durations) / read_s,
+    }
+
+
+def verse_lengths(count: int) -> list[float]:
+    """Durations in seconds between 2 and 25 as verses have them: the quantiles of a skewed distribution."""
+    places = (np.arange(count) + 0.5) / count
+    normal = statistics.NormalDist()
+    lengths = [7.0 * np.exp(0.6 * normal.inv_cdf(place)) for place in places]
+    durations = [float(np.clip(length, 2.0, 25.0)) for length in lengths]
+    durations[-1] = 25.0
+    return [durations[place] for place in np.random.default_rng(0).permutation(count)]
+
+
+def _our_epoch(
+    model: Any, examples: Sequence[Example], sounds: Sounds, *, preset: Any, device: str
+) -> Callable[[], None]:
+    hours = sum(example.duration_s for example in examples) / 3600
+    recipe = choose_recipe(hours, len(examples), preset=preset, device=device)
+    recipe = replace(recipe, frozen_epochs=0)  # the plain way trains everything from the start
+    data = Split(tuple(examples), tuple(examples))
+    task = CtcTask(model, TrainingPlan(lambda: model, VOCABULARY, sounds, data, recipe))
+    optimizer = torch.optim.AdamW(task.parameter_groups(1e-5), lr=1e-5)
+
+    def epoch() -> None:
+        model.train()
+        for batch in task.batches(0):
+            with torch.autocast(device, dtype=torch.bfloat16, enabled=recipe.precision == "bf16"):
+                loss = task.losses(batch)["total"]
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+
+    return epoch
+
+
+def _plain_epoch(model: Any, examples: Sequence[Example], sounds: Sounds, folder: Path) -> Callable[[], None]:
+    rows = [
+        {"input_features": sounds.features(example), "labels": VOCABULARY.encode(example.text)}
+        for example in examples
+    ]
+    extractor = transformers.SeamlessM4TFeatureExtractor()
+
+    def collate(batch: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        inputs = extractor.pad(
+            [{"input_features": row["input_features"]} for row in batch], padding=True, return_tensors="pt"
+        )
+        longest = max(len(row["labels"]) for row in batch)
+        labels = [row["labels"] + [-100] * (longest - len(row["labels"])) for row in batch]
+        return {**inputs, "labels": torch.tensor(labels)}
+
+    def epoch() -> None:
+        arguments = transformers.TrainingArguments(
+            output_dir=str(folder / "plain"),
+            per_device_train_batch_size=PLAIN_BATCH,
+            num_train_epochs=1,
+            learning_rate=1e-5,
+            save_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            logging_strategy="no",
+            remove_unused_columns=False,
+            use_cpu=not torch.cuda.is_available(),
+            bf16=torch.cuda.is_available(),
+        )
+        transformers.Trainer(model, arguments, train_dataset=rows, data_collator=collate).train()
+
+    return epoch
+
+
+def _examples(durations: Sequence[float], folder: Path) -> tuple[list[Example], Sounds]:
+    """Noise as examples whose features lie in the cache already, as they do from the second epoch on."""
+    sounds = Sounds(Frontend(), FeatureCache(folder, 10**10))
+    letters = np.random.default_rng(1)
+    examples = []
+    for place, duration in enumerate(durations):
+        text = "".join(letters.choice(list("abcdefghij "), int(LETTERS_PER_SECOND * duration)))
+        example = Example(
+            Utterance(str(place), folder, text), " ".join(text.split()), f"noise{place}", duration
+        )
+        features = Frontend()(_noise(duration, place))
+        for speed in (0.9, 0.95, 1.0, 1.05, 1.06, 1.12):
+            key = example.sound if speed == 1.0 else f"{example.sound}-x{speed:g}"
+            sounds.cache.get(key, sounds.frontend, lambda rows=features: rows)
+        examples.append(example)
+    return examples, sounds
+
+
+def _noise(duration_s: float, seed: int) -> np.ndarray:
+    samples = np.random.default_rng(seed).standard_normal(int(duration_s * SAMPLE_RATE))
+    return (0.1 * samples).astype(np.float32)
+
+
+def _tokenizer(vocabulary: Vocabulary, folder: Path) -> Any:
+    path = folder / "vocab.json"
+    path.write_text(json.dumps({symbol: place for place, symbol in enumerate(vocabulary.symbols)}))
+    return transformers.Wav2Vec2CTCTokenizer(str(path), unk_token="[UNK]", pad_token="[PAD]")
+
+
+def _take_turns(
+    plain: Callable[[], None], ours: Callable[[], None], rounds: int, device: str
+) -> tuple[float, float]:
+    """Median seconds of each side, the sides alternating."""
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for _ in range(rounds):
+        for side, run in enumerate((plain, ours)):
+            start = time.perf_counter()
+            run()
+            if device == "cuda":
+                torch.cuda.synchronize()
+            seconds[side].append(time.perf_counter() - start)
+    return statistics.median(seconds[0]), statistics.median(seconds[1])
+
+
+if __name__ == "__main__":
+    main()
