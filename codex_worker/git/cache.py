@@ -248,7 +248,8 @@ class GitSnapshot:
         wanted = list(dict.fromkeys(oids))
         if not wanted:
             return {}
-        self._bring([oid for oid in wanted if oid not in self._present(wanted)])
+        present = self._present(wanted)
+        self._bring([oid for oid in wanted if oid not in present])
         return self._contents(wanted)
 
     def _find(self, paths: list[str]) -> list[Entry]:
