@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def compare_transcription(count: int, rounds: int, layers: int, device: str) -> dict[str, float]:
-    """Our transcriber (batches by seconds, its own precision) and the pipeline, one file at a time in fp32."""
+    """Our transcriber (batches by seconds) and the pipeline, one file at a time in fp32; names -> figures."""
     recordings = [_noise(duration, seed) for seed, duration in enumerate(verse_lengths(count))]
     audio_s = sum(len(samples) for samples in recordings) / SAMPLE_RATE
     torch.manual_seed(0)
