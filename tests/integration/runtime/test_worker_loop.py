@@ -155,6 +155,18 @@ def test_a_silent_workers_job_is_taken_over_within_minutes(tmp_path):
     assert town.order() == ["one"]
 
 
+def test_a_silent_workers_job_does_not_wait_for_the_next_poll(tmp_path):
+    town = Town(tmp_path, a=server(job("one")))
+    town.loop = replace(town.loop, interval_s=24 * 3600)
+    assert town.queue("a", "dead").claim("one") is not None
+    began = town.clock.time()
+    thread = town.start()
+    town.tick(lambda: "/workers/tester/attempt-2" in " ".join(town.servers["a"].files()), step_s=20)
+    assert town.clock.time() - began <= 6 * 60 + 20
+    town.stage.supervisor.leave()
+    town.tick(lambda: not thread.is_alive(), step_s=1)
+
+
 def test_a_living_workers_job_is_left_to_it(tmp_path):
     town = Town(tmp_path, a=server(job("one")))
     owned = town.queue("a", "alive").claim("one")
