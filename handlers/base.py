@@ -15,6 +15,7 @@ from codex_worker.codex.patch import RecordingPatch, TextPatch
 from codex_worker.errors import JobCanceled, JobTimeout, Preempted, UserError
 
 __all__ = [
+    "WAITING",
     "CellResult",
     "Fetched",
     "Inferred",
@@ -32,6 +33,9 @@ __all__ = [
     "run_training",
     "stop_error",
 ]
+
+WAITING = "waiting.jsonl"
+"""The file in the job folder that notes results until they are published, a JSON object a line."""
 
 
 class StopReason(StrEnum):
@@ -105,6 +109,14 @@ class CellResult:
     notebook: str  # repository path of the .codex file
     patch: TextPatch | RecordingPatch
     recording: Path | None = None
+
+    def to_dict(self, inside: Callable[[Path], str]) -> dict[str, Any]:
+        """As JSON values; `inside` gives a file's path within the job folder."""
+        return {
+            "notebook": self.notebook,
+            "patch": self.patch.to_dict(),
+            "recording": None if self.recording is None else inside(self.recording),
+        }
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,16 @@ class Publish(Protocol[R_contra]):
         """Returns when the results are in the project."""
 
 
+class Journal(Protocol[R_contra]):
+    """Notes on disk of what waits, for whoever publishes it should this process die."""
+
+    def append(self, result: R_contra, /) -> None:
+        """One more waits."""
+
+    def replace(self, results: Sequence[R_contra], /) -> None:
+        """Only these wait."""
+
+
 @dataclass(frozen=True)
 class Pacing:
     """When waiting results are due: with the end of a chapter, after a time, or when they are many."""
@@ -70,6 +80,7 @@ class Publication(Generic[R]):
         publish: Publish[R],
         chapters: Iterable[str],
         *,
+        journal: Journal[R] | None = None,
         pacing: Pacing | None = None,
         clock: Callable[[], float] = time.monotonic,
         on_answer: Callable[[Sequence[R], Answer], None] = lambda results, answer: None,
@@ -77,6 +88,7 @@ class Publication(Generic[R]):
         self.applied: list[R] = []
         self.dropped: list[tuple[R, str]] = []
         self._publish = publish
+        self._journal = journal
         self._pacing = pacing or Pacing()
         self._clock = clock
         self._on_answer = on_answer
@@ -115,6 +127,8 @@ class Publication(Generic[R]):
                 if not self._waiting:
                     self._oldest_s = self._clock()
                 self._waiting.append(result)
+                if self._journal is not None:
+                    self._journal.append(result)
             self._to_come[chapter] -= 1
             self._has_whole_chapter |= self._to_come[chapter] == 0
             self._changed.notify()
@@ -144,6 +158,9 @@ class Publication(Generic[R]):
         if not batch:
             return
         answer = self._publish(batch)
+        if self._journal is not None:
+            with self._changed:
+                self._journal.replace(self._waiting)
         self.applied += [batch[index] for index in answer.applied]
         self.dropped += [(batch[index], why) for index, why in answer.dropped.items()]
         self._on_answer(batch, answer)

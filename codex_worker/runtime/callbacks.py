@@ -121,14 +121,7 @@ class ChildScanner:
 
     def publish_cells(self, results: Sequence[CellResult]) -> Published:
         """Commits patches with their recordings."""
-        cells = [
-            {
-                "notebook": result.notebook,
-                "patch": result.patch.to_dict(),
-                "recording": None if result.recording is None else self._own(result.recording),
-            }
-            for result in results
-        ]
+        cells = [result.to_dict(self._own) for result in results]
         found = self._line.call("publish_cells", results=cells)
         return Published(list(found["applied"]), {int(k): v for k, v in found["dropped"].items()})
 

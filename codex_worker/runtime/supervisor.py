@@ -18,6 +18,7 @@ from codex_worker.runtime.environment import child_command, child_environment
 from codex_worker.runtime.failures import describe
 from codex_worker.runtime.job_folder import JobFolder, remove_old
 from codex_worker.runtime.json_values import as_json
+from codex_worker.runtime.left_behind import publish_left_behind
 from codex_worker.runtime.logs import JobLog
 from codex_worker.runtime.outbox import Outbox, Owner
 from codex_worker.runtime.outcome import Departure, outcome_of
@@ -141,6 +142,7 @@ class Supervisor:
                 "job": self._job(owned, project, equipment.commit, folder.path),
             }
             departure = self._supervise(seen, order, services)
+            publish_left_behind(folder, services)
         except LeaseLost as error:
             logger.warning("%s", error)
             return None

@@ -16,6 +16,7 @@ from codex_worker.w2v2bert.transcribe import DecodingSettings, Transcriber, Tran
 from handlers.asr.w2v2bert.progress import say
 from handlers.asr.w2v2bert.utterances import utterance_of
 from handlers.base import CellResult, Inferred, JobCallbacks, JobContext, Result, run_inference
+from handlers.waiting import WaitingResults
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,8 @@ def infer(
         ),
     )
     chapters = [cell.chapter for cell in recorded.cells]
-    with Publication(callbacks.scanner.publish_cells, chapters) as publication:
+    journal = WaitingResults(job.folder)
+    with Publication(callbacks.scanner.publish_cells, chapters, journal=journal) as publication:
         for transcript in transcripts:
             publication.add(work.cells[transcript.key].chapter, work.take(transcript))
     for result, why in publication.dropped:

@@ -19,6 +19,7 @@ from handlers.base import CellResult, Inferred, JobCallbacks, JobContext, Result
 from handlers.tts.stabletts.progress import say
 from handlers.tts.stabletts.training import frontend_request, machine, vocoder_of
 from handlers.tts.stabletts.voices import find_reference
+from handlers.waiting import WaitingResults
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,10 @@ def infer(
     verses = [Verse(one.key, one.label, one.cell.text) for one in cells.chosen]
     say(callbacks, None, f"Speaking {len(verses)} verses", "inference")
     publication = Publication(
-        callbacks.scanner.publish_cells, [one.chapter for one in cells.chosen], on_answer=work.forget
+        callbacks.scanner.publish_cells,
+        [one.chapter for one in cells.chosen],
+        journal=WaitingResults(job.folder),
+        on_answer=work.forget,
     )
     with publication:
         spoken = speaker.speak(verses, speaker.listen(reference.samples), settings, callbacks.should_stop)

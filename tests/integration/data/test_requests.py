@@ -1,6 +1,7 @@
 """What fetching and publishing cost a GitLab server, counted request by request."""
 
 import hashlib
+import subprocess
 
 import pytest
 
@@ -67,8 +68,6 @@ class Site:
         return self.repository("reader").snapshot()
 
     def _commit(self, files):
-        import subprocess
-
         tree = self.folder / "tree"
         for path, data in files.items():
             (tree / path).parent.mkdir(parents=True, exist_ok=True)

@@ -115,3 +115,28 @@ def test_an_error_of_publishing_reaches_whoever_brings_results():
         Publication(refuse, ["MRK 1"], clock=FakeClock().monotonic) as publication,
     ):
         publication.add("MRK 1", "1:1")
+
+
+def test_what_waits_is_noted_until_it_is_published():
+    class Journal:
+        def __init__(self):
+            self.waiting, self.most = [], 0
+
+        def append(self, result):
+            self.waiting.append(result)
+            self.most = max(self.most, len(self.waiting))
+
+        def replace(self, results):
+            self.waiting = list(results)
+
+    journal, project = Journal(), Project(gate=threading.Event())
+    with Publication(
+        project.publish, ["MRK 1"] * 2 + ["MRK 2"], journal=journal, clock=FakeClock().monotonic
+    ) as publication:
+        publication.add("MRK 1", "1:1")
+        publication.add("MRK 1", "1:2")
+        assert project.arrived.acquire(timeout=20)
+        publication.add("MRK 2", "2:1")
+        assert journal.waiting == ["1:1", "1:2", "2:1"]  # the first two are on their way, not yet there
+        project.gate.set()
+    assert journal.waiting == []
