@@ -60,13 +60,22 @@ def run_data(arguments: argparse.Namespace) -> int:
     from codex_worker.data.doctor import examine
     from codex_worker.data.recordings import read_recorded
     from codex_worker.report.data_page import data_page
+    from codex_worker.text.normalise import recipe_from_config, unlearnt_letters
 
     console = Console()
     source = _open(arguments)
     recorded = read_recorded(source.reader, source.selection)
     align = _aligner(arguments.checkpoint) if arguments.checkpoint else None
+    recipe = recipe_from_config(None, [cell.text for cell in recorded.cells])
+    rare = unlearnt_letters([recipe.apply(cell.text) for cell in recorded.cells])
     with _Bar(console, "Listening") as on_progress:
-        report = examine(recorded, align=align, workers=os.cpu_count() or 1, on_progress=on_progress)
+        report = examine(
+            recorded,
+            align=align,
+            lost_letters=lambda text: rare.keys() & set(recipe.apply(text)),
+            workers=os.cpu_count() or 1,
+            on_progress=on_progress,
+        )
     for line in report.lines():
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     arguments.output.write_text(data_page(report, source.name), encoding="utf-8")

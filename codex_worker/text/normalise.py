@@ -8,7 +8,7 @@ the words that carry it there nearly always do, it belongs to them, and the reci
 import logging
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from itertools import chain
 from typing import Any
@@ -29,6 +29,8 @@ FOLDED = str.maketrans(
 JOINERS = "\u200c\u200d"  # they change how letters join in Arabic and Indic scripts
 EDGE_SHARE = 0.5  # of a word's occurrences, and of a mark's
 EDGE_COUNT = 3
+LEARNABLE_COUNT = 3  # a letter seen fewer times cannot be learnt,
+LEARNABLE_TEXT = 5_000  # where there are so many letters in all
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,16 @@ def rare_letters(texts: Iterable[str], below: int) -> dict[str, int]:
     return dict(
         sorted(((sign, count) for sign, count in counts.items() if count < below), key=lambda c: (c[1], c[0]))
     )
+
+
+def unlearnt_letters(texts: Collection[str]) -> dict[str, int]:
+    """Letters of normalised texts that are seen too seldom to be learnt, with their counts.
+
+    None where the texts are few: then every letter is rare.
+    """
+    if letter_counts(texts).total() < LEARNABLE_TEXT:
+        return {}
+    return rare_letters(texts, LEARNABLE_COUNT)
 
 
 def _tidied(text: str) -> str:

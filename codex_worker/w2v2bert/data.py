@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from codex_worker.errors import DataError, UserError
-from codex_worker.text.normalise import letter_counts, rare_letters
+from codex_worker.text.normalise import LEARNABLE_COUNT, unlearnt_letters
 from codex_worker.training.splits import can_hold_out_groups, hold_out
 from codex_worker.w2v2bert.features import FeatureCache, Frontend, content_key
 from codex_worker.w2v2bert.vocabulary import Vocabulary
@@ -19,9 +19,6 @@ from codex_worker.w2v2bert.vocabulary import Vocabulary
 logger = logging.getLogger(__name__)
 
 MIN_RECORDINGS = 2
-# A letter seen fewer times cannot be learnt; applied only where there are RARE_LETTER_TEXT letters in all.
-RARE_LETTER_COUNT = 3
-RARE_LETTER_TEXT = 5_000
 # Fewer recordings than this are all trained on; a validation set of one or two would say nothing.
 MIN_TO_HOLD_OUT = 10
 
@@ -153,7 +150,7 @@ def prepare(
         notes.append(f"{len(left_out)} recordings left out; the log names each with its reason")
     if rare:
         listed = " ".join(f"{letter}({count})" for letter, count in rare.items())
-        notes.append(f"letters seen fewer than {RARE_LETTER_COUNT} times are not learnt: {listed}")
+        notes.append(f"letters seen fewer than {LEARNABLE_COUNT} times are not learnt: {listed}")
     return Corpus(tuple(examples), left_out, rare, tuple(notes))
 
 
@@ -209,13 +206,6 @@ def _example(
     if needed > frames(rows):
         return f"its text of {len(text)} letters is longer than {duration_s:.1f} s of speech can hold"
     return replace(example, duration_s=duration_s)
-
-
-def unlearnt_letters(texts: Collection[str]) -> dict[str, int]:
-    """Letters of these normalised texts that are seen too seldom to be learnt, with their counts."""
-    if letter_counts(texts).total() < RARE_LETTER_TEXT:
-        return {}
-    return rare_letters(texts, RARE_LETTER_COUNT)
 
 
 def _drop_rare_letters(texts: Mapping[str, str]) -> tuple[dict[str, str], dict[str, int]]:

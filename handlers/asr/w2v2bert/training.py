@@ -16,11 +16,11 @@ from codex_worker.data.doctor import SAMPLE_RATE, Align
 from codex_worker.data.project import Project
 from codex_worker.data.recordings import Recorded, fetch_recordings
 from codex_worker.errors import UserError
-from codex_worker.text.normalise import TextRecipe, recipe_from_config
+from codex_worker.text.normalise import TextRecipe, recipe_from_config, unlearnt_letters
 from codex_worker.training.loop import RESUME
 from codex_worker.w2v2bert.align import align
 from codex_worker.w2v2bert.checkpoint import load_checkpoint
-from codex_worker.w2v2bert.data import Corpus, Sounds, Utterance, prepare, split, unlearnt_letters
+from codex_worker.w2v2bert.data import Corpus, Sounds, Utterance, prepare, split
 from codex_worker.w2v2bert.features import FeatureCache, Frontend
 from codex_worker.w2v2bert.model import (
     DEFAULT_BASE_MODEL,
