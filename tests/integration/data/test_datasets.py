@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import yaml
 from codex_worker.audio.decode import probe
 from codex_worker.cli import main
 from codex_worker.commands.dataset_config import DatasetConfig
+from tests.support.gitlab import DEVELOPER, GitLabServer
 
 SPLITS = ("train", "validation", "test")
 
@@ -181,3 +183,28 @@ def test_looking_at_data_needs_no_torch(run, repository):
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("named_by", ["project_id", "project_path"])
+def test_a_gitlab_project_becomes_a_dataset_with_the_token_of_the_configuration(
+    run, repository, tmp_path, named_by
+):
+    with GitLabServer(tmp_path / "server") as server:
+        copy = tmp_path / "copy.git"
+        shutil.copytree(repository, copy)
+        project = server.create_project("team/genesis", members={"worker": DEVELOPER}, repository=copy)
+        for stored in (copy / "lfs" / "objects").glob("*/*/*"):
+            for path in (server.state.object_path(stored.name), server.state.link_path(project, stored.name)):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(stored, path)
+        token = server.create_token("worker")
+        name = {"project_id": project.id, "project_path": project.path}[named_by]
+        config = {
+            "gitlab": {"server_url": server.url, "access_token": token, named_by: name},
+            "dataset": {"output_dir": "out", "include": ["RUT"]},
+        }
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+        code, printed = run("dataset", "--config", "config.yaml", "--work-dir", "work")
+    assert code == 0, printed
+    assert token not in printed
+    assert sum(len(rows) for rows in rows_of(tmp_path / "out").values()) > 5
