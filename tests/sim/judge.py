@@ -1,0 +1,474 @@
+"""The nine invariants of the queue, looked at after every push, and once more when all has settled.
+
+What the judge knows it reads from the server itself: commits, refs, and who pushed them. It shares the names
+of files and the blob ids with the product, and none of its decisions.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import yaml
+
+from codex_worker.codex.patch import Patch, RecordingPatch
+from codex_worker.codex.text import html_escape
+from codex_worker.contract.paths import (
+    MANIFEST,
+    RecordName,
+    log_path,
+    metrics_path,
+    parse_record,
+    response_path,
+)
+from codex_worker.contract.records import Attempt
+from codex_worker.git.transport import blob_id
+from tests.sim.people import HumanChange, Sync
+from tests.sim.schedule import Conditions
+from tests.sim.servers import BRANCH, Files, Server, is_plain_text
+from tests.sim.worker import Actor
+from tests.support.notebooks import PATH
+
+STALE_S = 300.0
+VERDICT_S = 360.0
+LONGEST_GAP_S = 90.0
+FINAL_STATES = {"completed", "canceled"}
+FINAL_KINDS = {"user", "data", "model", "timeout", "canceled", None}
+
+NAMES = {
+    1: "one publisher at a time, and no write by a fenced worker",
+    2: "no job changes hands while its owner beats and the server is reachable",
+    3: "a dead owner's job is pending again within 6 minutes of watching",
+    4: "no person's edit, selection, flag or deletion is lost",
+    5: "nothing published is lost, except to a person's deletion",
+    6: "a final job never runs again",
+    7: "budgets hold",
+    8: "in the end every job is final, or pending for a reason, and the projections are true",
+    9: "only fast-forwards, no empty file, no raw binary, no path used twice",
+    0: "no defect of the program itself",
+}
+
+
+@dataclass(frozen=True)
+class Violation:
+    """An invariant that did not hold."""
+
+    invariant: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"invariant {self.invariant} ({NAMES[self.invariant]}): {self.what}"
+
+
+@dataclass
+class _Watch:
+    """How long a worker has seen one attempt and lease without a gap."""
+
+    value: object
+    since_s: float
+    last_s: float
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What a tree holds of a job: its attempts, and its ends by attempt."""
+
+    attempts: frozenset[tuple[int, str]]
+    ends: Mapping[tuple[int, str], Mapping[str, Any]]
+    folders: frozenset[str]
+
+    @property
+    def newest(self) -> tuple[int, str] | None:
+        return max(self.attempts, default=None)
+
+    @property
+    def running(self) -> set[tuple[int, str]]:
+        return {attempt for attempt in self.attempts if attempt not in self.ends}
+
+    @property
+    def final_end(self) -> Mapping[str, Any] | None:
+        finals = [attempt for attempt in sorted(self.ends) if is_final(self.ends[attempt])]
+        return self.ends[finals[0]] if finals else None
+
+    def failures(self) -> int:
+        broken = {"system", "resource"}
+        return sum(e["state"] == "lost" or e.get("kind") in broken for e in self.ends.values())
+
+    def releases(self) -> int:
+        return sum(end["state"] in {"preempted", "yielded"} for end in self.ends.values())
+
+
+class Judge:
+    """Follows the server's refs and says what was wrong."""
+
+    def __init__(self, server: Server, conditions: Conditions, now_s: Callable[[], float]) -> None:
+        self._server = server
+        self._conditions = conditions
+        self._now_s = now_s
+        self.refs = dict(server.refs())
+        self.head = self.refs[BRANCH]
+        self.files = server.files(self.head)
+        self.violations: list[Violation] = []
+        self.authors: dict[str, Actor] = {}
+        self.commits = 0
+        self.events: Counter[str] = Counter()
+        self.patches: list[Patch] = []
+        self._created: set[str] = set()
+        self._lease_changed: dict[str, float] = {}
+        self._response_changed: dict[str, float] = {}
+        self._looked: dict[str, float] = {}
+        self._deleted: set[str] = set()
+        self._orphaned: set[str] = set()  # a person deleted a part of what a job has
+        self.excused: set[str] = set()  # cells that an older worker wrote over
+        self._watches: dict[tuple[str, str], _Watch] = {}
+        self._watched_at: dict[str, float] = {}
+
+    def complain(self, invariant: int, what: str) -> None:
+        """Notes a violation."""
+        self.violations.append(Violation(invariant, what))
+
+    def looked(self, worker: str) -> None:
+        """A worker asks for the refs."""
+        self._looked[worker] = self._now_s()
+
+    def pushed_by(self, actor: Actor) -> None:
+        """One of our workers has pushed, or tried to."""
+        refs = dict(self._server.refs())
+        before_files, before_refs = self.files, self.refs
+        head = refs[BRANCH]
+        if head != self.head:
+            if self._server.parents(head) != (self.head,):
+                self.complain(9, f"{actor.worker} pushed what does not descend from the head alone")
+            author = self.authors.get(head)
+            files = self._server.files(head)
+            self._judge_ours(author or actor, before_files, files, before_refs, refs)
+            self._advance(head, files)
+        self._judge_leases(actor, before_files, before_refs, refs)
+        self.refs = refs
+
+    def synced(self, sync: Sync, name: str) -> None:
+        """A person has pushed."""
+        before, files = self.files, self._server.files(sync.commit)
+        merged = len(self._server.parents(sync.commit)) > 1
+        self.events["merges" if merged else "fast-forwards of people"] += 1
+        for path in before.keys() - files.keys():
+            if path not in sync.removed:
+                self.complain(5, f"{path} was lost in a merge by {name}")
+        for path in self._created & before.keys() & files.keys():
+            if not _is_projection(path) and before[path] != files[path]:
+                self.complain(5, f"{path} was changed by a merge of {name}")
+        for job_id in {record.job_id for path in sync.removed if (record := parse_record(path))}:
+            had, has = _job(before, job_id), _job(files, job_id)
+            # Only an end or a lease tells that there was a job: without leases there may be neither.
+            has_lease = any("gpu-jobs/" in ref and _job_of(ref) == job_id for ref in self.refs)
+            if had.attempts and not has.attempts and (has.ends or has_lease):
+                self._deleted.add(job_id)
+            self._orphaned.add(job_id)
+        self._advance(sync.commit, files)
+        self.refs = dict(self._server.refs())
+
+    def older_pushed(self, commit: str) -> None:
+        """An older worker has pushed."""
+        before, files = self.files, self._server.files(commit)
+        self.events["commits of older workers"] += 1
+        if before[PATH] != files[PATH]:
+            old, new = _cells(before[PATH]), _cells(files[PATH])
+            self.excused |= {identity for identity, cell in old.items() if new.get(identity) != cell}
+        self._advance(commit, files)
+        self.refs = dict(self._server.refs())
+
+    def watched(self, worker: str, silent: Collection[str] | None) -> None:
+        """One look of a worker at other workers' jobs, and whom it takes for silent."""
+        now = self._now_s()
+        for key in [key for key in self._watches if key[0] == worker]:
+            if silent is None:
+                del self._watches[key]
+        if silent is None:
+            return
+        leases = {_job_of(ref): oid for ref, oid in self.refs.items() if "gpu-jobs/" in ref}
+        for job_id, oid in leases.items():
+            job = _job(self.files, job_id)
+            if not job.running or job.final_end or job_id in self._orphaned:
+                self._watches.pop((worker, job_id), None)
+                continue
+            seen = self._watches.get((worker, job_id))
+            value = (job.newest, oid)
+            if seen is None or seen.value != value or now - seen.last_s > LONGEST_GAP_S:
+                seen = self._watches[worker, job_id] = _Watch(value, now, now)
+            seen.last_s = now
+            if now - seen.since_s > VERDICT_S and job_id not in silent:
+                self.complain(
+                    3, f"{worker} watched {job_id} for {now - seen.since_s:.0f} s and keeps waiting"
+                )
+
+    def _advance(self, head: str, files: Files) -> None:
+        now = self._now_s()
+        for path in files.keys() | self.files.keys():
+            if path.endswith("/response.yaml") and files.get(path) != self.files.get(path):
+                self._response_changed[path] = now
+        self.head, self.files = head, files
+        self.commits += 1
+
+    def _judge_ours(
+        self, author: Actor, before: Files, files: Files, before_refs: Mapping, refs: Mapping
+    ) -> None:
+        changed = {path for path in files if files[path] != before.get(path)}
+        self._count(author, changed, before, files)
+        for path in before.keys() - files.keys():
+            self.complain(5, f"{author.worker} deleted {path}")
+        for path in changed:
+            self._judge_file(author, path, before, files)
+        if author.attempt is not None:
+            self._judge_fence(author, author.attempt, before)
+            return
+        for job_id in {record.job_id for path in changed if (record := parse_record(path))}:
+            self._judge_job(author, job_id, before, files, before_refs)
+        for path in changed:
+            job_id = path.split("/")[1].removeprefix("job_")
+            if job_id in self._deleted:
+                self.complain(4, f"{author.worker} wrote {path} of a job that a person has deleted")
+
+    def _count(self, author: Actor, changed: Collection[str], before: Files, files: Files) -> None:
+        """What our workers did, so that a report shows whether anything was put to the test."""
+        records = [
+            (record, path) for path in changed if path not in before and (record := parse_record(path))
+        ]
+        for record, path in records:
+            kind = "attempts" if record.kind == "attempt" else f"ends: {_yaml(files[path])['state']}"
+            self.events[kind] += 1
+        if PATH in changed:
+            self.events["publications of cells"] += 1
+        if author.attempt is None and not records:
+            self.events["re-assertions"] += 1
+
+    def _judge_file(self, author: Actor, path: str, before: Files, files: Files) -> None:
+        data = files[path]
+        if not data:
+            self.complain(9, f"{author.worker} committed the empty file {path}")
+        if not is_plain_text(data):
+            self.complain(9, f"{author.worker} committed {path}, which is no text")
+        if path == MANIFEST or path.endswith((".source", "metadata.json")):
+            self.complain(4, f"{author.worker} changed {path}")
+        if path == PATH:
+            self._judge_notebook(author, before[PATH], data)
+        elif path in before and not _is_projection(path):
+            self.complain(9, f"{author.worker} replaced {path}")
+        elif path not in before and not _is_projection(path):
+            if path in self._created:
+                self.complain(9, f"{author.worker} used the path {path} a second time")
+            self._created.add(path)
+
+    def _judge_fence(self, author: Actor, attempt: Attempt, before: Files) -> None:
+        job, key = _job(before, attempt.job_id), (attempt.number, attempt.nonce)
+        if key not in job.attempts:
+            self.complain(1, f"{author.worker} published for {attempt.job_id}, whose folder was deleted")
+        elif job.newest != key or key in job.ends:
+            self.complain(
+                1, f"{author.worker} published for attempt {attempt.name} of {attempt.job_id}, which is over"
+            )
+
+    def _judge_job(
+        self, author: Actor, job_id: str, before: Files, files: Files, before_refs: Mapping
+    ) -> None:
+        """A claim, a takeover or an end that needed no attempt."""
+        had, has = _job(before, job_id), _job(files, job_id)
+        for key in had.running & has.ends.keys():
+            self._judge_takeover(author, job_id, key, before_refs)
+        for key in has.attempts - had.attempts:
+            if had.final_end:
+                self.complain(
+                    6, f"{author.worker} began attempt {key} of {job_id}, which is {had.final_end['state']}"
+                )
+            if key in has.ends:
+                continue  # written together with its end: nobody runs it
+            if len(has.running) > 1 and job_id not in self._orphaned:
+                self.complain(1, f"{job_id} has {len(has.running)} running attempts")
+            self._judge_claim(author, job_id, before)
+            if has.failures() >= self._conditions.failures or has.releases() >= self._conditions.releases:
+                self.complain(
+                    7, f"{job_id} runs again after {has.failures()} failures, {has.releases()} releases"
+                )
+
+    def _judge_claim(self, author: Actor, job_id: str, before: Files) -> None:
+        entries = [entry for entry in _entries(before) if entry["job_id"] == job_id]
+        if not entries or any(entry.get("canceled") for entry in entries):
+            self.complain(4, f"{author.worker} claimed {job_id}, which is canceled or gone from the manifest")
+        if job_id in self._deleted:
+            self.complain(4, f"{author.worker} claimed {job_id}, whose folder a person deleted")
+        response = _yaml(before.get(response_path(job_id), b"{}")) or {}
+        if str(response.get("worker_id", "")).startswith("older") and not _job(before, job_id).attempts:
+            if response.get("state") != "running":
+                self.complain(6, f"{author.worker} claimed {job_id}, which an older worker has ended")
+            elif not self._conditions.takes_over_older:
+                self.complain(2, f"{author.worker} claimed {job_id}, which an older worker has")
+            elif self._now_s() - self._response_changed.get(response_path(job_id), 0.0) < STALE_S:
+                self.complain(2, f"{author.worker} took {job_id} from an older worker that had just written")
+
+    def _judge_takeover(self, author: Actor, job_id: str, key: tuple, before_refs: Mapping) -> None:
+        ref = next((ref for ref in before_refs if "gpu-jobs/" in ref and _job_of(ref) == job_id), None)
+        if ref is None:
+            return
+        changed = self._lease_changed.get(ref, 0.0)
+        # Without atomic pushes a beat can fall between the look and the push; it can't be known then.
+        if not self._conditions.atomic and changed >= self._looked.get(author.worker, 0.0):
+            return
+        silence = self._now_s() - changed
+        if silence < STALE_S:
+            self.complain(
+                2, f"{author.worker} took {job_id} from attempt {key}, which had beaten {silence:.0f} s ago"
+            )
+
+    def _judge_leases(self, actor: Actor, files: Files, before: Mapping, after: Mapping) -> None:
+        for ref in {
+            r for r in before.keys() | after.keys() if "gpu-jobs/" in r and before.get(r) != after.get(r)
+        }:
+            self._lease_changed[ref] = self._now_s()
+            attempt = actor.attempt
+            if attempt is None or not self._conditions.atomic:
+                continue
+            job, key = _job(files, attempt.job_id), (attempt.number, attempt.nonce)
+            if key in job.attempts and (job.newest != key or key in job.ends):
+                self.complain(
+                    1,
+                    f"{actor.worker} beat for attempt {attempt.name} of {attempt.job_id}, which is over",
+                )
+
+    def _judge_notebook(self, author: Actor, before: bytes, after: bytes) -> None:
+        old, new = _cells(before), _cells(after)
+        if old.keys() - new.keys():
+            self.complain(5, f"{author.worker} dropped a cell")
+        for identity in old.keys() & new.keys():
+            was, now = old[identity], new[identity]
+            for edit in was["metadata"]["edits"]:
+                if edit not in now["metadata"]["edits"]:
+                    self.complain(4, f"{author.worker} dropped an edit of {identity} by {edit.get('author')}")
+            for name, taken in was["metadata"].get("attachments", {}).items():
+                if now["metadata"].get("attachments", {}).get(name) != taken:
+                    self.complain(4, f"{author.worker} changed the recording {name} of {identity}")
+            if was["metadata"].get("isLocked") != now["metadata"].get("isLocked"):
+                self.complain(4, f"{author.worker} changed the lock of {identity}")
+            if now != was and not any(patch.cell_id == identity for patch in self.patches):
+                self.complain(4, f"{author.worker} changed {identity}, for which it has no result")
+
+    def settled(self, jobs: Mapping[str, tuple[str, str]], changes: Collection[HumanChange]) -> None:
+        """All is quiet: `jobs` has each job's state and reason as a worker sees it now."""
+        for job_id, (state, reason) in jobs.items():
+            if state in {"running", "pending", "cancel requested", "exhausted", "invalid"} or not reason:
+                self.complain(8, f"{job_id} is {state} ({reason}) when all is quiet")
+        for job_id in {record.job_id for path in self.files if (record := parse_record(path))}:
+            if job_id not in self._orphaned:
+                self._judge_truth(job_id)
+        self._judge_people(changes)
+
+    def _judge_truth(self, job_id: str) -> None:
+        job, files = _job(self.files, job_id), self.files
+        completed = [key for key, end in job.ends.items() if end["state"] == "completed"]
+        if len(completed) > 1:
+            self.complain(6, f"{job_id} was completed {len(completed)} times")
+        end = job.final_end or job.ends.get(job.newest)
+        if end is None:
+            return  # settled() has said so already
+        response = _yaml(files.get(response_path(job_id), b"{}"))
+        state = end["state"] if end["state"] in FINAL_STATES else "failed"
+        wanted = state if is_final(end) else "running"
+        if (response.get("state"), response.get("worker_id")) != (wanted, end["worker_id"]):
+            self.complain(
+                8, f"response.yaml of {job_id} says {response.get('state')}, its end {end['state']}"
+            )
+        if not is_final(end) and "aiting" not in str(response.get("status_message")):
+            self.complain(8, f"response.yaml of {job_id} does not say that it waits")
+        for name, path in (("log_blob", log_path(job_id)), ("metrics_blob", metrics_path(job_id))):
+            if end.get(name) and blob_id(files.get(path, b"")) != end[name]:
+                self.complain(8, f"{path} is not what the end of {job_id} names")
+
+    def _judge_people(self, changes: Collection[HumanChange]) -> None:
+        cells = _cells(self.files[PATH])
+        newest: dict[tuple[str, str], HumanChange] = {}
+        for change in changes:
+            if change.cell_id in self.excused:
+                continue
+            cell = cells.get(change.cell_id)
+            if cell is None:
+                self.complain(4, f"the cell {change.cell_id} is gone")
+                continue
+            metadata = cell["metadata"]
+            if change.field == "value" and not any(
+                edit["timestamp"] == change.time_ms and edit["value"] == change.value
+                for edit in metadata["edits"]
+            ):
+                self.complain(
+                    4, f"what was typed into {change.cell_id} is not in its history: {change.value}"
+                )
+            if change.field == "flag" and metadata.get(str(change.value)) is not True:
+                self.complain(4, f"{change.cell_id} lost its flag {change.value}")
+            if change.field == "take" and not metadata["attachments"][change.value]["isDeleted"]:
+                self.complain(4, f"the deleted recording {change.value} of {change.cell_id} is back")
+            key = (change.cell_id, change.field)
+            if change.field in {"value", "selection"} and (
+                key not in newest or newest[key].time_ms < change.time_ms
+            ):
+                newest[key] = change
+        for (identity, field), change in newest.items():
+            self._judge_winner(cells[identity], field, change)
+
+    def _judge_winner(self, cell: Mapping[str, Any], field: str, change: HumanChange) -> None:
+        """What shows must be the newest that a person did, or ours that was made knowing it."""
+        shown = cell["value"] if field == "value" else cell["metadata"].get("selectedAudioId")
+        if shown == change.value:
+            return
+        for patch in self.patches:
+            if patch.cell_id != change.cell_id:
+                continue
+            if isinstance(patch, RecordingPatch):
+                ours, known_ms = patch.recording.attachment_id, patch.read.selection_timestamp_ms
+            else:
+                ours, known_ms = html_escape(patch.text), patch.read.value_changed_at_ms
+            if shown == ours and (known_ms or 0) >= change.time_ms:
+                return
+        self.complain(4, f"{change.cell_id} shows {shown!r} instead of the newer {change.value!r}")
+
+
+def is_final(end: Mapping[str, Any]) -> bool:
+    """Whether an end file's content ends the job."""
+    if end.get("final") or end["state"] in FINAL_STATES:
+        return True
+    return end["state"] == "failed" and end.get("kind") in FINAL_KINDS
+
+
+def _job(files: Files, job_id: str) -> _Job:
+    prefix = f"gpu_jobs/job_{job_id}/workers/"
+    found = [(parse_record(path), path) for path in files if path.startswith(prefix)]
+    names = [(name, path) for name, path in found if name]
+    return _Job(
+        frozenset(_key(name) for name, _ in names if name.kind == "attempt"),
+        {_key(name): _yaml(files[path]) for name, path in names if name.kind == "end"},
+        frozenset(name.folder for name, _ in names),
+    )
+
+
+def _key(name: RecordName) -> tuple[int, str]:
+    return (name.number, name.nonce)
+
+
+def _is_projection(path: str) -> bool:
+    return path.endswith(("/response.yaml", "/logs.txt", "/training_metrics.csv", ".gitattributes"))
+
+
+def _job_of(ref: str) -> str:
+    return ref.rpartition("/")[2]
+
+
+def _entries(files: Files) -> list[dict[str, Any]]:
+    return _yaml(files[MANIFEST])["jobs"]
+
+
+@lru_cache(maxsize=20_000)
+def _yaml(data: bytes) -> Any:
+    return yaml.load(data, yaml.CSafeLoader)
+
+
+@lru_cache(maxsize=2_000)
+def _cells(data: bytes) -> dict[str, dict[str, Any]]:
+    return {cell["metadata"]["id"]: cell for cell in json.loads(data)["cells"]}

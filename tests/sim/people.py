@@ -1,0 +1,150 @@
+"""Translators: each has a clone, edits it, and syncs as the editor does: now and then, and by merging."""
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import yaml
+
+from codex_worker.contract.paths import MANIFEST, job_folder
+from tests.sim.servers import BRANCH, Files, Server
+from tests.support.editor_merge import merge_trees
+from tests.support.notebooks import PATH, dump_notebook, flag_edit, take, value_edit
+from tests.support.queues import job
+
+MAX_JOBS = 4
+
+
+@dataclass(frozen=True)
+class HumanChange:
+    """What a person did to a cell: field "value", "selection", "flag" or "take"."""
+
+    cell_id: str
+    field: str
+    value: object
+    time_ms: int
+
+
+@dataclass(frozen=True)
+class Sync:
+    """A sync that pushed something."""
+
+    commit: str
+    head_before: str
+    removed: frozenset[str]  # the files that the person had removed
+
+
+class Translator:
+    """One person's clone. Nothing reaches the server before `sync`."""
+
+    def __init__(self, name: str, server: Server, stamp_ms: Callable[[], int]) -> None:
+        self.name = name
+        self._server = server
+        self._stamp_ms = stamp_ms
+        self._base_commit = server.refs()[BRANCH]
+        self._base: Files = server.files(self._base_commit)
+        self._local: Files = self._base
+        self._jobs_added = 0
+        self.changes: list[HumanChange] = []
+        self.synced = 0  # how many of the changes have reached the server
+
+    def act(self, action: str, number: int) -> None:
+        """Changes something in the clone."""
+        if action in {"add job", "cancel", "remove entry", "delete job"}:
+            self._ask(action, number)
+        else:
+            self._edit(action, number)
+
+    def sync(self) -> Sync | None:
+        """Fast-forwards, or merges and pushes. Raises SyncRefused where the editor could not go on."""
+        head = self._server.refs()[BRANCH]
+        theirs = self._server.files(head)
+        self.synced = len(self.changes)
+        if self._local == self._base:
+            self._base_commit, self._base, self._local = head, theirs, theirs
+            return None
+        removed = frozenset(self._base.keys() - self._local.keys())
+        if head == self._base_commit:
+            commit, merged = self._server.commit(self._local, (head,)), self._local
+        else:
+            merged = merge_trees(dict(self._base), dict(self._local), dict(theirs))
+            own = self._server.commit(self._local, (self._base_commit,), is_push=False)
+            commit = self._server.commit(merged, (own, head))
+        self._base_commit, self._base, self._local = commit, merged, merged
+        return Sync(commit, head, removed)
+
+    def _ask(self, action: str, number: int) -> None:
+        files = dict(self._local)
+        content = yaml.load(files[MANIFEST], yaml.CSafeLoader)
+        entries = content["jobs"]
+        if action == "add job":
+            if len(entries) >= MAX_JOBS:
+                return
+            self._jobs_added += 1
+            entries.append(job_entry(f"{self.name}{self._jobs_added}", number))
+        elif not entries:
+            return
+        else:
+            entry = entries[number % len(entries)]
+            if action == "cancel":
+                entry["canceled"] = True
+            else:
+                entries.remove(entry)
+            if action == "delete job":
+                folder = job_folder(entry["job_id"]) + "/"
+                files = {path: data for path, data in files.items() if not path.startswith(folder)}
+        files[MANIFEST] = yaml.dump(content, Dumper=yaml.CSafeDumper, sort_keys=False).encode()
+        self._local = files
+
+    def _edit(self, action: str, number: int) -> None:
+        document = json.loads(self._local[PATH])
+        cell = document["cells"][number % len(document["cells"])]
+        change = edit_cell(cell, action, number, self._stamp_ms(), self.name)
+        if change is not None:
+            self.changes.append(change)
+            self._local = {**self._local, PATH: dump_notebook(document)}
+
+
+def job_entry(job_id: str, number: int) -> dict[str, object]:
+    """A job that writes into cells; some name a cell, which may then be replaced."""
+    rng = random.Random(number)
+    named = {"include_verses": [f"MRK 1:{rng.randint(1, 3)}"]} if rng.random() < 0.4 else None
+    return job(
+        job_id,
+        job_type=rng.choice(("asr", "tts")),
+        mode="training_and_inference",
+        model=None,
+        inference=named,
+        submitted_at=f"2026-01-01T00:00:{number % 60:02d}.000Z",
+    )
+
+
+def edit_cell(cell: dict, action: str, number: int, now_ms: int, person: str) -> HumanChange | None:
+    """What a person does to a cell in the editor, with the entries that the editor makes of it."""
+    metadata, identity = cell["metadata"], cell["metadata"]["id"]
+    takes = metadata.setdefault("attachments", {})
+    live = [name for name, entry in takes.items() if not entry["isDeleted"]]
+    name = f"audio-{now_ms}-{person[0] * 9}"
+    if action == "type":
+        cell["value"] = f"typed by {person} at {now_ms}"
+        metadata["edits"].append(value_edit(cell["value"], now_ms, author=person))
+        return HumanChange(identity, "value", cell["value"], now_ms)
+    if action == "record":
+        takes[name] = take(name, now_ms, createdBy=person)
+        metadata |= {"selectedAudioId": name, "selectionTimestamp": now_ms}
+        return HumanChange(identity, "selection", name, now_ms)
+    if action == "select" and live:
+        metadata |= {"selectedAudioId": live[number % len(live)], "selectionTimestamp": now_ms}
+        return HumanChange(identity, "selection", metadata["selectedAudioId"], now_ms)
+    if action == "deselect":
+        metadata |= {"selectedAudioId": "", "selectionTimestamp": now_ms}
+        return HumanChange(identity, "selection", "", now_ms)
+    if action == "delete take" and live:
+        takes[live[0]] |= {"isDeleted": True, "updatedAt": now_ms}
+        return HumanChange(identity, "take", live[0], now_ms)
+    if action == "lock":
+        metadata["isLocked"] = True
+        metadata["edits"].append({**flag_edit(["metadata", "isLocked"], True, now_ms), "author": person})
+        return HumanChange(identity, "flag", "isLocked", now_ms)
+    return None

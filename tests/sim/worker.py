@@ -1,0 +1,386 @@
+"""One of our workers: the product's queue, owned job and publication, driven a step at a time.
+
+A process has the threads that the product's has: `main` does the job, `beat` renews the lease, `look` asks
+for people's wishes, `watch` looks at other workers' jobs. A thread that waits (for the server, or between two
+tries) lets the others go on; one that holds the repository's lock stops the ones that need it.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from codex_worker.codex.attachments import NewRecording, new_attachment_id
+from codex_worker.codex.choose import cells_to_speak, cells_to_transcribe
+from codex_worker.codex.notebook import Notebook
+from codex_worker.codex.patch import RecordingPatch, TextPatch
+from codex_worker.codex.verse_lists import verse_lists
+from codex_worker.contract.records import Attempt, EndState, ResumePointer
+from codex_worker.contract.state import Budgets, State
+from codex_worker.errors import AccessDenied, Kind, LeaseLost, PushRefused, ServerUnreachable, SystemFault
+from codex_worker.git.lfs.pointer import Pointer
+from codex_worker.git.repository import Repository
+from codex_worker.publish.cells import CellPublisher
+from codex_worker.runtime.offering import reopen
+from gitlab_jobs import JobQueue, Outcome, OwnedJob, QueueSettings, Wish
+from handlers.base import CellResult
+from tests.support.notebooks import PATH
+
+BEAT_EVERY_S = LOOK_EVERY_S = WATCH_EVERY_S = 60.0
+REPORT_EVERY_S = 15 * 60.0
+RECORDING_BYTES = 900
+EXPECTED = (ServerUnreachable, AccessDenied, PushRefused)
+
+
+class Died(BaseException):
+    """The process is gone: nothing may catch this but the simulator."""
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who made a commit or moved a ref: a worker, and for which attempt (None: for the queue itself)."""
+
+    worker: str
+    attempt: Attempt | None
+
+
+@dataclass
+class Held:
+    """A job in hand."""
+
+    owned: OwnedJob
+    notebook: bytes = b""
+    results: list[CellResult] = field(default_factory=list)
+    pieces: int = 0
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An end that could not be published; it outlives the process."""
+
+    attempt: Attempt
+    outcome: Outcome
+    log: bytes
+    metrics: bytes
+
+
+class Surroundings(Protocol):
+    """What a process needs of the simulated world."""
+
+    def now_s(self) -> float:
+        """The true time."""
+
+    def transport(self, process: "Process", name: str) -> object:
+        """A way to the server."""
+
+    def rest(self, duration_s: float) -> None:
+        """Lets the world go on."""
+
+    def watched(self, process: "Process", silent: list[str] | None) -> None:
+        """A look at other workers' jobs ended so; None: it did not reach the server."""
+
+    def patched(self, results: list[CellResult]) -> None:
+        """Results are being offered to the publication."""
+
+
+class NoStore:
+    """Takes recordings and keeps nothing: what counts here is the git side."""
+
+    def upload(self, objects: object, *, on_progress: object = None) -> None:
+        """Accepts everything."""
+
+
+class Machine:
+    """What stays when a worker's process ends: its name, its kept results, how often it was started."""
+
+    def __init__(self, name: str, settings: QueueSettings, recording: Path) -> None:
+        self.name = name
+        self.settings = settings
+        self.recording = recording
+        self.kept: list[Kept] = []
+        self.starts = 0
+        self.process: Process | None = None
+        self.frozen_until_s = 0.0
+
+    def start(self, world: Surroundings) -> None:
+        """Starts a process, unless one is running or has not let go of its locks."""
+        if self.process is None or (self.process.is_dead and not self.process.running):
+            self.starts += 1
+            self.process = Process(self, world)
+            world.watched(self.process, None)
+
+
+def budgets(conditions: object) -> Budgets:
+    """The budgets of a schedule."""
+    return Budgets(releases=conditions.releases, failures=conditions.failures)
+
+
+class Process:
+    """A running worker, and its clock."""
+
+    def __init__(self, machine: Machine, world: Surroundings) -> None:
+        self.machine = machine
+        self.world = world
+        self.is_dead = False
+        self.running: list[tuple[str, Attempt | None]] = []
+        self.locked = 0
+        self.held: Held | None = None
+        self.silent: set[str] = set()
+        self.wish: Wish | None = None
+        self.problems: list[str] = []
+        now = world.now_s()
+        self.due = {"watch": now + WATCH_EVERY_S}
+        chance = random.Random(f"{machine.name}{machine.starts}")
+        self.repository = Repository(world.transport(self, "main"), self, chance=chance)
+        beats = Repository(world.transport(self, "beats"), self, chance=chance)
+        self.queue = JobQueue(self.repository, machine.name, self, machine.settings, beats=beats)
+
+    def time(self) -> float:
+        return self.world.now_s()
+
+    def monotonic(self) -> float:
+        return self.world.now_s() - 1_767_000_000.0
+
+    def sleep(self, duration_s: float) -> None:
+        self.world.rest(duration_s)
+        if self.is_dead:
+            raise Died
+
+    @property
+    def acting(self) -> Actor:
+        """Whom the call that is being made is for."""
+        return Actor(self.machine.name, self.running[-1][1] if self.running else None)
+
+    def is_free(self, thread: str) -> bool:
+        """Whether a thread could do something now."""
+        if self.is_dead or any(name == thread for name, _ in self.running):
+            return False
+        uses_queue = thread == "watch" or (thread == "main" and self.held is None)
+        if uses_queue and any(attempt is None for _, attempt in self.running):
+            return False  # the queue has a lock of its own
+        saves = any(name == "save" for name, _ in self.running)
+        if thread == "beat":
+            return not saves
+        return not self.locked and not (saves and thread == "main")
+
+    @contextmanager
+    def holding_locks(self) -> Iterator[None]:
+        """While the world goes on in the middle of a call of this process."""
+        self.locked += 1
+        try:
+            yield
+        finally:
+            self.locked -= 1
+        if self.is_dead:
+            raise Died
+
+    def stood_still(self, duration_s: float) -> None:
+        """The machine was suspended: a monotonic clock stops with it, and every wait goes on where it was."""
+        self.due = {thread: due_s + duration_s for thread, due_s in self.due.items()}
+
+    def do(self, thread: str, action: Callable[[], None], *, for_job: bool) -> None:
+        """Runs an action in a thread; what the product's runtime would catch is caught."""
+        attempt = self.held.owned.attempt if self.held and for_job else None
+        self.running.append((thread, attempt))
+        try:
+            action()
+        except Died:
+            self.die()
+        except LeaseLost:
+            if self.held is not None and self.held.owned.attempt == attempt:
+                self._drop()
+        except EXPECTED:
+            pass  # the product says so in its log and tries again later
+        finally:
+            self.running.remove((thread, attempt))
+
+    def die(self) -> None:
+        """The process is gone, without a word."""
+        self.is_dead = True
+        self.held = None
+
+    def tick(self, thread: str) -> None:
+        """What a thread does whenever its time has come."""
+        intervals = {
+            "beat": BEAT_EVERY_S,
+            "look": LOOK_EVERY_S,
+            "watch": WATCH_EVERY_S,
+            "report": REPORT_EVERY_S,
+        }
+        self.due[thread] = self.world.now_s() + intervals[thread]
+        if thread == "watch":
+            self.do("watch", self._watch, for_job=False)
+        elif thread == "beat":
+            self.do("beat", self._beat, for_job=True)
+        elif thread == "look":
+            self.do("look", self._look, for_job=True)
+        else:
+            self.do("report", self._progress, for_job=True)
+        if self.wish is not None and self.is_free("main"):
+            self.do("main", self._obey, for_job=True)
+
+    def act(self, action: str, number: int) -> None:
+        """One step of the main thread; one that needs a job in hand claims one where there is none."""
+        if self.held is None and self.machine.kept:
+            self.do("main", self._offer, for_job=False)
+        elif action == "sweep":
+            self.do("main", self.queue.remove_tombstones, for_job=False)
+        elif self.wish is not None and self.held is not None:
+            self.do("main", self._obey, for_job=True)
+        elif self.held is None:
+            self.do("main", lambda: self._claim(number), for_job=False)
+        elif action == "save":
+            pointer = ResumePointer(oid=f"{number:064x}", size=10)
+            self.do("save", lambda: self.held and self.held.owned.save_resume(pointer), for_job=True)
+        else:
+            self.do("main", lambda: self._work(action, number), for_job=True)
+
+    def _claim(self, number: int) -> None:
+        views = self.queue.survey()
+        if self.queue.tidy(views):
+            views = self.queue.survey()
+        pending = [view for view in views if view.state is State.PENDING]
+        pending.sort(key=lambda view: view.entry.sort_key)
+        wanted = [(job_id, True) for job_id in sorted(self.silent)] + [
+            (view.job_id, False) for view in pending
+        ]
+        for job_id, is_takeover in wanted[number % 2 :] + wanted[: number % 2]:
+            self.silent.discard(job_id)
+            owned = self.queue.take_over(job_id) if is_takeover else self.queue.claim(job_id)
+            if owned is not None:
+                self._begin(owned)
+                return
+
+    def _begin(self, owned: OwnedJob) -> None:
+        self.held, self.wish = Held(owned), None
+        now = self.world.now_s()
+        self.due |= {"beat": now + BEAT_EVERY_S, "look": now + LOOK_EVERY_S, "report": now + REPORT_EVERY_S}
+
+    def _drop(self) -> None:
+        """Nothing more may be written: the child is ended, the folder kept."""
+        self.held = self.wish = None
+        for thread in ("beat", "look", "report"):
+            self.due.pop(thread, None)
+
+    def _watch(self) -> None:
+        try:
+            sight = self.queue.look()
+        except EXPECTED:
+            self.world.watched(self, None)
+            raise
+        self.world.watched(self, sight.silent)
+        self.silent = set(sight.silent)
+        self.queue.tidy(sight.views)
+
+    def _beat(self) -> None:
+        self.held.owned.beat("training", float(self.held.pieces), "Working")
+
+    def _look(self) -> None:
+        wish = self.held.owned.look()
+        if wish in {Wish.LOST, Wish.DELETED}:
+            self._drop()
+        elif wish is not None:
+            self.wish = wish
+
+    def _obey(self) -> None:
+        state = EndState.CANCELED if self.wish is Wish.CANCELED else EndState.WITHDRAWN
+        self._end(Outcome(state, Kind.CANCELED, "A person wanted it so."))
+
+    def _work(self, action: str, number: int) -> None:
+        held = self.held
+        held.pieces += 1
+        if action == "read" or (action == "cells" and not held.results):
+            self._read(number)
+        elif action == "cells":
+            batch, held.results = held.results[:2], held.results[2:]
+            self.world.patched(batch)
+            CellPublisher(held.owned, NoStore()).publish(batch)
+        elif action == "artifact":
+            self._publish_model()
+        elif action == "complete":
+            self._end(Outcome(EndState.COMPLETED, message="Done", epochs_completed=held.pieces))
+        elif action == "fail":
+            self._end(Outcome(EndState.FAILED, Kind.DATA, "No usable data."))
+        elif action == "break down":
+            self._end(Outcome(EndState.FAILED, Kind.SYSTEM, "The driver is gone."))
+        elif action in {"drain", "yield"}:
+            state = EndState.PREEMPTED if action == "drain" else EndState.YIELDED
+            self._end(Outcome(state, Kind.PREEMPTED, "The worker had to leave."))
+            if action == "drain":
+                self.is_dead = True
+        else:
+            self._progress()
+
+    def _read(self, number: int) -> None:
+        """What a job reads of the project, and what it makes of it in the end."""
+        held = self.held
+        held.notebook = self.repository.snapshot().read(PATH)
+        notebook = Notebook.parse(held.notebook, PATH)
+        selection = verse_lists(held.owned.entry.config, "inference")
+        who, attempt = self.machine.name, held.owned.attempt.name
+        if held.owned.entry.job_type == "asr":
+            for cell in cells_to_transcribe(notebook, selection).chosen:
+                text = f"words of {cell.id} by {attempt}-{held.pieces}"
+                held.results.append(CellResult(PATH, TextPatch(cell.id, cell.state, text, who)))
+            return
+        chance = random.Random(f"{who}{number}{attempt}{held.pieces}")
+        for cell in cells_to_speak(notebook, selection).chosen:
+            recording = NewRecording(
+                attachment_id=new_attachment_id(int(self.time() * 1000), chance),
+                document="MRK",
+                extension="webm",
+                created_by=who,
+                mime_type="audio/webm",
+                size_bytes=RECORDING_BYTES,
+                sample_rate=16000,
+                channels=1,
+                duration_s=0.5,
+            )
+            patch = RecordingPatch(cell.id, cell.state, recording)
+            held.results.append(CellResult(PATH, patch, self.machine.recording))
+
+    def _publish_model(self) -> None:
+        owned = self.held.owned
+        name = f"{owned.attempt.name}-{self.held.pieces}"
+        path = f"gpu_jobs/job_{owned.attempt.job_id}/checkpoint/model-{name}.safetensors"
+        pointer = Pointer(f"{self.held.pieces:064x}", 1000)
+        owned.publish(lambda snapshot: {path: pointer.render()}, f"Model {name}")
+
+    def _progress(self) -> None:
+        pieces = self.held.pieces
+        self.held.owned.progress(
+            f"stage {pieces % 3}",
+            pieces,
+            "Working",
+            f"log up to {pieces}\n".encode(),
+            f"epoch\n{pieces}\n".encode(),
+        )
+
+    def _end(self, outcome: Outcome) -> None:
+        owned = self.held.owned
+        log = f"whole log of attempt {owned.attempt.name}: {outcome.state}\n".encode()
+        metrics = f"epoch\n{owned.attempt.name}\n".encode()
+        try:
+            owned.end(outcome, log=log, metrics=metrics)
+        except EXPECTED:
+            if not self.is_dead:
+                self.machine.kept.append(Kept(owned.attempt, outcome, log, metrics))
+        finally:
+            if self.held is not None and self.held.owned is owned:
+                self._drop()
+
+    def _offer(self) -> None:
+        """The product's start: what an earlier process could not publish is offered again."""
+        kept = self.machine.kept[0]
+        self.running[-1] = ("main", kept.attempt)
+        try:
+            reopen(self.queue, kept.attempt, self).end(kept.outcome, log=kept.log, metrics=kept.metrics)
+        except (LeaseLost, SystemFault) as error:
+            if isinstance(error, EXPECTED):
+                raise
+            # The fence, or the job is gone altogether: kept for the operator, and not offered again.
+        finally:
+            self.running[-1] = ("main", None)
+        self.machine.kept.remove(kept)
