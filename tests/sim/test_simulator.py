@@ -1,4 +1,4 @@
-"""The nine invariants of the queue hold in random schedules, and a broken worker does not get away with it."""
+"""The nine invariants of the queue hold in random schedules, and a broken worker is found out."""
 
 from collections.abc import Iterator
 
