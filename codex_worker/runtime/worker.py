@@ -4,6 +4,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from gitlab_jobs import JobQueue
 logger = logging.getLogger(__name__)
 
 WATCH_EVERY_S = 60.0
+# A look is mostly waiting for the server.
+LOOKS_AT_ONCE = 8
 # A worker that finds only other workers' jobs waits so long for the verdict on the silent ones.
 VERDICT_WITHIN_S = 360.0
 
@@ -122,9 +125,9 @@ class Worker:
     def _poll(self) -> None:
         """Looks at every project that changed, and at those where something is left to do."""
         changed = {project.address for project in self._changed()}
-        for desk in list(self._desks.values()):
-            if desk.project.address in changed or desk.needs_a_look:
-                self._look(desk)
+        desks = [d for d in self._desks.values() if d.project.address in changed or d.needs_a_look]
+        with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
+            list(pool.map(self._look, desks))
         if isinstance(self._source, ServerProjects) and not self._source_trouble:
             ours = self._source.settle(self._standing, self._look_again)
             self._desks = {address: desk for address, desk in self._desks.items() if address in ours}
