@@ -109,7 +109,8 @@ class Translator:
 def job_entry(job_id: str, number: int) -> dict[str, object]:
     """A job that writes into cells; some name a cell, which may then be replaced."""
     rng = random.Random(number)
-    named = {"include_verses": [f"MRK 1:{rng.randint(1, 3)}"]} if rng.random() < 0.4 else None
+    verses = [f"MRK 1:{verse}" for verse in rng.sample(range(1, 6), 3)]
+    named = {"include_verses": verses} if rng.random() < 0.5 else None
     return job(
         job_id,
         job_type=rng.choice(("asr", "tts")),

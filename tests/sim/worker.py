@@ -291,9 +291,11 @@ class Process:
     def _work(self, action: str, number: int) -> None:
         held = self.held
         held.pieces += 1
-        if action == "read" or (action == "cells" and not held.results):
+        if action == "read":
             self._read(number)
         elif action == "cells":
+            if not held.results:
+                self._read(number)
             batch, held.results = held.results[:2], held.results[2:]
             self.world.patched(batch)
             CellPublisher(held.owned, NoStore()).publish(batch)

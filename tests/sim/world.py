@@ -30,7 +30,7 @@ from tests.support.editor_merge import SyncRefused
 from tests.support.notebooks import PATH, cell, notebook, recorded_cell, written_cell
 from tests.support.queues import manifest
 
-START_S = 1_767_225_600.0
+START_S = 1_767_225_660.0  # a minute after everything in the notebook
 OLDER_BEAT_S = 300.0
 DAY_S = 24 * 3600.0
 CLAIM_TIMEOUT_S = 45 * 60.0  # with no lease at all; longer than an owner's silence between two reports
@@ -58,6 +58,8 @@ def first_files(schedule: Schedule) -> Files:
         recorded_cell("MRK 1:1"),
         written_cell("MRK 1:2", "two"),
         cell("MRK 1:3", data={"book": "MRK"}),
+        recorded_cell("MRK 1:4"),
+        written_cell("MRK 1:5", "five"),
     )
     return {MANIFEST: manifest(*entries), PATH: notebook(*cells), "metadata.json": b"{}"}
 
