@@ -73,11 +73,10 @@ class _Watch:
 
 @dataclass(frozen=True)
 class _Job:
-    """What a tree holds of a job: its attempts, and its ends by attempt."""
+    """What a tree holds of a job: its attempts, and its ends by attempt (number, nonce)."""
 
     attempts: frozenset[tuple[int, str]]
     ends: Mapping[tuple[int, str], Mapping[str, Any]]
-    folders: frozenset[str]
 
     @property
     def newest(self) -> tuple[int, str] | None:
@@ -444,7 +443,6 @@ def _job(files: Files, job_id: str) -> _Job:
     return _Job(
         frozenset(_key(name) for name, _ in names if name.kind == "attempt"),
         {_key(name): _yaml(files[path]) for name, path in names if name.kind == "end"},
-        frozenset(name.folder for name, _ in names),
     )
 
 

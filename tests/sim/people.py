@@ -47,7 +47,6 @@ class Translator:
         self._local: Files = self._base
         self._jobs_added = 0
         self.changes: list[HumanChange] = []
-        self.synced = 0  # how many of the changes have reached the server
 
     def act(self, action: str, number: int) -> None:
         """Changes something in the clone."""
@@ -60,7 +59,6 @@ class Translator:
         """Fast-forwards, or merges and pushes. Raises SyncRefused where the editor could not go on."""
         head = self._server.refs()[BRANCH]
         theirs = self._server.files(head)
-        self.synced = len(self.changes)
         if self._local == self._base:
             self._base_commit, self._base, self._local = head, theirs, theirs
             return None

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from codex_worker.git.cache import GitTransport
 from codex_worker.git.memory import MemoryCommit, MemoryServer, MemoryTransport
-from codex_worker.git.transport import PushAnswer, RefMove, blob_id
+from codex_worker.git.transport import PushAnswer, RefMove
 
 Files = Mapping[str, bytes]
 OnCall = Callable[[str, str], None]  # (call, "before" | "after"); what it raises is the fault
@@ -261,6 +261,3 @@ def is_plain_text(data: bytes) -> bool:
         return "\0" not in data.decode()
     except UnicodeDecodeError:
         return False
-
-
-__all__ = ["BRANCH", "Files", "GitServer", "Server", "TwinServer", "blob_id", "is_plain_text"]

@@ -24,7 +24,7 @@ from tests.sim.judge import Judge, Violation
 from tests.sim.older_worker import OlderWorker
 from tests.sim.people import Translator, job_entry
 from tests.sim.schedule import PEOPLE, Schedule, Step
-from tests.sim.servers import BRANCH, Files, Server
+from tests.sim.servers import Files, Server
 from tests.sim.worker import Died, Machine, Process, budgets
 from tests.support.editor_merge import SyncRefused
 from tests.support.notebooks import PATH, cell, notebook, recorded_cell, written_cell
@@ -37,7 +37,6 @@ CLAIM_TIMEOUT_S = 45 * 60.0  # with no lease at all; longer than an owner's sile
 FREEZES_S = (30.0, 200.0, 400.0, 900.0)
 OUTAGES_S = (20.0, 120.0, 400.0, 900.0)
 PAUSES_BETWEEN_REASSERTIONS_S = (15 * 60.0, 3600.0, 6 * 3600.0, 6 * 3600.0)
-RUNNING_WITHOUT_US = (State.RUNNING, State.ELSEWHERE)
 
 
 @dataclass
@@ -46,7 +45,6 @@ class _Frame:
 
     step: Step
     process: Process
-    depth: int
     is_open: bool = True
     fault: str = ""
 
@@ -234,7 +232,7 @@ class World:
         elif step.action == "crash":
             process.die()
         elif process.is_free("main"):
-            frame = _Frame(step, process, len(process.running), fault=step.fault)
+            frame = _Frame(step, process, fault=step.fault)
             self._frames.append(frame)
             process.act(step.action, step.number)
             frame.is_open = False
@@ -388,6 +386,3 @@ def _seeded(seed: str) -> Iterator[None]:
         yield
     finally:
         secrets.token_hex = real
-
-
-__all__ = ["BRANCH", "World", "first_files"]
