@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from codex_worker.stabletts.dropout import dropout
 from codex_worker.stabletts.layers import Conv, RearrangedWeight
 from codex_worker.stabletts.padding import Padding
 
@@ -99,7 +100,7 @@ def _attend_openly(
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
     if keys is not None:
         scores = scores.masked_fill(~keys, float("-inf"))
-    return F.dropout(scores.softmax(-1), p_dropout) @ value
+    return dropout(scores.softmax(-1), p_dropout) @ value
 
 
 def _stack(*parts: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from codex_worker.stabletts.attention import Attention, Rotary
 from codex_worker.stabletts.configuration import ModelSettings
+from codex_worker.stabletts.dropout import dropout
 from codex_worker.stabletts.layers import Conv
 from codex_worker.stabletts.padding import Padding
 
@@ -26,7 +27,7 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor, padding: Padding) -> Tensor:
         """Transform x; positions behind a row's end count as zero and come out as anything."""
         hidden = F.silu(self.conv_1(padding.clear(x)), inplace=not torch.is_grad_enabled())
-        hidden = F.dropout(hidden, self.p_dropout, self.training)
+        hidden = dropout(hidden, self.p_dropout, self.training)
         return self.conv_2(padding.clear(hidden))
 
 

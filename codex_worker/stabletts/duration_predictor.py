@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codex_worker.stabletts.configuration import ModelSettings
+from codex_worker.stabletts.dropout import dropout
 from codex_worker.stabletts.layers import Conv
 from codex_worker.stabletts.padding import Padding
 
@@ -34,7 +35,7 @@ class DurationPredictor(nn.Module):
             for conv, norm in ((self.conv1, self.norm1), (self.conv2, self.norm2)):
                 x = F.relu(conv(typed.clear(x)))
                 x = F.layer_norm(x, x.shape[-1:], norm.weight.to(dtype), norm.bias.to(dtype), norm.eps)
-                x = F.dropout(x, P_DROPOUT, self.training)
+                x = dropout(x, P_DROPOUT, self.training)
             return padding.clear(self.proj(x.float()))[:, :, 0]
 
 

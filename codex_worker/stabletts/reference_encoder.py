@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from codex_worker.stabletts.attention import attend
 from codex_worker.stabletts.configuration import ModelSettings
+from codex_worker.stabletts.dropout import dropout
 from codex_worker.stabletts.layers import Conv
 from codex_worker.stabletts.padding import Padding
 
@@ -23,7 +24,7 @@ class GatedConv(nn.Module):
 
     def forward(self, x: Tensor, padding: Padding) -> Tensor:
         """Transform x [B, T, C]."""
-        return x + F.dropout(F.glu(self.conv1(padding.clear(x)), dim=-1), P_DROPOUT, self.training)
+        return x + dropout(F.glu(self.conv1(padding.clear(x)), dim=-1), P_DROPOUT, self.training)
 
 
 class StyleAttention(nn.Module):
