@@ -1,41 +1,30 @@
-"""The nine invariants of the queue, looked at after every push, and once more when all has settled.
+"""The nine invariants of the queue, looked at after every push; `settlement` looks once more at the end.
 
 What the judge knows it reads from the server itself: commits, refs, and who pushed them. It shares the names
 of files and the blob ids with the product, and none of its decisions.
 """
 
-import json
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
-import yaml
-
-from codex_worker.codex.patch import Patch, RecordingPatch
-from codex_worker.codex.text import html_escape
+from codex_worker.codex.patch import Patch
 from codex_worker.contract.paths import (
     MANIFEST,
-    RecordName,
-    log_path,
-    metrics_path,
     parse_record,
     response_path,
 )
 from codex_worker.contract.records import Attempt
-from codex_worker.git.transport import blob_id
-from tests.sim.people import HumanChange, Sync
+from tests.sim.people import Sync
 from tests.sim.schedule import Conditions
 from tests.sim.servers import BRANCH, Files, Server, is_plain_text
+from tests.sim.tree import cells_of, entries_of, is_projection, job_files, job_of, parsed
 from tests.sim.worker import Actor
 from tests.support.notebooks import PATH
 
 STALE_S = 300.0
 VERDICT_S = 360.0
 LONGEST_GAP_S = 90.0
-FINAL_STATES = {"completed", "canceled"}
-FINAL_KINDS = {"user", "data", "model", "timeout", "canceled", None}
 
 NAMES = {
     1: "one publisher at a time, and no write by a fenced worker",
@@ -71,34 +60,6 @@ class _Watch:
     last_s: float
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What a tree holds of a job: its attempts, and its ends by attempt (number, nonce)."""
-
-    attempts: frozenset[tuple[int, str]]
-    ends: Mapping[tuple[int, str], Mapping[str, Any]]
-
-    @property
-    def newest(self) -> tuple[int, str] | None:
-        return max(self.attempts, default=None)
-
-    @property
-    def running(self) -> set[tuple[int, str]]:
-        return {attempt for attempt in self.attempts if attempt not in self.ends}
-
-    @property
-    def final_end(self) -> Mapping[str, Any] | None:
-        finals = [attempt for attempt in sorted(self.ends) if is_final(self.ends[attempt])]
-        return self.ends[finals[0]] if finals else None
-
-    def failures(self) -> int:
-        broken = {"system", "resource"}
-        return sum(e["state"] == "lost" or e.get("kind") in broken for e in self.ends.values())
-
-    def releases(self) -> int:
-        return sum(end["state"] in {"preempted", "yielded"} for end in self.ends.values())
-
-
 class Judge:
     """Follows the server's refs and says what was wrong."""
 
@@ -119,7 +80,7 @@ class Judge:
         self._response_changed: dict[str, float] = {}
         self._looked: dict[str, float] = {}
         self._deleted: set[str] = set()
-        self._orphaned: set[str] = set()  # a person deleted a part of what a job has
+        self.orphaned: set[str] = set()  # a person deleted a part of what a job has
         self.excused: set[str] = set()  # cells that an older worker wrote over
         self._watches: dict[tuple[str, str], _Watch] = {}
         self._watched_at: dict[str, float] = {}
@@ -156,15 +117,15 @@ class Judge:
             if path not in sync.removed:
                 self.complain(5, f"{path} was lost in a merge by {name}")
         for path in self._created & before.keys() & files.keys():
-            if not _is_projection(path) and before[path] != files[path]:
+            if not is_projection(path) and before[path] != files[path]:
                 self.complain(5, f"{path} was changed by a merge of {name}")
         for job_id in {record.job_id for path in sync.removed if (record := parse_record(path))}:
-            had, has = _job(before, job_id), _job(files, job_id)
+            had, has = job_files(before, job_id), job_files(files, job_id)
             # Only an end or a lease tells that there was a job: without leases there may be neither.
-            has_lease = any("gpu-jobs/" in ref and _job_of(ref) == job_id for ref in self.refs)
+            has_lease = any("gpu-jobs/" in ref and job_of(ref) == job_id for ref in self.refs)
             if had.attempts and not has.attempts and (has.ends or has_lease):
                 self._deleted.add(job_id)
-            self._orphaned.add(job_id)
+            self.orphaned.add(job_id)
         self._advance(sync.commit, files)
         self.refs = dict(self._server.refs())
 
@@ -173,7 +134,7 @@ class Judge:
         before, files = self.files, self._server.files(commit)
         self.events["commits of older workers"] += 1
         if before[PATH] != files[PATH]:
-            old, new = _cells(before[PATH]), _cells(files[PATH])
+            old, new = cells_of(before[PATH]), cells_of(files[PATH])
             self.excused |= {identity for identity, cell in old.items() if new.get(identity) != cell}
         self._advance(commit, files)
         self.refs = dict(self._server.refs())
@@ -186,10 +147,10 @@ class Judge:
                 del self._watches[key]
         if silent is None:
             return
-        leases = {_job_of(ref): oid for ref, oid in self.refs.items() if "gpu-jobs/" in ref}
+        leases = {job_of(ref): oid for ref, oid in self.refs.items() if "gpu-jobs/" in ref}
         for job_id, oid in leases.items():
-            job = _job(self.files, job_id)
-            if not job.running or job.final_end or job_id in self._orphaned:
+            job = job_files(self.files, job_id)
+            if not job.running or job.final_end or job_id in self.orphaned:
                 self._watches.pop((worker, job_id), None)
                 continue
             seen = self._watches.get((worker, job_id))
@@ -235,7 +196,7 @@ class Judge:
             (record, path) for path in changed if path not in before and (record := parse_record(path))
         ]
         for record, path in records:
-            kind = "attempts" if record.kind == "attempt" else f"ends: {_yaml(files[path])['state']}"
+            kind = "attempts" if record.kind == "attempt" else f"ends: {parsed(files[path])['state']}"
             self.events[kind] += 1
         if PATH in changed:
             self.events["publications of cells"] += 1
@@ -252,15 +213,15 @@ class Judge:
             self.complain(4, f"{author.worker} changed {path}")
         if path == PATH:
             self._judge_notebook(author, before[PATH], data)
-        elif path in before and not _is_projection(path):
+        elif path in before and not is_projection(path):
             self.complain(9, f"{author.worker} replaced {path}")
-        elif path not in before and not _is_projection(path):
+        elif path not in before and not is_projection(path):
             if path in self._created:
                 self.complain(9, f"{author.worker} used the path {path} a second time")
             self._created.add(path)
 
     def _judge_fence(self, author: Actor, attempt: Attempt, before: Files) -> None:
-        job, key = _job(before, attempt.job_id), (attempt.number, attempt.nonce)
+        job, key = job_files(before, attempt.job_id), (attempt.number, attempt.nonce)
         if key not in job.attempts:
             self.complain(1, f"{author.worker} published for {attempt.job_id}, whose folder was deleted")
         elif job.newest != key or key in job.ends:
@@ -272,7 +233,7 @@ class Judge:
         self, author: Actor, job_id: str, before: Files, files: Files, before_refs: Mapping
     ) -> None:
         """A claim, a takeover or an end that needed no attempt."""
-        had, has = _job(before, job_id), _job(files, job_id)
+        had, has = job_files(before, job_id), job_files(files, job_id)
         for key in had.running & has.ends.keys():
             self._judge_takeover(author, job_id, key, before_refs)
         for key in has.attempts - had.attempts:
@@ -282,7 +243,7 @@ class Judge:
                 )
             if key in has.ends:
                 continue  # written together with its end: nobody runs it
-            if len(has.running) > 1 and job_id not in self._orphaned:
+            if len(has.running) > 1 and job_id not in self.orphaned:
                 self.complain(1, f"{job_id} has {len(has.running)} running attempts")
             self._judge_claim(author, job_id, before)
             if has.failures() >= self._conditions.failures or has.releases() >= self._conditions.releases:
@@ -291,13 +252,13 @@ class Judge:
                 )
 
     def _judge_claim(self, author: Actor, job_id: str, before: Files) -> None:
-        entries = [entry for entry in _entries(before) if entry["job_id"] == job_id]
+        entries = [entry for entry in entries_of(before) if entry["job_id"] == job_id]
         if not entries or any(entry.get("canceled") for entry in entries):
             self.complain(4, f"{author.worker} claimed {job_id}, which is canceled or gone from the manifest")
         if job_id in self._deleted:
             self.complain(4, f"{author.worker} claimed {job_id}, whose folder a person deleted")
-        response = _yaml(before.get(response_path(job_id), b"{}")) or {}
-        if str(response.get("worker_id", "")).startswith("older") and not _job(before, job_id).attempts:
+        response = parsed(before.get(response_path(job_id), b"{}")) or {}
+        if str(response.get("worker_id", "")).startswith("older") and not job_files(before, job_id).attempts:
             if response.get("state") != "running":
                 self.complain(6, f"{author.worker} claimed {job_id}, which an older worker has ended")
             elif not self._conditions.takes_over_older:
@@ -306,7 +267,7 @@ class Judge:
                 self.complain(2, f"{author.worker} took {job_id} from an older worker that had just written")
 
     def _judge_takeover(self, author: Actor, job_id: str, key: tuple, before_refs: Mapping) -> None:
-        ref = next((ref for ref in before_refs if "gpu-jobs/" in ref and _job_of(ref) == job_id), None)
+        ref = next((ref for ref in before_refs if "gpu-jobs/" in ref and job_of(ref) == job_id), None)
         if ref is None:
             return
         changed = self._lease_changed.get(ref, 0.0)
@@ -327,7 +288,7 @@ class Judge:
             attempt = actor.attempt
             if attempt is None or not self._conditions.atomic:
                 continue
-            job, key = _job(files, attempt.job_id), (attempt.number, attempt.nonce)
+            job, key = job_files(files, attempt.job_id), (attempt.number, attempt.nonce)
             if key in job.attempts and (job.newest != key or key in job.ends):
                 self.complain(
                     1,
@@ -335,7 +296,7 @@ class Judge:
                 )
 
     def _judge_notebook(self, author: Actor, before: bytes, after: bytes) -> None:
-        old, new = _cells(before), _cells(after)
+        old, new = cells_of(before), cells_of(after)
         if old.keys() - new.keys():
             self.complain(5, f"{author.worker} dropped a cell")
         for identity in old.keys() & new.keys():
@@ -350,123 +311,3 @@ class Judge:
                 self.complain(4, f"{author.worker} changed the lock of {identity}")
             if now != was and not any(patch.cell_id == identity for patch in self.patches):
                 self.complain(4, f"{author.worker} changed {identity}, for which it has no result")
-
-    def settled(self, jobs: Mapping[str, tuple[str, str]], changes: Collection[HumanChange]) -> None:
-        """All is quiet: `jobs` has each job's state and reason as a worker sees it now."""
-        for job_id, (state, reason) in jobs.items():
-            if state in {"running", "pending", "cancel requested", "exhausted", "invalid"} or not reason:
-                self.complain(8, f"{job_id} is {state} ({reason}) when all is quiet")
-        for job_id in {record.job_id for path in self.files if (record := parse_record(path))}:
-            if job_id not in self._orphaned:
-                self._judge_truth(job_id)
-        self._judge_people(changes)
-
-    def _judge_truth(self, job_id: str) -> None:
-        job, files = _job(self.files, job_id), self.files
-        completed = [key for key, end in job.ends.items() if end["state"] == "completed"]
-        if len(completed) > 1:
-            self.complain(6, f"{job_id} was completed {len(completed)} times")
-        end = job.final_end or job.ends.get(job.newest)
-        if end is None:
-            return  # settled() has said so already
-        response = _yaml(files.get(response_path(job_id), b"{}"))
-        state = end["state"] if end["state"] in FINAL_STATES else "failed"
-        wanted = state if is_final(end) else "running"
-        if (response.get("state"), response.get("worker_id")) != (wanted, end["worker_id"]):
-            self.complain(
-                8, f"response.yaml of {job_id} says {response.get('state')}, its end {end['state']}"
-            )
-        if not is_final(end) and "aiting" not in str(response.get("status_message")):
-            self.complain(8, f"response.yaml of {job_id} does not say that it waits")
-        for name, path in (("log_blob", log_path(job_id)), ("metrics_blob", metrics_path(job_id))):
-            if end.get(name) and blob_id(files.get(path, b"")) != end[name]:
-                self.complain(8, f"{path} is not what the end of {job_id} names")
-
-    def _judge_people(self, changes: Collection[HumanChange]) -> None:
-        cells = _cells(self.files[PATH])
-        newest: dict[tuple[str, str], HumanChange] = {}
-        for change in changes:
-            if change.cell_id in self.excused:
-                continue
-            cell = cells.get(change.cell_id)
-            if cell is None:
-                self.complain(4, f"the cell {change.cell_id} is gone")
-                continue
-            metadata = cell["metadata"]
-            if change.field == "value" and not any(
-                edit["timestamp"] == change.time_ms and edit["value"] == change.value
-                for edit in metadata["edits"]
-            ):
-                self.complain(
-                    4, f"what was typed into {change.cell_id} is not in its history: {change.value}"
-                )
-            if change.field == "flag" and metadata.get(str(change.value)) is not True:
-                self.complain(4, f"{change.cell_id} lost its flag {change.value}")
-            if change.field == "take" and not metadata["attachments"][change.value]["isDeleted"]:
-                self.complain(4, f"the deleted recording {change.value} of {change.cell_id} is back")
-            key = (change.cell_id, change.field)
-            if change.field in {"value", "selection"} and (
-                key not in newest or newest[key].time_ms < change.time_ms
-            ):
-                newest[key] = change
-        for (identity, field), change in newest.items():
-            self._judge_winner(cells[identity], field, change)
-
-    def _judge_winner(self, cell: Mapping[str, Any], field: str, change: HumanChange) -> None:
-        """What shows must be the newest that a person did, or ours that was made knowing it."""
-        shown = cell["value"] if field == "value" else cell["metadata"].get("selectedAudioId")
-        if shown == change.value:
-            return
-        for patch in self.patches:
-            if patch.cell_id != change.cell_id:
-                continue
-            if isinstance(patch, RecordingPatch):
-                ours, known_ms = patch.recording.attachment_id, patch.read.selection_timestamp_ms
-            else:
-                ours, known_ms = html_escape(patch.text), patch.read.value_changed_at_ms
-            if shown == ours and (known_ms or 0) >= change.time_ms:
-                return
-        self.complain(4, f"{change.cell_id} shows {shown!r} instead of the newer {change.value!r}")
-
-
-def is_final(end: Mapping[str, Any]) -> bool:
-    """Whether an end file's content ends the job."""
-    if end.get("final") or end["state"] in FINAL_STATES:
-        return True
-    return end["state"] == "failed" and end.get("kind") in FINAL_KINDS
-
-
-def _job(files: Files, job_id: str) -> _Job:
-    prefix = f"gpu_jobs/job_{job_id}/workers/"
-    found = [(parse_record(path), path) for path in files if path.startswith(prefix)]
-    names = [(name, path) for name, path in found if name]
-    return _Job(
-        frozenset(_key(name) for name, _ in names if name.kind == "attempt"),
-        {_key(name): _yaml(files[path]) for name, path in names if name.kind == "end"},
-    )
-
-
-def _key(name: RecordName) -> tuple[int, str]:
-    return (name.number, name.nonce)
-
-
-def _is_projection(path: str) -> bool:
-    return path.endswith(("/response.yaml", "/logs.txt", "/training_metrics.csv", ".gitattributes"))
-
-
-def _job_of(ref: str) -> str:
-    return ref.rpartition("/")[2]
-
-
-def _entries(files: Files) -> list[dict[str, Any]]:
-    return _yaml(files[MANIFEST])["jobs"]
-
-
-@lru_cache(maxsize=20_000)
-def _yaml(data: bytes) -> Any:
-    return yaml.load(data, yaml.CSafeLoader)
-
-
-@lru_cache(maxsize=2_000)
-def _cells(data: bytes) -> dict[str, dict[str, Any]]:
-    return {cell["metadata"]["id"]: cell for cell in json.loads(data)["cells"]}

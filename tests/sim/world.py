@@ -25,6 +25,7 @@ from tests.sim.older_worker import OlderWorker
 from tests.sim.people import Translator, job_entry
 from tests.sim.schedule import PEOPLE, Schedule, Step
 from tests.sim.servers import Files, Server
+from tests.sim.settlement import judge_settled
 from tests.sim.worker import Died, Machine, Process, budgets
 from tests.support.editor_merge import SyncRefused
 from tests.support.notebooks import PATH, cell, notebook, recorded_cell, written_cell
@@ -350,7 +351,7 @@ class World:
         self._work_until_quiet()
         views = self._observer().survey()
         changes = [change for person in self.people.values() for change in person.changes]
-        self.judge.settled({view.job_id: (view.state.value, view.reason) for view in views}, changes)
+        judge_settled(self.judge, {view.job_id: (view.state.value, view.reason) for view in views}, changes)
 
     def _work_until_quiet(self) -> None:
         observer = self._observer()
