@@ -274,7 +274,8 @@ class JobQueue:
                 if self._places.is_settled or not self._places.climb_down():
                     raise
             else:
-                self._places.is_settled = self._places.is_settled or landed.change is not None
+                if landed.change is not None:
+                    self._places.learn([move.ref for move in landed.change.leases])
                 return landed
 
     def _take(

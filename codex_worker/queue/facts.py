@@ -1,7 +1,7 @@
 """Reading what one commit says of the jobs: manifest, records, responses and leases."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -134,6 +134,13 @@ class LeasePlaces:
     def ref(self, job_id: str) -> str | None:
         """The lease's ref for a new attempt; None where the server accepts none."""
         return (f"{LEASE_NAMESPACE}{job_id}", f"{LEASE_BRANCHES}{job_id}", None)[self.rung]
+
+    def learn(self, refs: Sequence[str]) -> None:
+        """Notes which leases a push brought; one that lived elsewhere already says nothing of this place."""
+        place = self.ref("")
+        self.is_settled = self.is_settled or (
+            not refs if place is None else any(ref.startswith(place) for ref in refs)
+        )
 
     def climb_down(self) -> bool:
         """Tries the next place from now on; False, and the first one again, where none is left."""

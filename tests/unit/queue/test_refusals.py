@@ -33,6 +33,15 @@ def test_a_refused_branch_does_not_take_the_leases_away():
     assert q.claim("j1").attempt.lease_ref == "refs/gpu-jobs/j1"
 
 
+def test_a_lease_that_lives_elsewhere_already_says_nothing_of_our_own_place():
+    project = MemoryProject({MANIFEST: manifest(job("j1"), job("j2"))})
+    project.server.refused_refs = ("refs/gpu-jobs/",)
+    queue(project, "worker-a").claim("j1").end(Outcome(EndState.PREEMPTED))
+    b = queue(project, "worker-b")
+    assert b.claim("j1").attempt.lease_ref == "refs/heads/gpu-jobs/j1"
+    assert b.claim("j2").attempt.lease_ref == "refs/heads/gpu-jobs/j2"
+
+
 def test_a_claim_that_landed_without_its_lease_is_taken_over_as_soon_as_any_other():
     clock = FakeClock()
     project = MemoryProject({MANIFEST: manifest(job("j1"))})
