@@ -7,9 +7,7 @@ other files), lengths are bounded, and a file that ends too early is an error an
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from codex_worker.audio.ahead import map_ahead
 from codex_worker.audio.wholeness import missing_end, states_mp3_length
 from codex_worker.errors import DataError
 
@@ -141,20 +140,7 @@ def decode_many(
         except DataError as error:
             return error
 
-    pending: deque[tuple[Clip, Future[Recording | DataError]]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
-        try:
-            for clip in clips:
-                pending.append((clip, pool.submit(attempt, clip)))
-                if len(pending) >= 2 * workers:
-                    done, future = pending.popleft()
-                    yield done, future.result()
-            while pending:
-                done, future = pending.popleft()
-                yield done, future.result()
-        finally:
-            for _, future in pending:
-                future.cancel()
+    return map_ahead(attempt, clips, workers=workers)
 
 
 def _open(path: Path) -> InputContainer:

@@ -7,15 +7,18 @@ import errno
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import RLock
+from typing import BinaryIO
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from codex_worker.audio.decode import Clip, Recording, decode_many
+from codex_worker.audio.ahead import map_ahead
+from codex_worker.audio.decode import Recording, decode
 from codex_worker.audio.level import Levels, even_level, measure, trim_silence
 from codex_worker.errors import DataError, ResourceError, SystemFault, UserError
 from codex_worker.stabletts.configuration import MelSettings
@@ -154,10 +157,10 @@ def prepare(
     workers: int = 2,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Dataset:
-    """Decode, trim, level and analyse recordings, one after the other; mels go to a file in `folder`.
+    """Decode, trim, level and analyse recordings in threads; mels go to a file in `folder`, in order.
 
-    `report(done, total)` is called after each recording. Raises UserError when nothing can be used, and
-    ResourceError when the disk is full.
+    The mels of at most twice as many recordings as `workers` wait in memory. `report(done, total)` is called
+    after each recording. Raises UserError when nothing can be used, and ResourceError when the disk is full.
     """
     return _Preparation(recorded, frontend, folder / "mels.f16", mel or MelSettings(), cut).run(
         workers, report
@@ -198,6 +201,27 @@ def ready_samples(recording: Recording) -> tuple[Samples, Levels]:
     return even_level(trimmed, recording.sample_rate), levels
 
 
+@dataclass(frozen=True)
+class _Analysed:
+    """What becomes one utterance."""
+
+    id: str
+    label: str
+    text: str
+    ids: tuple[int, ...]
+    mel: NDArray[np.float16]  # [T, M]
+
+
+@dataclass
+class _Prepared:
+    """What one recording gave."""
+
+    pieces: list[_Analysed] = field(default_factory=list)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    clipped: list[str] = field(default_factory=list)
+
+
 class _Preparation:
     """The state of one pass over the recordings."""
 
@@ -210,6 +234,8 @@ class _Preparation:
         self.mel = mel
         self.cut = cut
         self.analyse = LogMel(mel)
+        # Held by whatever must not run twice at once: frontends, aligners, and long recordings for memory.
+        self.alone = RLock()
         self.written = 0
         self.utterances: list[Utterance] = []
         self.left_out: list[tuple[str, str]] = []
@@ -218,23 +244,16 @@ class _Preparation:
 
     def run(self, workers: int, report: Callable[[int, int], None]) -> Dataset:
         usable = list(self._with_text())
-        clips = [
-            Clip(one.path, one.start_s, one.end_s, one.expected_duration_s if one.start_s is None else None)
-            for one in usable
-        ]
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        decoded = decode_many(
-            clips, sample_rate=self.mel.sample_rate, workers=workers, max_duration_s=MAX_RECORDING_S
-        )
+        threads = torch.get_num_threads()
         try:
-            with self.path.open("wb") as self.file:
-                for done, (one, (_, outcome)) in enumerate(zip(usable, decoded, strict=True), start=1):
-                    try:
-                        if isinstance(outcome, DataError):
-                            raise outcome
-                        self._add(one, outcome)
-                    except DataError as error:  # this recording is left out, the others are not
-                        self.left_out.append((one.label, str(error)))
+            with self.path.open("wb") as file:
+                # Each thread takes one core; together they would otherwise take more than there are.
+                prepared = map_ahead(
+                    self._prepared, usable, workers=workers, initialise=lambda: torch.set_num_threads(1)
+                )
+                for done, (_, one) in enumerate(prepared, start=1):
+                    self._keep(one, file)
                     report(done, len(usable))
         except OSError as error:
             if error.errno == errno.ENOSPC:
@@ -242,6 +261,8 @@ class _Preparation:
                     f"the disk is full: {self.path.parent} has no room for mel spectrograms"
                 ) from error
             raise
+        finally:
+            torch.set_num_threads(threads)
         if not self.utterances:
             examples = "; ".join(f"{label}: {reason}" for label, reason in self.left_out[:3])
             raise UserError(f"none of {len(self.recorded)} recordings can be used. {examples}")
@@ -259,32 +280,71 @@ class _Preparation:
             else:
                 yield one
 
-    def _add(self, one: Recorded, recording: Recording) -> None:
-        self.notes += [f"{one.label}: {note}" for note in recording.notes]
-        samples, levels = ready_samples(recording)
-        if levels.clipped_share > CLIPPED_A_LITTLE:
-            self.clipped.append(one.label)
-        duration_s = samples.size / self.mel.sample_rate
-        if duration_s < LONG_S or self.cut is None:
-            self._add_piece(one.id, one.label, one.text, samples, is_long=duration_s >= LONG_S)
-            return
+    def _keep(self, prepared: "_Prepared", file: BinaryIO) -> None:
+        self.left_out += prepared.left_out
+        self.notes += prepared.notes
+        self.clipped += prepared.clipped
+        for piece in prepared.pieces:
+            piece.mel.tofile(file)
+            frames = piece.mel.shape[0]
+            self.utterances.append(
+                Utterance(piece.id, piece.label, piece.text, piece.ids, self.written, frames)
+            )
+            self.written += frames
+
+    def _prepared(self, one: Recorded) -> "_Prepared":
+        """One recording, in a thread."""
+        found = _Prepared()
         try:
-            pieces = self.cut(samples, self.mel.sample_rate, one.text)
-        except DataError as error:
-            self.notes.append(f"{one.label}: {duration_s:.0f} s long and not cut ({error})")
-            self._add_piece(one.id, one.label, one.text, samples, is_long=True)
-            return
-        self.notes.append(f"{one.label}: {duration_s:.0f} s long, cut into {len(pieces)} pieces")
+            recording = decode(
+                one.path,
+                sample_rate=self.mel.sample_rate,
+                start_s=one.start_s,
+                end_s=one.end_s,
+                expected_duration_s=one.expected_duration_s if one.start_s is None else None,
+                max_duration_s=MAX_RECORDING_S,
+            )
+            found.notes += [f"{one.label}: {note}" for note in recording.notes]
+            samples, levels = ready_samples(recording)
+            if levels.clipped_share > CLIPPED_A_LITTLE:
+                found.clipped.append(one.label)
+            if samples.size < LONG_S * self.mel.sample_rate:
+                self._add_piece(found, one.id, one.label, one.text, samples)
+            else:
+                with self.alone:
+                    self._add_long(found, one, samples)
+        except DataError as error:  # this recording is left out, the others are not
+            found.left_out.append((one.label, str(error)))
+        return found
+
+    def _add_long(self, found: "_Prepared", one: Recorded, samples: Samples) -> None:
+        duration_s = samples.size / self.mel.sample_rate
+        if self.cut is not None:
+            try:
+                pieces = self.cut(samples, self.mel.sample_rate, one.text)
+            except DataError as error:  # it can be used as it is
+                found.notes.append(f"{one.label}: {duration_s:.0f} s long and not cut ({error})")
+            else:
+                found.notes.append(f"{one.label}: {duration_s:.0f} s long, cut into {len(pieces)} pieces")
+                self._add_pieces(found, one, pieces, samples)
+                return
+        self._add_piece(found, one.id, one.label, one.text, samples)
+        found.notes.append(f"{one.label}: {duration_s:.0f} s long, kept whole")
+
+    def _add_pieces(
+        self, found: "_Prepared", one: Recorded, pieces: Sequence[Piece], samples: Samples
+    ) -> None:
         for number, piece in enumerate(pieces, start=1):
             label = f"{one.label}, piece {number}"
             start, end = (round(at * self.mel.sample_rate) for at in (piece.start_s, piece.end_s))
             try:
-                self._add_piece(f"{one.id}#{number}", label, piece.text, samples[start:end], is_long=False)
+                self._add_piece(found, f"{one.id}#{number}", label, piece.text, samples[start:end])
             except DataError as error:  # the other pieces can be used
-                self.left_out.append((label, str(error)))
+                found.left_out.append((label, str(error)))
 
-    def _add_piece(self, identity: str, label: str, text: str, samples: Samples, *, is_long: bool) -> None:
-        ids = intersperse(self.frontend.encode(text).ids)
+    def _add_piece(self, found: "_Prepared", identity: str, label: str, text: str, samples: Samples) -> None:
+        with self.alone:
+            ids = tuple(intersperse(self.frontend.encode(text).ids))
         duration_s = samples.size / self.mel.sample_rate
         frames = samples.size // self.mel.hop_length
         if frames < len(ids):
@@ -297,12 +357,8 @@ class _Preparation:
                 f"its {duration_s / 60:.1f} minutes with {len(ids) // 2} letters are too long to be "
                 "aligned as a whole; split it into verses, or train a transcriber first, which can cut it"
             )
-        if is_long:
-            self.notes.append(f"{label}: {duration_s:.0f} s long, kept whole")
         mel = self.analyse(torch.from_numpy(np.ascontiguousarray(samples))[None])[0]
-        mel.T.numpy().astype(_MEL_TYPE).tofile(self.file)
-        self.utterances.append(Utterance(identity, label, text, tuple(ids), self.written, mel.shape[1]))
-        self.written += mel.shape[1]
+        found.pieces.append(_Analysed(identity, label, text, ids, mel.T.numpy().astype(_MEL_TYPE)))
 
     def _all_notes(self) -> Iterable[str]:
         yield from self.notes

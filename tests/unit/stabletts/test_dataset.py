@@ -67,6 +67,26 @@ def test_the_stored_mel_is_the_extractors(tmp_path, record):
     assert torch.allclose(data.mel_of(data.utterances[1]), expected, atol=0.005)
 
 
+def test_any_number_of_threads_prepares_the_same(tmp_path, record):
+    recorded = [record(f"clip {number}", voice_like(0.8 + number / 5, number)) for number in range(6)]
+    recorded.insert(2, record("silent", np.zeros(RATE, np.float32)))
+    one = prepare(recorded, FRONTEND, tmp_path / "one", workers=1)
+    four = prepare(recorded, FRONTEND, tmp_path / "four", workers=4)
+    assert one.utterances == four.utterances
+    assert (one.left_out, one.notes) == (four.left_out, four.notes)
+    assert one.path.read_bytes() == four.path.read_bytes()
+
+
+def test_preparing_leaves_the_number_of_threads_as_it_was(tmp_path, record):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        prepare([record("one", voice_like(1.0))], FRONTEND, tmp_path)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_loudness_and_silence_around_do_not_matter(tmp_path, record):
     speech = voice_like(2.0)
     silence = np.zeros(RATE, np.float32)
