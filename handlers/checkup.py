@@ -1,17 +1,16 @@
 """The data doctor at the start of a training job: what it finds goes to the log and to `report/data.html`."""
 
 import logging
-import os
 
 from codex_worker.data.doctor import Align, DataReport, LostLetters, examine, require_usable
 from codex_worker.data.recordings import Recorded
 from codex_worker.report.data_page import data_page
 from handlers.base import JobCallbacks, JobContext
+from handlers.preparation import threads
 
 logger = logging.getLogger(__name__)
 
 REPORT_EVERY = 100
-MOST_WORKERS = 8
 
 
 def check_up(
@@ -32,8 +31,9 @@ def check_up(
         if done == total or done // REPORT_EVERY != (done - 1) // REPORT_EVERY:
             callbacks.heartbeat(0, f"Listened to {done} of {total} recordings", "preprocess")
 
-    workers = min(MOST_WORKERS, os.cpu_count() or 1)
-    report = examine(recorded, align=align, lost_letters=lost_letters, workers=workers, on_progress=progress)
+    report = examine(
+        recorded, align=align, lost_letters=lost_letters, workers=threads(), on_progress=progress
+    )
     for line in report.lines():
         logger.info(line)
     page = job.folder / "data.html"

@@ -1,6 +1,7 @@
 """A project as a job's data: notebooks read once, the cells to work on, and the reasons of all others."""
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from codex_worker.errors import DataError, UserError
 logger = logging.getLogger(__name__)
 
 NOTEBOOK_FOLDER = "files/target/"
+
+_IMPORT_ID = re.compile(r"-?\(?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\)?$", re.IGNORECASE)
 
 Rule = Callable[[Notebook, Selection], Choice]
 
@@ -42,6 +45,47 @@ class Reader(Protocol):
 
     def fetch_recordings(self, pointer_paths: Sequence[str]) -> FetchedFiles:
         """The recordings behind LFS pointers."""
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """What was asked for: files, and the reasons of those that could not be had."""
+
+    files: Mapping[str, Path]
+    missing: Mapping[str, str]
+
+
+class FetchedOnce:
+    """A reader that fetches no recording twice: both halves of a job often want the same ones."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._files: dict[str, Path] = {}
+
+    def list_files(self, prefix: str = "") -> list[str]:
+        """Repository paths below `prefix`."""
+        return self._reader.list_files(prefix)
+
+    def read_files(self, paths: Sequence[str]) -> dict[str, Path]:
+        """Text files; a path that isn't there is left out."""
+        return self._reader.read_files(paths)
+
+    def fetch_recordings(self, pointer_paths: Sequence[str]) -> FetchedFiles:
+        """The recordings behind LFS pointers; those that still lie here are not asked for again."""
+        wanted = [path for path in pointer_paths if path not in self._files or not self._files[path].exists()]
+        missing: Mapping[str, str] = {}
+        if wanted:
+            fetched = self._reader.fetch_recordings(wanted)
+            self._files |= fetched.files
+            missing = fetched.missing
+        return Recordings(
+            {
+                path: self._files[path]
+                for path in pointer_paths
+                if path not in missing and path in self._files
+            },
+            missing,
+        )
 
 
 @dataclass(frozen=True)
@@ -97,7 +141,7 @@ class Project:
     """
 
     def __init__(self, reader: Reader) -> None:
-        self.reader = reader
+        self.reader: Reader = FetchedOnce(reader)
         self.notes: list[str] = []
         self.notebooks = self._read_notebooks()
 
@@ -147,4 +191,5 @@ def label_of(document: str, cell: Cell) -> str:
     """A cell's name for people: its reference, else its label or place in the document."""
     if cell.references:
         return str(cell.references[0])
-    return f"{document_name(document)} {cell.label or f'cell {cell.index + 1}'}"
+    name = _IMPORT_ID.sub("", document_name(document))  # the editor's, which tells a person nothing
+    return f"{name} {cell.label or f'cell {cell.index + 1}'}"

@@ -13,9 +13,9 @@ from codex_worker.data.recordings import Recorded, RecordedCell, fetch_recording
 from codex_worker.errors import DataError, UserError
 from codex_worker.w2v2bert.checkpoint import load_checkpoint
 from codex_worker.w2v2bert.transcribe import DecodingSettings, Transcriber, Transcript
-from handlers.asr.w2v2bert.progress import say
 from handlers.asr.w2v2bert.utterances import utterance_of
 from handlers.base import CellResult, Inferred, JobCallbacks, JobContext, Result, run_inference
+from handlers.progress import say
 from handlers.waiting import WaitingResults
 
 logger = logging.getLogger(__name__)
@@ -33,10 +33,11 @@ def infer(
     project = project or Project(callbacks.scanner)
     chosen = project.choose(cells_to_transcribe, job.config, "inference").chosen
     if not chosen:
-        note = "No cell has a recording and no text: there is nothing to transcribe."
-        if job.mode == "inference":
-            raise UserError(f"{note} Include cells by name (inference.include_verses) to write them anew.")
-        return Inferred(0, notes=[*project.notes, note])
+        project.note(
+            "Every cell with a recording has text already, so there was nothing to transcribe. "
+            "Include cells by name (inference.include_verses) to write them anew."
+        )
+        return Inferred(0, notes=project.notes)
     say(callbacks, None, f"Fetching {len(chosen)} recordings", "download")
     recorded = fetch_recordings(project.reader, chosen)
     loaded = load_checkpoint(checkpoint, unpack_folder=job.folder / "unpacked")

@@ -11,13 +11,10 @@ import torch
 from transformers import PreTrainedModel
 
 from codex_worker.audio.resample import resample
-from codex_worker.codex.choose import cells_for_training
 from codex_worker.data.doctor import SAMPLE_RATE, Align
 from codex_worker.data.project import Project
 from codex_worker.data.recordings import Recorded, fetch_recordings
-from codex_worker.errors import UserError
 from codex_worker.text.normalise import TextRecipe, recipe_from_config, unlearnt_letters
-from codex_worker.training.loop import RESUME
 from codex_worker.w2v2bert.align import align
 from codex_worker.w2v2bert.checkpoint import load_checkpoint
 from codex_worker.w2v2bert.data import Corpus, Sounds, Utterance, prepare, split
@@ -33,14 +30,15 @@ from codex_worker.w2v2bert.model import (
     tiny_config,
 )
 from codex_worker.w2v2bert.recipe import Preset, choose_recipe
-from codex_worker.w2v2bert.train import TrainedModel, TrainingPlan
+from codex_worker.w2v2bert.train import METRICS_COLUMNS, TrainedModel, TrainingPlan
 from codex_worker.w2v2bert.train import train as train_model
 from codex_worker.w2v2bert.transcribe import Transcriber
 from codex_worker.w2v2bert.vocabulary import Vocabulary, build_vocabulary
-from handlers.asr.w2v2bert.progress import TrainingProgress, say
 from handlers.asr.w2v2bert.utterances import utterance_of
 from handlers.base import JobCallbacks, JobContext, Result, Trained, run_training
 from handlers.checkup import check_up
+from handlers.preparation import cells_to_train_on, training_folder
+from handlers.progress import TrainingProgress, say
 
 logger = logging.getLogger(__name__)
 
@@ -56,12 +54,7 @@ def run(job: JobContext, callbacks: JobCallbacks) -> Result:
 def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = None) -> Trained:
     """Choose cells, fetch their recordings, train; the checkpoint lies in the job folder."""
     project = project or Project(callbacks.scanner)
-    cells = project.choose(cells_for_training, job.config, "training")
-    if not cells.chosen:
-        raise UserError(
-            f"No cell of the {len(cells.skipped)} in this project has both text and a selected recording "
-            "(after training.include_verses and exclude_verses). Record some verses that have text."
-        )
+    cells = cells_to_train_on(job, project)
     callbacks.heartbeat(0, f"Fetching {len(cells.chosen)} recordings", "download")
     fetched = fetch_recordings(project.reader, cells.chosen)
     utterances = [utterance_of(cell) for cell in fetched.cells]
@@ -205,13 +198,9 @@ def _train(
         },
         with_corrector=job.setting("transmorgrifier.enabled", False) is True,
     )
-    folder = job.folder / "training"
-    folder.mkdir(parents=True, exist_ok=True)
-    resume = callbacks.scanner.fetch_resume()
-    if resume is not None and not (folder / RESUME).exists():
-        shutil.copyfile(resume, folder / RESUME)
     say(callbacks, 0, f"Training on {len(plan.data.train)} recordings", "training")
-    return train_model(plan, folder, TrainingProgress(job, callbacks), device=device)
+    progress = TrainingProgress(job, callbacks, METRICS_COLUMNS)
+    return train_model(plan, training_folder(job, callbacks), progress, device=device)
 
 
 def _report(job: JobContext, callbacks: JobCallbacks, corpus: Corpus, fetched: Recorded) -> None:

@@ -16,7 +16,7 @@ from codex_worker.stabletts.checkpoint import Checkpoint, Vocoder, Voice, read_c
 from codex_worker.stabletts.frontend.choose import legacy_frontend
 from codex_worker.stabletts.speak import Failed, Speaker, SpeakingSettings, SpokenFile, Verse, write_files
 from handlers.base import CellResult, Inferred, JobCallbacks, JobContext, Result, run_inference
-from handlers.tts.stabletts.progress import say
+from handlers.progress import say
 from handlers.tts.stabletts.training import frontend_request, machine, vocoder_of
 from handlers.tts.stabletts.voices import find_reference
 from handlers.waiting import WaitingResults
@@ -42,8 +42,11 @@ def infer(
     settings = SpeakingSettings.read(job.setting, **others)
     cells = project.choose(cells_to_speak, job.config, "inference")
     if not cells.chosen:
-        note = "Every cell with text has a recording already, so there was nothing to speak."
-        return Inferred(0, notes=[*project.notes, f"{note} Include cells by name to record them anew."])
+        project.note(
+            "Every cell with text has a recording already, so there was nothing to speak. "
+            "Include cells by name (inference.include_verses) to record them anew."
+        )
+        return Inferred(0, notes=project.notes)
     loaded = read_checkpoint(checkpoint)
     voice = _voice(job, loaded, cells.chosen, project)
     speaker = Speaker(

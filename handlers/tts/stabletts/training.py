@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import torch
 
-from codex_worker.codex.choose import cells_for_training
 from codex_worker.data.project import Project, SkippedCell
 from codex_worker.data.recordings import Recorded, fetch_recordings
 from codex_worker.errors import UserError
@@ -20,11 +19,13 @@ from codex_worker.stabletts.frontend.encoding import lost_letters
 from codex_worker.stabletts.recipe import Machine, Recipe, Start, TrainingRequest, plan
 from codex_worker.stabletts.train import CHOICE, Beginning, VoiceTraining, begin_from, begin_from_scratch
 from codex_worker.stabletts.vocos import Vocos
-from codex_worker.training.loop import RESUME, TrainingOutcome, fit
+from codex_worker.training.loop import TrainingOutcome, fit
 from handlers.base import JobCallbacks, JobContext, Result, Trained, run_training
 from handlers.checkup import check_up
+from handlers.preparation import cells_to_train_on, threads, training_folder
+from handlers.progress import say
 from handlers.tts.stabletts.listener import Listener, listener_of
-from handlers.tts.stabletts.progress import TrainingProgress, say
+from handlers.tts.stabletts.progress import VoiceProgress
 
 logger = logging.getLogger(__name__)
 
@@ -39,14 +40,11 @@ def run(job: JobContext, callbacks: JobCallbacks) -> Result:
 def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = None) -> Trained:
     """Choose cells, fetch their recordings, train; the checkpoint lies in the job folder."""
     project = project or Project(callbacks.scanner)
+    if job.preset == "tiny":
+        torch.set_num_threads(1)  # more gain little at this size, and stall each other on a busy machine
     request = TrainingRequest.read(job.setting)
     wanted = frontend_request(job)
-    cells = project.choose(cells_for_training, job.config, "training")
-    if not cells.chosen:
-        raise UserError(
-            f"No cell of the {len(cells.skipped)} in this project has both text and a selected recording "
-            "(after training.include_verses and exclude_verses). Record some verses that have text."
-        )
+    cells = cells_to_train_on(job, project)
     source = _source(job, callbacks)
     listener = listener_of(job, callbacks)
     callbacks.heartbeat(0, f"Fetching {len(cells.chosen)} recordings", "download")
@@ -68,6 +66,7 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
         choice.frontend,
         job.folder / "features",
         cut=listener.cut if listener else None,
+        workers=threads(),
         report=_preparation_report(callbacks),
     )
     beginning = _begin(source, choice, job)
@@ -193,13 +192,9 @@ def _fit(
         judge=listener.judge if listener else None,
         vocos=vocoder_of(job, callbacks, voice.vocoder),
     )
-    folder = job.folder / "training"
-    folder.mkdir(parents=True, exist_ok=True)
-    resume = callbacks.scanner.fetch_resume()
-    if resume is not None and not (folder / RESUME).exists():
-        shutil.copyfile(resume, folder / RESUME)
+    folder = training_folder(job, callbacks)
     say(callbacks, 0, f"Training on {len(task.training)} recordings", "training")
-    progress = TrainingProgress(job, callbacks, task)
+    progress = VoiceProgress(job, callbacks, task)
     outcome = fit(task, recipe.training, folder, progress)
     progress.speak_waiting()
     return task, outcome

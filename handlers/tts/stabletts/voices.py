@@ -2,13 +2,12 @@
 
 import logging
 from dataclasses import dataclass
-from itertools import islice
 
 from codex_worker.audio.decode import decode
 from codex_worker.codex.attachments import resolve_voice_reference, selected_recording
 from codex_worker.codex.choose import cells_for_training
 from codex_worker.data.project import ChosenCell, Project
-from codex_worker.data.recordings import RecordedCell, fetch_recordings
+from codex_worker.data.recordings import RecordedCell, decoded, fetch_recordings
 from codex_worker.errors import DataError
 from codex_worker.stabletts.dataset import Samples, ready_samples
 from codex_worker.stabletts.speak import SHORTEST_REFERENCE_S
@@ -54,22 +53,20 @@ def find_reference(job: JobContext, project: Project, *, sample_rate: int) -> Re
 def _default(job: JobContext, project: Project, sample_rate: int) -> Reference:
     """The recording whose length is nearest to eight seconds, of those that the job trains on."""
     cells = project.choose(cells_for_training, job.config, "training").chosen
+    candidates = fetch_recordings(project.reader, _by_fitness(cells)[:TRIED]).cells
     longest: tuple[float, Samples, RecordedCell] | None = None
-    for one in islice(_by_fitness(cells), TRIED):
-        for recorded in fetch_recordings(project.reader, [one]).cells:
-            try:
-                samples, _ = ready_samples(
-                    decode(
-                        recorded.path, sample_rate=sample_rate, start_s=recorded.start_s, end_s=recorded.end_s
-                    )
-                )
-            except DataError as error:
-                logger.info("%s is no voice reference: %s", recorded.label, error)
-                continue
-            duration_s = samples.size / sample_rate
-            if longest is None or duration_s > longest[0]:
-                longest = (duration_s, samples, recorded)
-        if longest is not None and longest[0] >= SHORTEST_DEFAULT_S:
+    for recorded, recording in decoded(candidates, sample_rate=sample_rate):
+        try:
+            if isinstance(recording, DataError):
+                raise recording
+            samples, _ = ready_samples(recording)
+        except DataError as error:  # the next one may do
+            logger.info("%s is no voice reference: %s", recorded.label, error)
+            continue
+        duration_s = samples.size / sample_rate
+        if longest is None or duration_s > longest[0]:
+            longest = (duration_s, samples, recorded)
+        if duration_s >= SHORTEST_DEFAULT_S:
             break
     if longest is None or longest[0] < SHORTEST_REFERENCE_S:
         return Reference(None, "voice reference: none, because the project has no recording to take it from")

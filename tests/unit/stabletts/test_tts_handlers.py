@@ -16,6 +16,7 @@ from codex_worker.stabletts.network import StableTTS
 from codex_worker.stabletts.train import METRICS
 from handlers.memory import MemoryCallbacks, MemoryScanner, job_in
 from handlers.tts.stabletts import inference, training, training_and_inference
+from handlers.tts.stabletts.progress import name_of
 from sample.make_codex_project import make_project
 
 FAST = {"epochs": 2, "batch_size": 8, "inference": {"diffusion_steps": 2, "cfg_scale": 1.0}}
@@ -79,10 +80,26 @@ def test_fixed_verses_are_spoken_at_the_best_checkpoint(trained):
     _, callbacks, job = trained
     samples = [path for path in callbacks.scanner.artifacts if "/samples/" in path]
     assert samples
+    # Both epochs were the best so far; of a short training, only the last is worth keeping.
+    assert len({Path(path).name.split("-")[1] for path in samples}) == 1
     for path in samples:
         file = job.folder / Path(path).name
         file.write_bytes(callbacks.scanner.artifacts[path])
         assert decode(file, sample_rate=16_000).duration_s > 0.3
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        ("MRK 3:1", "MRK-3-1"),
+        ("Kisah panjang – Größe & Güte dari ladang cell 3", "Kisah-panjang-cell-3"),
+        ("c478361e-6869-af25-9706-82a2c53967ad", "c478361e"),
+        ("ማርቆስ", "verse"),
+        ("x" * 200, "x" * 24),
+    ],
+)
+def test_a_sample_is_named_by_its_verse(label, name):
+    assert name_of(label) == name
 
 
 def test_what_was_decided_about_the_data_is_published(trained):
@@ -140,6 +157,29 @@ def test_train_and_speak_in_one_job_fetches_no_checkpoint(project, tmp_path, mon
     assert result["success"] and result["checkpoint_path"] in callbacks.scanner.artifacts
     assert result["cells_written"] == len(made.text_only)
     assert {one.patch.recording.extension for one in callbacks.scanner.cells} == {"mp3"}
+
+
+def test_train_and_speak_in_one_job_fetches_no_recording_twice(project, tmp_path, monkeypatch):
+    made, _ = project
+    config = {**some(made, 8), "epochs": 1, **one_cell(made)}
+    job, callbacks, _ = job_for(project, tmp_path, config, mode="training_and_inference")
+    fetch, requests = callbacks.scanner.fetch_recordings, []
+    monkeypatch.setattr(
+        callbacks.scanner, "fetch_recordings", lambda paths: requests.append(list(paths)) or fetch(paths)
+    )
+    training_and_inference.run(job, callbacks)
+    found = [path for paths in requests for path in paths if path in fetch(paths).files]
+    assert len(found) == len(set(found)) >= 8
+
+
+def test_the_default_voice_reference_is_looked_for_in_one_go(project, trained, tmp_path, monkeypatch):
+    job, callbacks, _ = speaking_job(project, trained, tmp_path, one_cell(project[0]))
+    fetch, requests = callbacks.scanner.fetch_recordings, []
+    monkeypatch.setattr(
+        callbacks.scanner, "fetch_recordings", lambda paths: requests.append(list(paths)) or fetch(paths)
+    )
+    inference.run(job, callbacks)
+    assert len(requests) <= 2  # the second asks for early projects' recordings, which lie elsewhere
 
 
 def speaking_job(project, trained, folder, config=None, **fields):

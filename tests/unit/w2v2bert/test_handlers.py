@@ -107,6 +107,18 @@ def test_a_list_that_leaves_no_cell_is_refused_with_what_to_do(sample, tmp_path)
         run(training, files, tmp_path, config, "training")
 
 
+def test_a_job_with_nothing_to_transcribe_says_so(sample, tmp_path):
+    _, files = sample
+    config = {
+        "inference": {"include_verses": ["REV 99:99"]},
+        "model": {"base_checkpoint": "gpu_jobs/job_old/model.pt"},
+    }
+    files = {**files, "gpu_jobs/job_old/model.pt": b"is not needed, and so not read"}
+    _, result = run(inference, files, tmp_path, config, "inference")
+    assert result["success"] and result["cells_written"] == 0
+    assert any("nothing to transcribe" in note for note in result["notes"])
+
+
 def test_a_checkpoint_that_is_none_is_refused(sample, tmp_path):
     _, files = sample
     files = {**files, "gpu_jobs/job_old/model.pt": b"no checkpoint at all"}

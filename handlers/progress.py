@@ -1,10 +1,10 @@
 """What a training loop reports, told to the supervisor and written to the metrics file."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from codex_worker.errors import JobCanceled, JobTimeout, Preempted
 from codex_worker.training.metrics import MetricsTable
-from codex_worker.w2v2bert.train import METRICS_COLUMNS
 from handlers.base import JobCallbacks, JobContext
 
 
@@ -18,11 +18,11 @@ def say(callbacks: JobCallbacks, epochs: float | None, message: str, stage: str)
 
 
 class TrainingProgress:
-    """The loop's `Progress` over a job's callbacks."""
+    """The loop's `Progress` over a job's callbacks; `columns` are those of the metrics file."""
 
-    def __init__(self, job: JobContext, callbacks: JobCallbacks) -> None:
+    def __init__(self, job: JobContext, callbacks: JobCallbacks, columns: Sequence[str]) -> None:
         self._callbacks = callbacks
-        self._table = MetricsTable(METRICS_COLUMNS)
+        self._table = MetricsTable(columns)
         self._path = job.folder / "training_metrics.csv"
 
     def should_stop(self) -> bool:
