@@ -88,9 +88,7 @@ class Bench:
         rate = GEMM_GFLOP * self._products_at_once / statistics.median(pauses)
         self.rates.setdefault(dtype, []).append(rate)
         share = gflop / work_s / rate
-        tell(
-            f"{self.device.type} {name}: {work_s:.3f} s ({len(works)} times), {share:.3f} of {rate:.0f} GFLOP/s"
-        )
+        tell(f"{name}: {work_s:.3f} s ({len(works)} times), {share:.3f} of {rate:.0f} GFLOP/s")
         return share
 
     def gemm_gflops(self, dtype: torch.dtype) -> float:
@@ -180,6 +178,7 @@ def speaking(network: StableTTS, vocoder: Vocos, rows: int, dtype: torch.dtype) 
 def measure(device: torch.device, repeats: int, rows: int, training_rows: int) -> dict[str, float]:
     """Everything on one device: one utterance and batches of `rows`, in both types."""
     torch.manual_seed(0)
+    tell(f"on {device.type}")
     bench = Bench(device, repeats)
     network, vocoder = StableTTS(FULL).to(device), Vocos(VocosSettings()).to(device).eval()
     results: dict[str, float] = {}

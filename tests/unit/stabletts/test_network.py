@@ -10,6 +10,7 @@ from codex_worker.stabletts import attention
 from codex_worker.stabletts.alignment import alignment_scores, durations, expand
 from codex_worker.stabletts.attention import attend
 from codex_worker.stabletts.configuration import FULL, TINY, VocosSettings
+from codex_worker.stabletts.dropout import dropout
 from codex_worker.stabletts.network import StableTTS
 from codex_worker.stabletts.padding import Padding
 from codex_worker.stabletts.vocos import Vocos
@@ -234,6 +235,36 @@ def test_a_long_utterance_trains_without_holding_all_its_attention_scores(tiny, 
     tiny.train().losses(ids, lengths[0], mel, lengths[1], reference, lengths[2])["total"].backward()
     assert 0 < largest <= limit < frames**2
     assert tiny.fake_content.grad is not None
+
+
+@pytest.mark.parametrize("p_dropout", [0.1, 0.25, 0.5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dropout_drops_its_share_keeps_the_mean_and_passes_gradients_where_it_kept(p_dropout, dtype):
+    torch.manual_seed(4)
+    x = torch.full((301, 333), 2.0, dtype=dtype, requires_grad=True)
+    dropped = dropout(x, p_dropout)
+    deviation = (p_dropout * (1 - p_dropout) / x.numel()) ** 0.5
+    assert abs(float((dropped == 0).double().mean()) - p_dropout) < 5 * deviation
+    scale = torch.tensor(1 / (1 - p_dropout), dtype=dtype)
+    torch.testing.assert_close(dropped[dropped != 0].unique(), (2 * scale)[None], rtol=1e-4, atol=0)
+    dropped.sum().backward()
+    torch.testing.assert_close(x.grad, dropped.detach() / 2, rtol=1e-4, atol=0)
+    torch.testing.assert_close(dropout(x, p_dropout, training=False), x)
+
+
+def test_dropout_decides_each_element_apart():
+    torch.manual_seed(4)
+    kept = (dropout(torch.ones(100_003), 0.5) != 0).double() - 0.5
+    for distance in (1, 2, 3, 4, 8, 64):
+        assert abs(float((kept[distance:] * kept[:-distance]).mean())) < 5 * 0.25 / 100_003**0.5
+
+
+def test_dropout_follows_from_torchs_own_state():
+    x = torch.ones(1000)
+    state = torch.get_rng_state()
+    first, second = dropout(x, 0.1), dropout(x, 0.1)
+    torch.set_rng_state(state)
+    assert torch.equal(dropout(x, 0.1), first) and not torch.equal(first, second)
 
 
 @pytest.mark.parametrize(
