@@ -7,7 +7,7 @@ from pathlib import Path
 from codex_worker.clock import Clock
 from codex_worker.contract.manifest import JobEntry
 from codex_worker.contract.records import Attempt, Lease, now_utc, read_record
-from codex_worker.errors import DataError, LeaseLost, SystemFault, WorkerError
+from codex_worker.errors import DataError, LeaseLost, WorkerError
 from codex_worker.queue.facts import lease_at
 from codex_worker.queue.owned import Outcome, OwnedJob, OwnerSettings
 from codex_worker.runtime.job_folder import JobFolder, folders_in, has_unpublished
@@ -42,14 +42,14 @@ def _offer(folder: JobFolder, open_queue: OpenQueue, equip: Equip, clock: Clock)
     owner = outbox.owner()
     if owner is None:
         return 0
-    owned = reopen(open_queue(owner.project), owner.attempt, clock)
-    publishing = equip(owned, folder, owner.project).publishing
-
-    def end(outcome: Outcome) -> None:
-        log = folder.log_path.read_bytes() if folder.log_path.is_file() else b""
-        owned.end(outcome, log=bounded(log), metrics=folder.metrics())
-
     try:
+        owned = reopen(open_queue(owner.project), owner.attempt, clock)
+        publishing = equip(owned, folder, owner.project).publishing
+
+        def end(outcome: Outcome) -> None:
+            log = folder.log_path.read_bytes() if folder.log_path.is_file() else b""
+            owned.end(outcome, log=bounded(log), metrics=folder.metrics())
+
         done = publish_waiting(outbox, publishing.cells, publishing.artifact, end)
     except LeaseLost as error:
         logger.warning("%s What was to be published stays in %s, for you to look at.", error, folder.path)
@@ -60,12 +60,15 @@ def _offer(folder: JobFolder, open_queue: OpenQueue, equip: Equip, clock: Clock)
 
 
 def reopen(queue: JobQueue, attempt: Attempt, clock: Clock) -> OwnedJob:
-    """An earlier attempt of this machine, to publish for it. Whether it still may is for the fence to say."""
+    """An earlier attempt of this machine, to publish for it. Whether it still may is for the fence to say.
+
+    Raises LeaseLost where the job is gone altogether.
+    """
     heads = queue.repository.look()
     views = {view.job_id: view for view in queue.survey(heads)}
     view = views.get(attempt.job_id)
     if view is None:
-        raise SystemFault(f"There is no job {attempt.job_id} in the project any more.")
+        raise LeaseLost(f"There is no job {attempt.job_id} in the project any more.")
     ref, lease_id = lease_at(heads, attempt.job_id)
     return OwnedJob(
         entry=view.entry or JobEntry.model_validate({"job_id": attempt.job_id}),
