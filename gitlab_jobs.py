@@ -24,7 +24,7 @@ from codex_worker.queue.closing import CLOSABLE, closing_change, judge_stale, st
 from codex_worker.queue.facts import FactReader, LeasePlaces, Survey, lease_at
 from codex_worker.queue.owned import Outcome, OwnedJob, OwnerSettings, Wish
 from codex_worker.queue.projections import Patience, needs_reassertion, reassertion
-from codex_worker.queue.watch import STALE_AFTER_S, StaleWatch
+from codex_worker.queue.silence import Look, SilenceLimits, SilenceWatch, look_of
 
 __all__ = ["JobQueue", "JobView", "Outcome", "OwnedJob", "QueueSettings", "Sight", "Wish"]
 
@@ -69,15 +69,6 @@ class Sight:
     silent: list[str]  # running jobs whose worker has been silent for too long
 
 
-@dataclass(frozen=True)
-class _Silent:
-    """What a job looked like all the time that its worker was silent."""
-
-    attempt: RecordName | None
-    lease_id: str | None
-    response_blob: str | None
-
-
 class JobQueue:
     """The jobs of one project's repository, as one worker sees them."""
 
@@ -98,8 +89,10 @@ class JobQueue:
         self._settings = settings or QueueSettings()
         self._reader = FactReader()
         self._places = LeasePlaces()
-        self._watch = StaleWatch()
-        self._silent: dict[str, _Silent] = {}
+        self._watch = SilenceWatch(
+            SilenceLimits(self._settings.claim_timeout_s, self._settings.take_over_older_after_s)
+        )
+        self._silent: dict[str, Look] = {}
         self._patience: dict[str, Patience] = {}
         self._last: Survey | None = None
         self._said: set[str] = set()
@@ -189,7 +182,7 @@ class JobQueue:
         def build(facts: JobFacts, snapshot: Snapshot, heads: Heads) -> Claim | Change | None:
             return (
                 self._take(facts, snapshot, heads, silent.attempt)
-                if silent == _silent(facts, heads)
+                if silent == look_of(facts, heads)
                 else None
             )
 
@@ -364,23 +357,9 @@ class JobQueue:
             logger.warning("%s Its response is left as it is.", error)
             return None
 
-    def _silence(self, view: JobView, heads: Heads, now_s: float) -> _Silent | None:
-        """What the job looks like, when it has looked so for too long."""
-        limit = self._limit_s(view, heads)
-        if limit is None:
-            self._watch.forget(view.job_id)
-            return None
-        seen = _silent(view.facts, heads)
-        return seen if self._watch.saw(view.job_id, seen, now_s) >= limit else None
-
-    def _limit_s(self, view: JobView, heads: Heads) -> float | None:
-        """For how long the job may stand still; None where it is nobody's or never to be taken."""
-        if view.state is State.RUNNING:
-            return STALE_AFTER_S if self._names_a_lease(view, heads) else self._settings.claim_timeout_s
-        older_is_at_its_end = view.facts.log_blob is not None  # they upload the log last
-        if view.state is State.ELSEWHERE and not older_is_at_its_end:
-            return self._settings.take_over_older_after_s
-        return None
+    def _silence(self, view: JobView, heads: Heads, now_s: float) -> Look | None:
+        names_a_lease = view.state is State.RUNNING and self._names_a_lease(view, heads)
+        return self._watch.silent(view.facts, view.state, heads, now_s, names_a_lease=names_a_lease)
 
     def _names_a_lease(self, view: JobView, heads: Heads) -> bool:
         """Whether the owner beats a lease; one that is not there comes with its next beat."""
@@ -413,11 +392,3 @@ class JobQueue:
 
     def _now(self) -> datetime:
         return now_utc(self._clock.time())
-
-
-def _silent(facts: JobFacts, heads: Heads) -> _Silent:
-    newest = facts.newest
-    running = newest if newest and not facts.has_end(newest) else None
-    lease_id = lease_at(heads, facts.job_id)[1]
-    # With a lease, the owner's progress and other people's merges don't matter: only its beats do.
-    return _Silent(running, lease_id, None if running and lease_id else facts.response_blob)
