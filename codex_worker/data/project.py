@@ -165,10 +165,10 @@ class Project:
             self.note(f"{name!r} in the job's list of verses names no cell of this project.")
         return Cells(tuple(chosen), tuple(skipped))
 
-    def note(self, sentence: str) -> None:
-        """Keeps a sentence for the result, and logs it."""
+    def note(self, sentence: str, level: int = logging.WARNING) -> None:
+        """Keeps a sentence for the result, and logs it; `level` INFO is for what is no trouble."""
         if sentence not in self.notes:
-            logger.warning(sentence)
+            logger.log(level, sentence)
             self.notes.append(sentence)
 
     def _read_notebooks(self) -> tuple[Notebook, ...]:

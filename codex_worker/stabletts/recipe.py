@@ -17,6 +17,11 @@ Start = Literal["official", "checkpoint", "scratch"]
 UPDATES_AT_LEAST, UPDATES_PER_HOUR, UPDATES_AT_MOST = 4_000, 1_500, 40_000
 SCRATCH_FACTOR = 4  # from random weights everything takes longer
 LEARNING_RATES: dict[Start, float] = {"official": 1e-4, "checkpoint": 5e-5, "scratch": 2e-4}
+STARTS: dict[Start, str] = {
+    "official": "the official weights",
+    "checkpoint": "an earlier voice",
+    "scratch": "random weights",
+}
 BATCH_SIZE = 32
 UPDATES_PER_EPOCH = 8  # a smaller batch is taken where an epoch would have fewer
 # An update of the full network takes 0.45 MB a frame in float32 (measured with 8 x 400 frames on a
@@ -106,7 +111,7 @@ def plan(
     updates = epochs * per_epoch
     learning_rate = request.learning_rate or (1e-3 if tiny else LEARNING_RATES[start])
     said = (
-        "as the manifest says" if request.learning_rate else f"the default for training from {start} weights"
+        "as the manifest says" if request.learning_rate else f"the default for training from {STARTS[start]}"
     )
     reasons.append(f"learning rate {learning_rate:g}: {said}")
     patience = _patience(request, epochs, validated, reasons)
@@ -166,7 +171,7 @@ def _batch(request: TrainingRequest, training: int, reasons: list[str]) -> tuple
     why = (
         "the default"
         if size == BATCH_SIZE
-        else f"so that {training} recordings give {UPDATES_PER_EPOCH} updates"
+        else f"so that {training} recordings give at least {UPDATES_PER_EPOCH} updates an epoch"
     )
     reasons.append(f"batches of {size} recordings: {why}")
     return size, request.accumulation or 1

@@ -35,7 +35,8 @@ def infer(
     if not chosen:
         project.note(
             "Every cell with a recording has text already, so there was nothing to transcribe. "
-            "Include cells by name (inference.include_verses) to write them anew."
+            "Include cells by name (inference.include_verses) to write them anew.",
+            logging.INFO,
         )
         return Inferred(0, notes=project.notes)
     say(callbacks, None, f"Fetching {len(chosen)} recordings", "download")

@@ -44,7 +44,8 @@ def infer(
     if not cells.chosen:
         project.note(
             "Every cell with text has a recording already, so there was nothing to speak. "
-            "Include cells by name (inference.include_verses) to record them anew."
+            "Include cells by name (inference.include_verses) to record them anew.",
+            logging.INFO,
         )
         return Inferred(0, notes=project.notes)
     loaded = read_checkpoint(checkpoint)
@@ -57,7 +58,7 @@ def infer(
         has_bf16=where.has_bf16,
     )
     reference = find_reference(job, project, sample_rate=voice.mel.sample_rate)
-    project.note(reference.said)
+    project.note(reference.said, logging.INFO)
     work = _Work(job, callbacks, cells.chosen, settings.audio_format, project)
     verses = [Verse(one.key, one.label, one.cell.text) for one in cells.chosen]
     say(callbacks, None, f"Speaking {len(verses)} verses", "inference")
@@ -149,7 +150,8 @@ class _Work:
             return
         if self.remarks:
             self.project.note(
-                f"{len(self.remarks)} verses have letters that this voice does not speak; see the report"
+                f"{len(self.remarks)} verses have letters or signs that this voice does not speak; "
+                "report/speech lists them"
             )
         path = self.job.folder / "speech.json"
         content = {"failed": list(self.failed.values()), "not_spoken": self.remarks}
@@ -161,7 +163,7 @@ def _voice(job: JobContext, loaded: Checkpoint, cells: Sequence[ChosenCell], pro
     request = frontend_request(job)
     if loaded.voice is None:
         choice = legacy_frontend([one.cell.text for one in cells], request)
-        project.note(choice.reasons[0])
+        project.note(choice.reasons[0], logging.INFO)
         vocoder: Vocoder = "griffin_lim" if job.preset == "tiny" else "vocos"
         return Voice(loaded.settings, choice.frontend, vocoder=vocoder)
     if request.name not in {"auto", loaded.voice.frontend.name}:

@@ -79,9 +79,11 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
         has_judge=listener is not None,
         best_metric=CHOICE if listener else "val_total_loss",
     )
-    for line in (*choice.reasons, *beginning.notes, *recipe.reasons):
+    start = (f"training starts from {beginning.base}", *beginning.notes)
+    not_used = _left_out(dataset, fetched.skipped)
+    for line in (dataset.report()[0], *not_used, *start, *choice.reasons, *recipe.reasons):
         logger.info(line)
-    _publish_report(job, callbacks, dataset, (*cells.skipped, *fetched.skipped), choice, beginning, recipe)
+    _publish_report(job, callbacks, dataset, (*cells.skipped, *fetched.skipped), choice, start, recipe)
     task, outcome = _fit(job, callbacks, beginning, dataset, recipe, choice, listener)
     checkpoint = job.folder / "voice.safetensors"
     shutil.copyfile(outcome.checkpoint_path, checkpoint)
@@ -89,7 +91,7 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
         checkpoint,
         outcome.epochs_completed,
         {**outcome.best_metrics, "speech_minutes": dataset.speech_s / 60, "utterances": len(task.training)},
-        [*project.notes, choice.reasons[0], outcome.message, *_left_out(dataset, fetched.skipped)],
+        [*project.notes, choice.reasons[0], outcome.message, *not_used],
         stopped_early=outcome.ended == "stopped",
     )
 
@@ -206,7 +208,7 @@ def _publish_report(
     dataset: Dataset,
     skipped: Sequence[SkippedCell],
     choice: Choice,
-    beginning: Beginning,
+    start: Sequence[str],
     recipe: Recipe,
 ) -> None:
     """Everything that was decided about the data before training, for people."""
@@ -214,7 +216,7 @@ def _publish_report(
     content = {
         "recordings": dataset.report(),
         "text": list(choice.reasons),
-        "start": [f"training starts from {beginning.base}", *beginning.notes],
+        "start": list(start),
         "recipe": list(recipe.reasons),
         "cells_not_used": [f"{one.label}: {one.reason}" for one in skipped],
     }
