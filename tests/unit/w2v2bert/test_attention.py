@@ -5,6 +5,7 @@ import torch
 from transformers import Wav2Vec2BertConfig, Wav2Vec2BertForCTC
 
 from codex_worker.w2v2bert.attention import RelativeKeyAttention, use_fast_attention
+from codex_worker.w2v2bert.convolution import use_fast_convolution
 
 
 def network(implementation="sdpa", position_embeddings_type="relative_key"):
@@ -32,6 +33,7 @@ def test_the_answers_are_those_of_transformers(length, implementation):
     slow = network(implementation)
     fast = copy.deepcopy(slow)
     assert use_fast_attention(fast) == 2
+    assert use_fast_convolution(fast) == 2
     features = torch.randn(2, length, 160)
     mask = torch.ones(2, length, dtype=torch.long)
     mask[1, (length + 1) // 2 :] = 0
@@ -45,6 +47,7 @@ def test_the_gradients_are_those_of_transformers():
     slow = network()
     fast = copy.deepcopy(slow)
     use_fast_attention(fast)
+    use_fast_convolution(fast)
     features = torch.randn(2, 30, 160)
     for model in (slow, fast):
         model(features).logits.square().sum().backward()
