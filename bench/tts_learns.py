@@ -17,7 +17,8 @@ import numpy as np
 
 from codex_worker.audio.decode import decode
 from codex_worker.stabletts.checkpoint import Checkpoint, read_checkpoint
-from codex_worker.stabletts.dataset import Samples, ready_samples
+from codex_worker.stabletts.dataset import Samples
+from codex_worker.stabletts.preparation import ready_samples
 from codex_worker.stabletts.speak import Speaker, SpeakingSettings, Spoken, Verse
 from handlers.asr.w2v2bert import training as asr_training
 from handlers.memory import MemoryCallbacks, MemoryScanner, files_below, job_in

@@ -19,13 +19,13 @@ from codex_worker.audio.encode import FORMATS, Encoded, encode
 from codex_worker.audio.level import even_level, measure, trim_silence
 from codex_worker.errors import DataError, ModelError, ResourceError, UserError, WorkerError
 from codex_worker.stabletts.checkpoint import Voice
-from codex_worker.stabletts.dataset import SILENT_DB
 from codex_worker.stabletts.flow import Solver, solver_named
 from codex_worker.stabletts.frontend.encoding import Encoding, report_losses
 from codex_worker.stabletts.griffin_lim import GriffinLim
 from codex_worker.stabletts.mel import LogMel
 from codex_worker.stabletts.network import StableTTS
 from codex_worker.stabletts.phrases import Phrase, phrases
+from codex_worker.stabletts.preparation import SILENT_DB
 from codex_worker.stabletts.symbols import BLANK_ID
 from codex_worker.stabletts.vocos import Vocos
 from codex_worker.training.batches import batches_by_length

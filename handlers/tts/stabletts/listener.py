@@ -8,7 +8,8 @@ import numpy as np
 from codex_worker.audio.level import find_pauses
 from codex_worker.audio.resample import resample
 from codex_worker.data.doctor import SAMPLE_RATE
-from codex_worker.stabletts.dataset import Piece, Samples
+from codex_worker.stabletts.dataset import Samples
+from codex_worker.stabletts.preparation import Piece
 from codex_worker.text.error_rate import character_error_rate
 from codex_worker.w2v2bert.align import align, cut_at_words
 from codex_worker.w2v2bert.checkpoint import load_checkpoint

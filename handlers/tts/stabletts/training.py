@@ -12,10 +12,11 @@ from codex_worker.data.project import Project, SkippedCell
 from codex_worker.data.recordings import Recorded, fetch_recordings
 from codex_worker.errors import UserError
 from codex_worker.stabletts.checkpoint import Checkpoint, Voice, read_checkpoint, read_vocos
-from codex_worker.stabletts.dataset import Dataset, prepare
-from codex_worker.stabletts.dataset import Recorded as Spoken
+from codex_worker.stabletts.dataset import Dataset
 from codex_worker.stabletts.frontend.choose import Choice, FrontendRequest, choose_frontend, legacy_frontend
 from codex_worker.stabletts.frontend.encoding import lost_letters
+from codex_worker.stabletts.preparation import Recorded as Spoken
+from codex_worker.stabletts.preparation import prepare
 from codex_worker.stabletts.recipe import Machine, Recipe, Start, TrainingRequest, plan
 from codex_worker.stabletts.train import CHOICE, Beginning, VoiceTraining, begin_from, begin_from_scratch
 from codex_worker.stabletts.vocos import Vocos

@@ -9,7 +9,8 @@ from codex_worker.codex.choose import cells_for_training
 from codex_worker.data.project import ChosenCell, Project
 from codex_worker.data.recordings import RecordedCell, decoded, fetch_recordings
 from codex_worker.errors import DataError
-from codex_worker.stabletts.dataset import Samples, ready_samples
+from codex_worker.stabletts.dataset import Samples
+from codex_worker.stabletts.preparation import ready_samples
 from codex_worker.stabletts.speak import SHORTEST_REFERENCE_S
 from handlers.base import JobContext
 

@@ -9,9 +9,10 @@ import torch
 from codex_worker.audio.decode import Recording, decode
 from codex_worker.audio.encode import encode
 from codex_worker.errors import DataError, UserError
-from codex_worker.stabletts.dataset import Piece, Recorded, prepare, ready_samples, split
+from codex_worker.stabletts.dataset import split
 from codex_worker.stabletts.frontend.characters import CharactersFrontend
 from codex_worker.stabletts.mel import LogMel
+from codex_worker.stabletts.preparation import Piece, Recorded, prepare, ready_samples
 
 RATE = 44_100
 FRONTEND = CharactersFrontend.learn(["mama na baba wanaenda"])
