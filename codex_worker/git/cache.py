@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 HEAD_REF = "refs/worker/head"
 TRY_REF = "refs/worker/try"
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # the id that git gives a tree without entries
 LEASE_REF = "refs/worker/lease"
 LEASE_PATTERNS = ("refs/gpu-jobs/*", "refs/heads/gpu-jobs/*")
 # A merge that forked before the shallow boundary would bring the whole history.
@@ -118,11 +119,14 @@ class GitTransport:
     def lease_commit(self, content: bytes) -> str:
         """Makes a commit without parents or files whose message is `content`."""
         self._prepare()
-        tree = self._git.local("hash-object", "-w", "-t", "tree", "--stdin").decode().strip()
         name, _, email = self._author.partition(" <")
         who = {"NAME": name, "EMAIL": email.rstrip(">"), "DATE": f"{int(self._now())} +0000"}
         environment = {f"GIT_{role}_{key}": who[key] for role in ("AUTHOR", "COMMITTER") for key in who}
-        return self._git.local("commit-tree", tree, stdin=content, environment=environment).decode().strip()
+        return (
+            self._git.local("commit-tree", EMPTY_TREE, stdin=content, environment=environment)
+            .decode()
+            .strip()
+        )
 
     def read_lease(self, ref: str, commit: str) -> bytes:
         """The message of a lease's commit on the server."""
@@ -200,6 +204,7 @@ class GitTransport:
         }
         for key, value in settings.items():
             self._git.local("config", key, value)
+        self._git.local("hash-object", "-w", "-t", "tree", "--stdin")
         (self.folder / "worker-ready").touch()
 
     def _start_afresh(self) -> None:
