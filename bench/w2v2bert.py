@@ -11,6 +11,7 @@ import json
 import logging
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ from codex_worker.w2v2bert.checkpoint import Checkpoint
 from codex_worker.w2v2bert.data import Example, Sounds, Split, Utterance
 from codex_worker.w2v2bert.features import SAMPLE_RATE, FeatureCache, Frontend
 from codex_worker.w2v2bert.model import full_config, tiny_config, use_fast_layers
+from codex_worker.w2v2bert.precision import Precision
 from codex_worker.w2v2bert.recipe import choose_recipe
 from codex_worker.w2v2bert.train import CtcTask, TrainingPlan
 from codex_worker.w2v2bert.transcribe import DecodingSettings, Transcriber
@@ -47,12 +49,15 @@ def main() -> None:
     parser.add_argument("--train-count", type=int, default=16, help="recordings to train on")
     parser.add_argument("--rounds", type=int, default=1, help="turns of each side; medians are reported")
     parser.add_argument("--layers", type=int, default=24, help="layers of the network that transcribes")
+    parser.add_argument("--precision", choices=["bf16", "int8", "fp32"], help="ours; default: as it chooses")
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     results: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
-        results |= compare_transcription(options.transcribe_count, options.rounds, options.layers, device)
+        results |= compare_transcription(
+            options.transcribe_count, options.rounds, options.layers, device, options.precision
+        )
         results |= compare_training(options.train_count, options.rounds, device, Path(folder))
         results |= measure_tiny(device, Path(folder))
     machine = {
@@ -67,7 +72,9 @@ def main() -> None:
     print(json.dumps({"bench": "w2v2bert", "machine": machine, "results": rounded, "targets": TARGETS}))
 
 
-def compare_transcription(count: int, rounds: int, layers: int, device: str) -> dict[str, float]:
+def compare_transcription(
+    count: int, rounds: int, layers: int, device: str, precision: Precision | None
+) -> dict[str, float]:
     """Our transcriber (batches by seconds) and the pipeline, one file at a time in fp32; names -> figures."""
     recordings = [_noise(duration, seed) for seed, duration in enumerate(verse_lengths(count))]
     audio_s = sum(len(samples) for samples in recordings) / SAMPLE_RATE
@@ -76,7 +83,9 @@ def compare_transcription(count: int, rounds: int, layers: int, device: str) -> 
     our_model = transformers.Wav2Vec2BertForCTC(plain_model.config).eval()
     our_model.load_state_dict(plain_model.state_dict())
     use_fast_layers(our_model)
-    transcriber = Transcriber(Checkpoint(our_model, VOCABULARY, Frontend()), DecodingSettings(), device)
+    settings = DecodingSettings(precision=precision)
+    transcriber = Transcriber(Checkpoint(our_model, VOCABULARY, Frontend()), settings, device)
+    print(f"Transcribing {audio_s:.0f} s with {layers} layers in {transcriber.precision}", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         pipeline = transformers.pipeline(
             "automatic-speech-recognition",
@@ -105,6 +114,7 @@ def compare_training(count: int, rounds: int, device: str, folder: Path, layers:
     """One epoch of ours (batches by seconds) and of the `Trainer` (random padded batches) over full width."""
     examples, sounds = _examples(verse_lengths(count), folder / "train")
     audio_s = sum(example.duration_s for example in examples)
+    print(f"Training on {audio_s:.0f} s with {layers} layers of full width", file=sys.stderr)
     torch.manual_seed(0)
     plain_model = transformers.Wav2Vec2BertForCTC(full_config(VOCABULARY, layers=layers)).to(device)
     our_model = transformers.Wav2Vec2BertForCTC(plain_model.config)
@@ -154,7 +164,7 @@ def _our_epoch(
     recipe = replace(recipe, frozen_epochs=0)  # the plain way trains everything from the start
     data = Split(tuple(examples), tuple(examples))
     task = CtcTask(model, TrainingPlan(lambda: model, VOCABULARY, sounds, data, recipe))
-    optimizer = torch.optim.AdamW(task.parameter_groups(1e-5), lr=1e-5)
+    optimizer = torch.optim.AdamW(task.parameter_groups(1e-5), lr=1e-5, fused=True)
 
     def epoch() -> None:
         model.train()
@@ -244,6 +254,7 @@ def _take_turns(
             if device == "cuda":
                 torch.cuda.synchronize()
             seconds[side].append(time.perf_counter() - start)
+            print(f"  {('plain', 'ours')[side]}: {seconds[side][-1]:.1f} s", file=sys.stderr)
     return statistics.median(seconds[0]), statistics.median(seconds[1])
 
 

@@ -1,8 +1,11 @@
 """The convolution module of Wav2Vec2-BERT without transposed copies, and its causal depthwise convolution."""
 
+import copy
+
 import torch
 from torch import nn
 from torch.nn.functional import conv1d, conv2d, glu, linear, pad
+from transformers import PreTrainedModel
 from transformers.models.wav2vec2_bert.modeling_wav2vec2_bert import Wav2Vec2BertConvolutionModule
 
 # Torch's gradient of a channels-last depthwise convolution is slow from about this many channels on.
@@ -23,14 +26,14 @@ class ChannelsLastConvolution(Wav2Vec2BertConvolutionModule):
         normalised = self.layer_norm(hidden_states)
         if attention_mask is not None:
             normalised = normalised.masked_fill(~attention_mask.bool().unsqueeze(-1), 0.0)
-        gated = glu(linear(normalised, self.pointwise_conv1.weight.squeeze(-1)), dim=-1)
+        gated = glu(_each_frame(self.pointwise_conv1, normalised), dim=-1)
         mixed = causal_depthwise(gated, self.depthwise_conv.weight)
         active = self.activation(self.depthwise_layer_norm(mixed))
-        return self.dropout(linear(active, self.pointwise_conv2.weight.squeeze(-1)))
+        return self.dropout(_each_frame(self.pointwise_conv2, active))
 
 
 def causal_depthwise(frames: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Each channel of `frames [B, T, C]` convolved with its `weight [C, 1, K]`, over the K frames up to now."""
+    """Each channel of `frames [B, T, C]` convolved with its `weight [C, 1, K]` over the K frames so far."""
     channels, _, width = weight.shape
     padded = pad(frames, (0, 0, width - 1, 0)).transpose(1, 2)
     if torch.is_grad_enabled() and channels >= WIDE:
@@ -45,3 +48,26 @@ def use_fast_convolution(model: nn.Module) -> int:
     for module in modules:
         module.__class__ = ChannelsLastConvolution
     return len(modules)
+
+
+def with_linear_pointwise(model: PreTrainedModel) -> PreTrainedModel:
+    """A copy whose pointwise convolutions are linear layers, which more can be done with."""
+    copied = copy.deepcopy(model)
+    for module in copied.modules():
+        if isinstance(module, ChannelsLastConvolution):
+            module.pointwise_conv1 = _as_linear(module.pointwise_conv1)
+            module.pointwise_conv2 = _as_linear(module.pointwise_conv2)
+    return copied
+
+
+def _each_frame(layer: nn.Module, frames: torch.Tensor) -> torch.Tensor:
+    if isinstance(layer, nn.Conv1d):
+        return linear(frames, layer.weight.squeeze(-1))
+    answer: torch.Tensor = layer(frames)
+    return answer
+
+
+def _as_linear(pointwise: nn.Conv1d) -> nn.Linear:
+    layer = nn.Linear(pointwise.in_channels, pointwise.out_channels, bias=False)
+    layer.weight = nn.Parameter(pointwise.weight.detach().squeeze(-1), requires_grad=False)
+    return layer

@@ -15,6 +15,7 @@ from codex_worker.training.batches import batches_by_length
 from codex_worker.w2v2bert.checkpoint import Checkpoint
 from codex_worker.w2v2bert.data import Utterance, read_samples
 from codex_worker.w2v2bert.model import frame_seconds, output_frames
+from codex_worker.w2v2bert.precision import Precision, fastest_precision, with_precision
 from codex_worker.w2v2bert.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class DecodingSettings:
     suppress_unknown: bool = True
     unknown_replacement: str = ""
     batch_seconds: float | None = None  # None: 400 s on a GPU, 60 s otherwise
-    precision: str | None = None  # "bf16" or "fp32"; None: bf16 where the hardware multiplies it faster
+    precision: Precision | None = None  # None: what the hardware multiplies fastest
     use_corrector: bool = True
     workers: int = 4
 
@@ -82,13 +83,11 @@ class Transcriber:
         self.settings = settings or DecodingSettings()
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         on_gpu = self.device.type == "cuda"
-        # Without tile registers (AMX) a CPU multiplies bf16 no faster than fp32, and often more slowly.
-        prefers_bf16 = on_gpu or torch.cpu._is_amx_tile_supported()
-        self.dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[
-            self.settings.precision or ("bf16" if prefers_bf16 else "fp32")
-        ]
+        self.precision = self.settings.precision or fastest_precision(checkpoint.model, self.device)
+        self.dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         self.batch_seconds = self.settings.batch_seconds or (400.0 if on_gpu else 60.0)
-        self.model = checkpoint.model.to(self.device, self.dtype).eval()
+        self.model = with_precision(checkpoint.model, self.precision, self.device)
+        logger.info("Reading with %s on %s", self.precision, self.device)
 
     def transcribe(
         self,
