@@ -44,7 +44,8 @@ class _Run:
     state: RunState
 
     def save_resume(self) -> None:
-        save_resume(self.folder / RESUME, self.state, asdict(self.settings), self.learner)
+        best = self.folder / BEST if self.state.best_epoch is not None else None
+        save_resume(self.folder / RESUME, self.state, asdict(self.settings), self.learner, best)
         self.progress.saved_resume(self.folder / RESUME)
 
 
@@ -58,8 +59,8 @@ def fit(
 ) -> TrainingOutcome:
     """Train until all epochs are done, nothing gets better any more, or `progress` says stop.
 
-    Goes on from `folder/resume.pt` where there is one (put `best.safetensors` beside it, or the best so
-    far is forgotten), and writes `best.safetensors`, `last.safetensors` and `resume.pt`.
+    Goes on from `folder/resume.pt` where there is one (it holds the best checkpoint so far as well), and
+    writes `best.safetensors`, `last.safetensors` and `resume.pt`.
 
     Args:
         clock: seconds of a clock that never goes back; decides when to save and to report.
@@ -85,7 +86,7 @@ def fit(
     schedule = _schedule(settings, steps_per_epoch)
 
     learner = Learner(model, optimizer, average)
-    state = load_resume(folder / RESUME, asdict(settings), learner) or RunState()
+    state = load_resume(folder / RESUME, asdict(settings), learner, folder / BEST) or RunState()
     if state.best_epoch is not None and not (folder / BEST).exists():
         logger.warning("%s is missing; the next validation counts as the best", folder / BEST)
         state.best_epoch = state.best_value = None

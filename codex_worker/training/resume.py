@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -50,8 +51,12 @@ class Learner:
         return self.average.in_place() if self.average is not None else nullcontext()
 
 
-def save_resume(path: Path, state: RunState, settings: dict[str, Any], learner: Learner) -> None:
+def save_resume(
+    path: Path, state: RunState, settings: dict[str, Any], learner: Learner, best: Path | None = None
+) -> None:
     """Write tensors and plain values only, beside the old file first, so that a crash leaves one whole.
+
+    `best` is the best checkpoint so far: it travels within the file, because another machine may go on.
 
     Raises:
         ResourceError: the disk is full.
@@ -64,12 +69,17 @@ def save_resume(path: Path, state: RunState, settings: dict[str, Any], learner: 
         "model": learner.model.state_dict(),
         "optimizer": learner.optimizer.state_dict(),
         "average": None if average is None else {"tensors": average.tensors, "updates": average.updates},
+        "best": None if best is None else torch.from_numpy(np.fromfile(best, dtype=np.uint8)),
     }
     write_beside(path, lambda partial: torch.save(content, partial))
 
 
-def load_resume(path: Path, settings: dict[str, Any], learner: Learner) -> RunState | None:
+def load_resume(
+    path: Path, settings: dict[str, Any], learner: Learner, best: Path | None = None
+) -> RunState | None:
     """Bring the learner to where the file left it; None when there is nothing to go on from.
+
+    The best checkpoint that came within the file is written to `best`, unless one lies there.
 
     A file that is damaged or belongs to another model costs the saved progress, not the job: it is
     logged and the run begins anew with the weights that the model holds.
@@ -95,6 +105,9 @@ def load_resume(path: Path, settings: dict[str, Any], learner: Learner) -> RunSt
             average.restore(content["average"]["tensors"], content["average"]["updates"])
         elif average is not None:
             average.restore(dict(model.named_parameters()), 0)
+        best_bytes = content.get("best")
+        if best is not None and best_bytes is not None and not best.exists():
+            write_beside(best, lambda partial: best_bytes.numpy().tofile(partial))
     except Exception as error:  # damaged bytes lead torch's reader into any error; the log names it
         logger.warning("%s cannot be used (%s); training starts from the beginning", path, error)
         model.load_state_dict(began)
@@ -108,6 +121,19 @@ def load_resume(path: Path, settings: dict[str, Any], learner: Learner) -> RunSt
     if changed:
         logger.warning("Going on with other settings than before: %s", ", ".join(changed))
     return state
+
+
+def saved_settings(path: Path) -> dict[str, Any] | None:
+    """The settings of the run that wrote a resume file; None where there is no readable one."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        settings: dict[str, Any] = dict(content["settings"])
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # damaged bytes lead torch's reader into any error; the log names it
+        logger.warning("%s cannot be read (%s)", path, error)
+        return None
+    return settings
 
 
 def write_beside(path: Path, write: Callable[[Path], None]) -> None:

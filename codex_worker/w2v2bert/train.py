@@ -16,7 +16,8 @@ from transformers import PreTrainedModel
 from codex_worker.errors import ModelError
 from codex_worker.text.error_rate import character_error_rate, word_error_rate
 from codex_worker.training.batches import batches_by_length
-from codex_worker.training.loop import Progress, TrainingOutcome, TrainingSettings, fit
+from codex_worker.training.loop import RESUME, Progress, TrainingOutcome, TrainingSettings, fit
+from codex_worker.training.resume import saved_settings
 from codex_worker.w2v2bert.augment import mask_features
 from codex_worker.w2v2bert.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from codex_worker.w2v2bert.corrector import CorrectorReport, fit_corrector
@@ -254,6 +255,7 @@ def train(plan: TrainingPlan, folder: Path, progress: Progress, *, device: str |
         ModelError: the second run collapsed or diverged as well.
     """
     safer_folder = folder / "safer"
+    _sort_in_resume(folder, safer_folder, plan.recipe.safer())
     for reason in plan.recipe.reasons:
         logger.info("Recipe: %s", reason)
     if not safer_folder.exists():
@@ -264,6 +266,18 @@ def train(plan: TrainingPlan, folder: Path, progress: Progress, *, device: str |
             progress.report(0.0, f"{error} Starting again with safer settings.")
             safer_folder.mkdir(parents=True)
     return _run(replace(plan, recipe=plan.recipe.safer()), safer_folder, progress, device)
+
+
+def _sort_in_resume(folder: Path, safer_folder: Path, safer: Recipe) -> None:
+    """A resume file from another machine may be that of the safer restart, which then goes on there."""
+    found = folder / RESUME
+    settings = None if safer_folder.exists() else saved_settings(found)
+    if settings is not None and (settings.get("seed"), settings.get("learning_rate")) == (
+        safer.seed,
+        safer.learning_rate,
+    ):
+        safer_folder.mkdir(parents=True)
+        found.replace(safer_folder / RESUME)
 
 
 def _run(plan: TrainingPlan, folder: Path, progress: Progress, device: str | None) -> TrainedModel:

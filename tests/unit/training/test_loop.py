@@ -300,14 +300,30 @@ def test_an_epoch_whose_batches_have_changed_starts_anew(tmp_path, caplog):
     assert len(task.seen) == 3 * 4
 
 
-def test_a_lost_best_checkpoint_is_not_promised(tmp_path, caplog):
+def test_the_best_checkpoint_travels_within_the_resume_file(tmp_path):
     task = TinyTask()
     task.validations = [1.0, 2.0, 3.0]
     run(tmp_path, task=task, watcher=Watcher(7))
+    best = (tmp_path / BEST).read_bytes()
     (tmp_path / BEST).unlink()
     task = TinyTask()
     task.validations = [4.0, 5.0]
     _, _, outcome = run(tmp_path, task=task)
+    assert outcome.best_metrics["val_total_loss"] == 1.0
+    assert outcome.best_path.read_bytes() == best
+
+
+def test_a_best_checkpoint_that_is_nowhere_is_not_promised(tmp_path, caplog):
+    task = TinyTask()
+    task.validations = [1.0, 2.0, 3.0]
+    run(tmp_path, task=task, watcher=Watcher(7))
+    (tmp_path / BEST).unlink()
+    content = torch.load(tmp_path / RESUME, weights_only=True)
+    torch.save({**content, "best": None}, tmp_path / RESUME)
+    task = TinyTask()
+    task.validations = [4.0, 5.0]
+    _, _, outcome = run(tmp_path, task=task)
+    assert "is missing" in caplog.text
     assert outcome.best_metrics["val_total_loss"] == 4.0
     assert outcome.best_path.exists()
 

@@ -213,6 +213,66 @@ def test_a_stopped_run_leaves_a_checkpoint_and_goes_on_from_where_it_was(tmp_pat
         torch.testing.assert_close(load_checkpoint(resumed.checkpoint).model.state_dict()[name], tensor)
 
 
+class StopsInEpoch(Unwatched):
+    """Ends a run after this many epochs, as a machine that is taken away."""
+
+    def __init__(self, epochs):
+        self.epochs, self.done = epochs, 0.0
+
+    def report(self, epochs_completed, message):
+        self.done = epochs_completed
+
+    def should_stop(self):
+        return self.done >= self.epochs
+
+
+def move_to_another_machine(folder, other):
+    """Only the resume file travels, to the place where a job puts what it fetched."""
+    other.mkdir()
+    (other / "resume.pt").write_bytes((folder / "resume.pt").read_bytes())
+    return other
+
+
+def test_another_machine_keeps_the_best_checkpoint_although_nothing_after_it_is_better(tmp_path, monkeypatch):
+    rates = iter([0.4, 0.6, 0.7, 0.8])
+    monkeypatch.setattr(
+        training.CtcTask, "validate", lambda self: {"val_cer": next(rates), "val_total_loss": 1.0}
+    )
+    plan = plan_over_noise(tmp_path, manifest={"epochs": 4})
+    stopped = training.train(plan, tmp_path / "here", StopsInEpoch(2))
+    best = load_checkpoint(stopped.checkpoint).model.state_dict()
+    other = move_to_another_machine(tmp_path / "here", tmp_path / "there")
+    ended = training.train(plan, other, Unwatched())
+    assert (ended.outcome.best_epoch, ended.metrics["val_cer"]) == (1, 0.4)
+    for name, tensor in load_checkpoint(ended.checkpoint).model.state_dict().items():
+        assert torch.equal(tensor, best[name])
+
+
+def test_a_safer_restart_goes_on_as_such_on_another_machine(tmp_path, monkeypatch):
+    monkeypatch.setattr(training.CtcTask, "_judge", collapse_unless(learning_rate_below=1e-3))
+    plan = plan_over_noise(tmp_path, manifest={"epochs": 3})
+
+    class StopsWhenSafer(Unwatched):
+        safer, done = False, 0.0
+
+        def report(self, epochs_completed, message):
+            self.safer = self.safer or "safer settings" in message
+            self.done = epochs_completed
+
+        def should_stop(self):
+            return self.safer and self.done >= 1
+
+    stopped = training.train(plan, tmp_path / "here", StopsWhenSafer())
+    assert stopped.outcome.ended == "stopped"
+    other = move_to_another_machine(tmp_path / "here" / "safer", tmp_path / "there")
+    progress = Remembers()
+    ended = training.train(plan, other, progress)
+    assert ended.outcome.ended == "finished"
+    assert ended.checkpoint.parent == other / "safer"
+    assert not any("Starting again" in message for message in progress.messages)
+    assert [row["epoch"] for row in progress.rows] == [1.0, 2.0, 3.0]
+
+
 def test_a_corrector_is_never_learnt_from_recordings_that_were_trained_on(tmp_path):
     plan = replace(plan_over_noise(tmp_path), with_corrector=True)
     plan = replace(plan, data=Split(plan.data.train, plan.data.train))
