@@ -32,12 +32,22 @@ class WeightSet:
 
     repository: str
     files: tuple[ExpectedFile, ...]
+    terms: str = ""  # what a user of the weights has to know
 
     @property
     def is_folder(self) -> bool:
         """Whether the weights are used as a folder (a Hugging Face model) or as a single file."""
         return len(self.files) > 1
 
+
+# Weights in other formats than safetensors can run code when they are read, so they are not asked for.
+SAFE_SUFFIX = ".safetensors"
+TRANSFORMERS_FILES = (
+    ExpectedFile("config.json"),
+    ExpectedFile("preprocessor_config.json"),
+    ExpectedFile(f"model{SAFE_SUFFIX}"),
+)
+NON_COMMERCIAL = "These weights are under CC BY-NC 4.0: models made from them may not be used commercially."
 
 WEIGHTS: Mapping[str, WeightSet] = {
     "stabletts": WeightSet(
@@ -60,14 +70,13 @@ WEIGHTS: Mapping[str, WeightSet] = {
             ),
         ),
     ),
-    "w2v-bert-2.0": WeightSet(
-        "facebook/w2v-bert-2.0",
-        (
-            ExpectedFile("config.json"),
-            ExpectedFile("preprocessor_config.json"),
-            ExpectedFile("model.safetensors"),
-        ),
-    ),
+    "w2v-bert-2.0": WeightSet("facebook/w2v-bert-2.0", TRANSFORMERS_FILES),
+    "wav2vec2-base": WeightSet("facebook/wav2vec2-base", TRANSFORMERS_FILES),
+    "wav2vec2-large-xlsr-53": WeightSet("facebook/wav2vec2-large-xlsr-53", TRANSFORMERS_FILES),
+    "wav2vec2-xls-r-300m": WeightSet("facebook/wav2vec2-xls-r-300m", TRANSFORMERS_FILES),
+    "wav2vec2-xls-r-1b": WeightSet("facebook/wav2vec2-xls-r-1b", TRANSFORMERS_FILES),
+    "mms-300m": WeightSet("facebook/mms-300m", TRANSFORMERS_FILES, NON_COMMERCIAL),
+    "mms-1b": WeightSet("facebook/mms-1b", TRANSFORMERS_FILES, NON_COMMERCIAL),
 }
 
 
@@ -142,7 +151,7 @@ class Hub:
             paths = [path for path in found if path is not None]
             if len(paths) == len(wanted.files):
                 digests = [_sha256(path) for path in paths]
-                notes = _compare_with_published(wanted, paths, digests)
+                notes = _remarks(wanted, paths, digests)
                 together = hashlib.sha256("".join(digests).encode()).hexdigest()
                 path = paths[0].parent if wanted.is_folder else paths[0]
                 return OfficialWeights(path, f"local:{together[:16]}", tuple(notes))
@@ -164,7 +173,7 @@ class Hub:
                     f"the hub says {promised}. The copy was removed; run the job again to download it anew."
                 )
             digests.append(digest)
-        notes = _compare_with_published(wanted, paths, digests)
+        notes = _remarks(wanted, paths, digests)
         logger.info("Weights %s: %s at revision %s", name, wanted.repository, revision.commit)
         path = paths[0].parent if wanted.is_folder else paths[0]
         return OfficialWeights(path, revision.commit, tuple(notes))
@@ -237,6 +246,12 @@ class Hub:
                 "worker a folder with it."
             ) from error
         except EntryNotFoundError as error:
+            if path.endswith(SAFE_SUFFIX):
+                raise UserError(
+                    f"{repository} has no {path} at revision {revision.commit}, and weights in other formats "
+                    "can run code when they are read. Choose another base model, for example "
+                    "facebook/w2v-bert-2.0, or give the worker a folder with safetensors of this one."
+                ) from error
             raise SystemFault(f"{repository} has no file {path} at revision {revision.commit}") from error
         except Exception as error:  # the client library lets its transport's own errors through
             raise SystemFault(f"{path} of {repository} could not be downloaded: {error}") from error
@@ -276,9 +291,9 @@ def _known_name(name: str) -> str:
     )
 
 
-def _compare_with_published(wanted: WeightSet, paths: list[Path], digests: list[str]) -> list[str]:
-    """Sentences about files that differ from those that were published under their names before."""
-    notes = []
+def _remarks(wanted: WeightSet, paths: list[Path], digests: list[str]) -> list[str]:
+    """The weights' terms, and sentences about files that differ from those published under their names."""
+    notes = [wanted.terms] if wanted.terms else []
     for file, path, digest in zip(wanted.files, paths, digests, strict=True):
         if file.sha256 and digest != file.sha256:
             notes.append(

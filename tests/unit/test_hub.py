@@ -57,6 +57,8 @@ class StandIn:
                     digest = hashlib.sha256(content).hexdigest()
                     headers = {"ETag": f'"{digest}"', "X-Repo-Commit": COMMIT}
                     return self.send(request, content, headers, body)
+            if path.startswith(f"/{repository}/resolve/"):
+                return self.send(request, b"", {"X-Error-Code": "EntryNotFound"}, body, status=404)
         return self.send(request, b"", {"X-Error-Code": "RepoNotFound"}, body, status=404)
 
     def info(self, repository, files):
@@ -217,6 +219,28 @@ def test_weights_of_several_files_are_a_folder(settings, stand_in):
         "preprocessor_config.json",
         "model.safetensors",
     }
+
+
+def test_weights_that_could_run_code_are_refused_with_a_sentence(settings, stand_in):
+    stand_in.files["facebook/wav2vec2-base"] = {
+        "config.json": b"{}",
+        "preprocessor_config.json": b"{}",
+        "pytorch_model.bin": b"pickle",
+    }
+    with pytest.raises(UserError, match=r"no model\.safetensors .* can run code"):
+        Hub(settings).fetch("facebook/wav2vec2-base")
+    assert not any(path.endswith(".bin") for _, path in stand_in.requests)
+
+
+def test_weights_with_terms_say_them_and_name_their_revision(settings, stand_in):
+    stand_in.files["facebook/mms-300m"] = {
+        "config.json": b"{}",
+        "preprocessor_config.json": b"{}",
+        "model.safetensors": b"tensors",
+    }
+    weights = Hub(settings).fetch("facebook/mms-300m")
+    assert weights.revision == COMMIT
+    assert "CC BY-NC 4.0" in weights.notes[0]
 
 
 @pytest.mark.parametrize("name", ["someone/else", "../../etc/passwd", "KdaiP/StableTTS1.1", ""])
