@@ -247,8 +247,12 @@ def _keep_best(run: _Run, row: dict[str, float]) -> None:
         if any(name.startswith("val_") for name in row):
             raise ValueError(f"the task's validation gives no {metric!r}, only {sorted(row)}")
         return
-    if not math.isfinite(value) or (state.best_value is not None and value >= state.best_value):
+    if not math.isfinite(value):
         return
+    if state.best_value is not None:
+        equal = value == state.best_value and run.settings.prefer_later
+        if not equal and value >= state.best_value:
+            return
     state.best_epoch, state.best_value, state.best_metrics = state.epoch, value, dict(row)
     _save_checkpoint(run, BEST, row)
     run.progress.saved_best(run.folder / BEST, dict(row))

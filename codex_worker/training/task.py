@@ -66,6 +66,7 @@ class TrainingSettings:
     epochs: int
     learning_rate: float
     best_metric: str = "val_total_loss"  # smaller is better
+    prefer_later: bool = False  # of checkpoints with equal values; the first one otherwise
     warmup_steps: int | None = None  # None: a share of all updates
     warmup_share: float = 0.1
     schedule: Literal["linear", "cosine"] = "cosine"

@@ -288,6 +288,7 @@ def _run(plan: TrainingPlan, folder: Path, progress: Progress, device: str | Non
         epochs=recipe.epochs,
         learning_rate=recipe.learning_rate,
         best_metric="val_cer",
+        prefer_later=True,  # few recordings give few different error rates, and more training reads better
         warmup_steps=recipe.warmup_steps,
         warmup_share=recipe.warmup_share,
         schedule="linear",

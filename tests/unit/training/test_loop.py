@@ -313,6 +313,14 @@ def test_the_best_checkpoint_travels_within_the_resume_file(tmp_path):
     assert outcome.best_path.read_bytes() == best
 
 
+@pytest.mark.parametrize(("prefer_later", "epoch"), [(False, 2), (True, 4)])
+def test_of_equally_good_checkpoints_the_asked_one_is_kept(tmp_path, prefer_later, epoch):
+    task = TinyTask()
+    task.validations = [3.0, 1.0, 2.0, 1.0, 2.0]
+    _, _, outcome = run(tmp_path, replace(SETTINGS, prefer_later=prefer_later, epochs=5), task=task)
+    assert outcome.best_epoch == epoch
+
+
 def test_a_best_checkpoint_that_is_nowhere_is_not_promised(tmp_path, caplog):
     task = TinyTask()
     task.validations = [1.0, 2.0, 3.0]
