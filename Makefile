@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Two test processes with one thread each are quicker on two cores than one with two.
-TEST_ENVIRONMENT := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
+TEST_ENVIRONMENT := OMP_NUM_THREADS=1
 SOURCES := codex_worker handlers patches sample bench tests worker_entry.py gitlab_jobs.py
 
 .DEFAULT_GOAL := help
