@@ -37,7 +37,7 @@ from codex_worker.w2v2bert.vocabulary import Vocabulary, build_vocabulary
 logger = logging.getLogger(__name__)
 
 LETTERS_PER_SECOND = 12
-PLAIN_BATCH = 8
+PLAIN_BATCH = 4
 TARGETS = {"transcribe_speedup": [">=", 3.0], "train_speedup": [">=", 1.5]}
 VOCABULARY = build_vocabulary(["abcdefghijklmnopqrstuvwxyz"])
 
@@ -46,7 +46,7 @@ def main() -> None:
     """Run all comparisons and print one JSON object on the last line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--transcribe-count", type=int, default=4, help="recordings to transcribe")
-    parser.add_argument("--train-count", type=int, default=16, help="recordings to train on")
+    parser.add_argument("--train-count", type=int, default=8, help="recordings to train on")
     parser.add_argument("--rounds", type=int, default=1, help="turns of each side; medians are reported")
     parser.add_argument("--layers", type=int, default=24, help="layers of the network that transcribes")
     parser.add_argument("--precision", choices=["bf16", "int8", "fp32"], help="ours; default: as it chooses")
