@@ -95,7 +95,6 @@ class JobQueue:
         self._silent: dict[str, Look] = {}
         self._patience: dict[str, Patience] = {}
         self._last: Survey | None = None
-        self._said: set[str] = set()
         self._living_tombstones: set[str] = set()
         self._unsettled: set[str] = set()
 
@@ -104,7 +103,6 @@ class JobQueue:
         heads = heads or self.repository.look()
         if self._last is None or self._last.commit != heads.commit:
             self._last = self._reader.survey(self.repository.snapshot(heads), heads)
-            self._say_problems(self._last)
         return [self._view(facts, heads) for facts in self._last.jobs.values()]
 
     def tidy(self, views: list[JobView] | None = None) -> int:
@@ -222,9 +220,10 @@ class JobQueue:
         """What the last survey could not read: the manifest, or entries of which no job can be made."""
         if self._last is None:
             return []
-        unreadable = [entry.message for entry in self._last.nameless]
+        nameless = [entry.message for entry in self._last.nameless]
         invalid = [facts.invalid for facts in self._last.jobs.values() if facts.invalid]
-        return ([self._last.problem] if self._last.problem else []) + unreadable + invalid
+        waiting = "Its jobs wait until it can be read again."
+        return ([f"{self._last.problem} {waiting}"] if self._last.problem else []) + nameless + invalid
 
     @property
     def is_readable(self) -> bool:
@@ -379,16 +378,6 @@ class JobQueue:
             facts = self._reader.with_lease(facts, self.repository, heads)
             state = job_state(facts, self._settings.budgets)
         return JobView(facts.job_id, state.state, state.reason, facts)
-
-    def _say_problems(self, survey: Survey) -> None:
-        """Tells the log what no file can tell, once."""
-        problems = [entry.message for entry in survey.nameless]
-        if survey.problem:
-            problems.append(f"{survey.problem} Its jobs wait until it can be read again.")
-        for problem in problems:
-            if problem not in self._said:
-                self._said.add(problem)
-                logger.warning("%s", problem)
 
     def _now(self) -> datetime:
         return now_utc(self._clock.time())

@@ -179,5 +179,7 @@ def _parse(kind: str, data: bytes, where: str) -> Any:
         return read_manifest(yaml_text.load(data, where))
     except (DataError, UserError) as error:
         # An unreadable manifest must not look like an empty one: it would withdraw every job.
-        logger.warning("%s", error)
-        return (Manifest(), str(error)) if kind == "manifest" else None
+        if kind == "manifest":
+            return (Manifest(), str(error))
+        logger.warning("%s It still ends its attempt.", error)
+        return None

@@ -27,6 +27,7 @@ class Desk:
     tombstones_at_s: float | None = None
     first_leases: dict[str, str | None] = field(default_factory=dict)
     alive: set[str] = field(default_factory=set)
+    said: set[str] = field(default_factory=set)
 
     def look(self) -> None:
         """Asks the server, writes what needs no worker, and notes what is there. Raises a WorkerError."""
@@ -39,6 +40,12 @@ class Desk:
             except WorkerError:
                 self.views, self.silent = [], set()
                 raise
+
+    def new_problems(self) -> list[str]:
+        """What could not be read and has not been told yet; no file of the project tells of it."""
+        new = [problem for problem in self.queue.problems if problem not in self.said]
+        self.said.update(new)
+        return new
 
     def remove_tombstones(self, now_s: float) -> None:
         """Deletes old leases, once a day, where there may be any. Raises a WorkerError."""

@@ -163,6 +163,8 @@ class Worker:
         try:
             desk.look()
             desk.trouble = ""
+            for problem in desk.new_problems():
+                logger.warning("Project %s: %s", desk.project.name, problem)
         except WorkerError as error:
             if isinstance(error, AccessDenied):
                 self._supervisor.read_token_again()

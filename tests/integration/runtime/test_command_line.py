@@ -256,3 +256,12 @@ def test_the_jobs_of_a_project_are_listed(tmp_path, repository):
         cwd=ROOT, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "120"},
     )  # fmt: skip
     assert "one" in done.stdout and "pending" in done.stdout
+
+
+def test_what_cannot_be_read_is_said_once_with_the_projects_name(tmp_path):
+    repository = bare_repository(tmp_path, b"version: 1\njobs: [\n")
+    status, output = run(tmp_path, "--project", repository)
+    assert status == ExitCode.DONE
+    said = [line for line in output.splitlines() if "manifest.yaml is not readable YAML" in line]
+    assert len(said) == 1
+    assert "Project project:" in said[0] and "wait until it can be read again" in said[0]
