@@ -30,7 +30,7 @@ class ChannelsLastConvolution(Wav2Vec2BertConvolutionModule):
         mixed = causal_depthwise(gated, self.depthwise_conv.weight)
         active = self.activation(self.depthwise_layer_norm(mixed))
         return self.dropout(_each_frame(self.pointwise_conv2, active))
-    """Each channel of `frames [B, T, C]` convolved with its `weight [C, 1, K]`, over K frames up to now."""
+
 
 def causal_depthwise(frames: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Each channel of `frames [B, T, C]` convolved with its `weight [C, 1, K]` over the K frames so far."""
