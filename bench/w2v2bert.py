@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--train-count", type=int, default=8, help="recordings to train on")
     parser.add_argument("--rounds", type=int, default=1, help="turns of each side; medians are reported")
     parser.add_argument("--layers", type=int, default=24, help="layers of the network that transcribes")
-    parser.add_argument("--precision", choices=["bf16", "int8", "fp32"], help="ours; default: as it chooses")
+    parser.add_argument("--precision", choices=["bf16", "fp32"], help="ours; default: as it chooses")
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     device = "cuda" if torch.cuda.is_available() else "cpu"

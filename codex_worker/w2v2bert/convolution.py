@@ -1,11 +1,8 @@
 """The convolution module of Wav2Vec2-BERT without transposed copies, and its causal depthwise convolution."""
 
-import copy
-
 import torch
 from torch import nn
 from torch.nn.functional import conv1d, conv2d, glu, linear, pad
-from transformers import PreTrainedModel
 from transformers.models.wav2vec2_bert.modeling_wav2vec2_bert import Wav2Vec2BertConvolutionModule
 
 # Torch's gradient of a channels-last depthwise convolution is slow from about this many channels on.
@@ -50,24 +47,5 @@ def use_fast_convolution(model: nn.Module) -> int:
     return len(modules)
 
 
-def with_linear_pointwise(model: PreTrainedModel) -> PreTrainedModel:
-    """A copy whose pointwise convolutions are linear layers, which more can be done with."""
-    copied = copy.deepcopy(model)
-    for module in copied.modules():
-        if isinstance(module, ChannelsLastConvolution):
-            module.pointwise_conv1 = _as_linear(module.pointwise_conv1)
-            module.pointwise_conv2 = _as_linear(module.pointwise_conv2)
-    return copied
-
-
-def _each_frame(layer: nn.Module, frames: torch.Tensor) -> torch.Tensor:
-    if isinstance(layer, nn.Conv1d):
-        return linear(frames, layer.weight.squeeze(-1))
-    answer: torch.Tensor = layer(frames)
-    return answer
-
-
-def _as_linear(pointwise: nn.Conv1d) -> nn.Linear:
-    layer = nn.Linear(pointwise.in_channels, pointwise.out_channels, bias=False)
-    layer.weight = nn.Parameter(pointwise.weight.detach().squeeze(-1), requires_grad=False)
-    return layer
+def _each_frame(layer: nn.Conv1d, frames: torch.Tensor) -> torch.Tensor:
+    return linear(frames, layer.weight.squeeze(-1))

@@ -83,7 +83,7 @@ class Transcriber:
         self.settings = settings or DecodingSettings()
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         on_gpu = self.device.type == "cuda"
-        self.precision = self.settings.precision or fastest_precision(checkpoint.model, self.device)
+        self.precision = self.settings.precision or fastest_precision(self.device)
         self.dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         self.batch_seconds = self.settings.batch_seconds or (400.0 if on_gpu else 60.0)
         self.model = with_precision(checkpoint.model, self.precision, self.device)
