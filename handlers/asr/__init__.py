@@ -1,0 +1,1 @@
+"""Transcribers' jobs."""
