@@ -3,8 +3,13 @@
 import torch
 from torch import nn
 from torch.nn.functional import dropout as dropped
-from torch.nn.functional import pad, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
 from transformers.models.wav2vec2_bert.modeling_wav2vec2_bert import Wav2Vec2BertSelfAttention
+
+# A bias of at most so many numbers is made at a time on a CPU: it stays in the caches, and the memory
+# allocator hands the same pages out again instead of fetching fresh ones from the kernel.
+_CPU_BIAS_NUMBERS = 2_000_000
+_FEWEST_ROWS = 32
 
 
 class RelativeKeyAttention(Wav2Vec2BertSelfAttention):
@@ -29,11 +34,34 @@ class RelativeKeyAttention(Wav2Vec2BertSelfAttention):
         query = self.linear_q(hidden_states).view(shape).transpose(1, 2)
         key = self.linear_k(hidden_states).view(shape).transpose(1, 2)
         value = self.linear_v(hidden_states).view(shape).transpose(1, 2)
-        bias = self._distance_bias(query * self.scaling)
-        if attention_mask is not None and attention_mask.dtype == torch.bool:
-            bias = bias.masked_fill(~attention_mask, torch.finfo(bias.dtype).min)
-        elif attention_mask is not None:
-            bias = bias + attention_mask
+        rows = length
+        if query.device.type == "cpu":
+            rows = max(_FEWEST_ROWS, _CPU_BIAS_NUMBERS // (batch * self.num_heads * length))
+        attended = [
+            self._attend(query[:, :, start : start + rows], key, value, attention_mask, start)
+            for start in range(0, length, rows)
+        ]
+        joined = attended[0] if len(attended) == 1 else torch.cat(attended, dim=2)
+        return self.linear_out(joined.transpose(1, 2).reshape(batch, length, -1)), None
+
+    def _attend(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: torch.Tensor | None,
+        start: int,
+    ) -> torch.Tensor:
+        """What the queries `[B, H, N, D]` from position `start` on attend to, `[B, H, N, D]`."""
+        bias = self._distance_bias(query * self.scaling, start, key.shape[2])
+        if mask is not None:
+            mask = mask if mask.shape[-2] == 1 else mask[..., start : start + query.shape[2], :]
+            if mask.dtype != torch.bool:
+                bias = bias + mask
+            elif bias.requires_grad:
+                bias = bias.masked_fill(~mask, torch.finfo(bias.dtype).min)
+            else:
+                bias = bias.masked_fill_(~mask, torch.finfo(bias.dtype).min)
         dropout = self.dropout.p if self.training else 0.0
         if bias.requires_grad and bias.device.type == "cpu":
             # No fused kernel gives a bias its gradient here, and the fallback for that does more than this.
@@ -41,25 +69,29 @@ class RelativeKeyAttention(Wav2Vec2BertSelfAttention):
                 bias.flatten(0, 1), query.flatten(0, 1), key.flatten(0, 1).mT, alpha=self.scaling
             )
             weights = dropped(scores.softmax(-1), dropout)
-            attended = (weights @ value.flatten(0, 1)).view_as(query)
-        else:
-            attended = scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout)
-        return self.linear_out(attended.transpose(1, 2).reshape(batch, length, -1)), None
+            return (weights @ value.flatten(0, 1)).view_as(query)
+        return scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout)
 
-    def _distance_bias(self, query: torch.Tensor) -> torch.Tensor:
-        """`[B, H, L, D]` -> `[B, H, L, L]`: query i times the embedding of the clamped distance j - i."""
-        batch, heads, length, _ = query.shape
-        left = min(self.left_max_position_embeddings, length - 1)
-        right = min(self.right_max_position_embeddings, length - 1)
+    def _distance_bias(self, query: torch.Tensor, start: int, length: int) -> torch.Tensor:
+        """`[B, H, N, D]` -> `[B, H, N, L]`: query i (`start` + i of all) times its distance to each key."""
+        batch, heads, count, _ = query.shape
+        furthest_left, furthest_right = start + count - 1, length - 1 - start
+        left = min(self.left_max_position_embeddings, furthest_left)
+        right = min(self.right_max_position_embeddings, furthest_right)
         centre = self.left_max_position_embeddings
         embeddings = self.distance_embedding.weight[centre - left : centre + right + 1].to(query.dtype)
         near = query @ embeddings.T
-        before = near[..., :1].expand(-1, -1, -1, length - 1 - left)
-        after = near[..., -1:].expand(-1, -1, -1, length - 1 - right)
-        by_distance = torch.cat([before, near, after], dim=-1)  # distances -(L-1) .. L-1
-        # Row i starts at distance -i: rows of 2L, read on in steps of 2L - 1, are shifted by one each.
-        flat = pad(by_distance, (0, 1)).reshape(batch, heads, -1)[..., length - 1 : -1]
-        return flat.unfold(-1, length, 2 * length - 1)
+        if near.device.type == "cuda" and not near.requires_grad:
+            # Half the bytes in one kernel; its gradient would be a slow scatter.
+            at = torch.arange(length, device=near.device)
+            distances = (at - at[start : start + count, None]).clamp(-left, right)
+            return near.gather(-1, (distances + left).expand(batch, heads, count, length))
+        before = near[..., :1].expand(-1, -1, -1, furthest_left - left)
+        # One column more than there are distances: read on in steps of one less, each row is shifted by one.
+        after = near[..., -1:].expand(-1, -1, -1, furthest_right - right + 1)
+        by_distance = torch.cat([before, near, after], dim=-1)  # -(start + N - 1) .. L - 1 - start, and one
+        width = count + length
+        return by_distance.reshape(batch, heads, -1)[..., count - 1 : -1].unfold(-1, length, width - 1)
 
 
 def use_fast_attention(model: nn.Module) -> int:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from transformers import Wav2Vec2BertConfig, Wav2Vec2BertForCTC
 
+from codex_worker.w2v2bert import attention
 from codex_worker.w2v2bert.attention import RelativeKeyAttention, use_fast_attention
 from codex_worker.w2v2bert.convolution import use_fast_convolution
 
@@ -49,6 +50,25 @@ def test_the_gradients_are_those_of_transformers():
     use_fast_attention(fast)
     use_fast_convolution(fast)
     features = torch.randn(2, 30, 160)
+    for model in (slow, fast):
+        model(features).logits.square().sum().backward()
+    for (name, expected), (_, got) in zip(slow.named_parameters(), fast.named_parameters(), strict=True):
+        if expected.grad is not None:
+            torch.testing.assert_close(got.grad, expected.grad, atol=1e-4, rtol=1e-3, msg=name)
+
+
+def test_long_recordings_are_attended_to_in_parts_with_the_same_answers_and_gradients(monkeypatch):
+    monkeypatch.setattr(attention, "_CPU_BIAS_NUMBERS", 0)
+    monkeypatch.setattr(attention, "_FEWEST_ROWS", 7)
+    slow = network()
+    fast = copy.deepcopy(slow)
+    use_fast_attention(fast)
+    features = torch.randn(2, 40, 160)
+    mask = torch.ones(2, 40, dtype=torch.long)
+    mask[1, 25:] = 0
+    with torch.no_grad():
+        expected, got = slow(features, attention_mask=mask).logits, fast(features, attention_mask=mask).logits
+    torch.testing.assert_close(got[mask.bool()], expected[mask.bool()], atol=1e-5, rtol=1e-4)
     for model in (slow, fast):
         model(features).logits.square().sum().backward()
     for (name, expected), (_, got) in zip(slow.named_parameters(), fast.named_parameters(), strict=True):
