@@ -61,7 +61,7 @@ def log_mel(samples: np.ndarray) -> np.ndarray:
     frames = frames - frames.mean(dim=1, keepdim=True)
     previous = torch.cat([frames[:, :1], frames[:, :-1]], dim=1)
     frames = (frames - PREEMPHASIS * previous) * window
-    power = torch.fft.rfft(frames, n=FFT_SAMPLES).abs().square()
+    power = torch.view_as_real(torch.fft.rfft(frames, n=FFT_SAMPLES)).square().sum(-1)
     mel = (power @ mel_filters).clamp_min(MEL_FLOOR).log()
     mel = (mel - mel.mean(0)) / (mel.var(0, unbiased=True) + 1e-7).sqrt()
     usable = mel.shape[0] - mel.shape[0] % STACKED_FRAMES
