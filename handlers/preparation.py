@@ -1,4 +1,4 @@
-"""What every training job does before it trains: choose its cells, and take up where the last one stopped."""
+"""What jobs do before the model's own work: choose cells, take up where the last attempt stopped."""
 
 import os
 import shutil
@@ -10,11 +10,11 @@ from codex_worker.errors import UserError
 from codex_worker.training.loop import RESUME
 from handlers.base import JobCallbacks, JobContext
 
-MOST_THREADS = 8
+MOST_THREADS = 16
 
 
 def threads() -> int:
-    """How many recordings are worked on at a time."""
+    """How many recordings are decoded or encoded at a time."""
     return min(MOST_THREADS, os.cpu_count() or 1)
 
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from codex_worker.errors import DataError, UserError
 from codex_worker.text.normalise import LEARNABLE_COUNT, unlearnt_letters
@@ -131,7 +132,8 @@ def prepare(
         else:
             left_out[utterance.key] = "its text holds no letters after normalisation"
     examples = []
-    with ThreadPoolExecutor(max_workers=workers) as pool:
+    # Each thread takes one core; together they would otherwise take more than there are.
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         outcomes = pool.map(lambda u: _example(u, texts[u.key], sounds, frames, max_duration_s), spoken)
         for position, (utterance, outcome) in enumerate(zip(spoken, outcomes, strict=True), start=1):
             if isinstance(outcome, Example):

@@ -2,10 +2,9 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 PIECE_S = 25.0  # longer recordings are cut at pauses into pieces of at most this
 LOW_CONFIDENCE = 0.6
+
+Source = TypeVar("Source")  # what a recording is read from: an utterance's file, or samples
+Outcome = list[tuple[float, np.ndarray]] | WorkerError  # its pieces with their starts, or why there are none
 
 
 @dataclass(frozen=True)
@@ -101,29 +103,13 @@ class Transcriber:
         A recording that cannot be used gets a transcript with its `error`. Ends early, between two batches,
         when `should_stop` says so.
         """
-        done = 0
-        with ThreadPoolExecutor(max_workers=self.settings.workers) as pool:
-            rounds = self._rounds(recordings)
-            reading = [pool.submit(self._read, u) for u in next(rounds, ())]
-            while reading:
-                outcomes = [future.result() for future in reading]
-                # The next round is decoded while the network works on this one.
-                reading = [pool.submit(self._read, u) for u in next(rounds, ())]
-                batch = recordings[done : done + len(outcomes)]
-                for transcript in self._transcribe_round(batch, outcomes, should_stop):
-                    yield transcript
-                    done += 1
-                    on_progress(done, len(recordings))
-                if should_stop():
-                    for future in reading:
-                        future.cancel()
-                    return
+        keys = [recording.key for recording in recordings]
+        yield from self._read_ahead(keys, recordings, self._read, should_stop, on_progress)
 
     def transcribe_samples(self, samples: Sequence[np.ndarray]) -> list[Transcript]:
         """Transcripts of waveforms `[N]` at the frontend's sample rate."""
-        outcomes = [self._pieces_of(waveform) for waveform in samples]
-        utterances = [Utterance(str(i), Path(), "") for i in range(len(samples))]
-        return list(self._transcribe_round(utterances, outcomes, lambda: False))
+        keys = [str(index) for index in range(len(samples))]
+        return list(self._read_ahead(keys, samples, self._pieces_of, lambda: False, lambda done, total: None))
 
     def frame_log_probs(self, features: Sequence[np.ndarray]) -> list[torch.Tensor]:
         """Log probabilities `[frames, symbols]` (float32, on the device) of inputs that fit one batch."""
@@ -135,14 +121,45 @@ class Transcriber:
             log_probs = logits.float().log_softmax(-1)
         return [log_probs[i, : output_frames(self.model, len(rows))] for i, rows in enumerate(features)]
 
-    def _rounds(self, recordings: Sequence[Utterance]) -> Iterator[list[Utterance]]:
-        """Enough recordings at a time for batches of like length, few enough to hold in memory."""
+    def _read_ahead(
+        self,
+        keys: Sequence[str],
+        sources: Sequence[Source],
+        read: Callable[[Source], Outcome],
+        should_stop: Callable[[], bool],
+        on_progress: Callable[[int, int], None],
+    ) -> Iterator[Transcript]:
+        # Enough recordings in a round for batches of like length, few enough to hold in memory.
         size = max(16, round(4 * self.batch_seconds / 5))
-        remaining = iter(recordings)
-        while group := list(islice(remaining, size)):
-            yield group
+        rounds = [slice(start, start + size) for start in range(0, len(keys), size)]
+        done = 0
+        # Each thread takes one core; together they would otherwise take more than there are.
+        with ThreadPoolExecutor(
+            self.settings.workers, initializer=torch.set_num_threads, initargs=(1,)
+        ) as pool:
 
-    def _read(self, utterance: Utterance) -> "list[tuple[float, np.ndarray]] | WorkerError":
+            def begin(place: int) -> list[Future[Outcome]]:
+                return [
+                    pool.submit(read, source)
+                    for part in rounds[place : place + 1]
+                    for source in sources[part]
+                ]
+
+            reading = begin(0)
+            for place, part in enumerate(rounds):
+                outcomes = [future.result() for future in reading]
+                # The next round is decoded while the network works on this one.
+                reading = begin(place + 1)
+                for transcript in self._transcribe_round(keys[part], outcomes, should_stop):
+                    yield transcript
+                    done += 1
+                    on_progress(done, len(keys))
+                if should_stop():
+                    for future in reading:
+                        future.cancel()
+                    return
+
+    def _read(self, utterance: Utterance) -> Outcome:
         try:
             return self._pieces_of(read_samples(utterance, self.checkpoint.frontend.sample_rate))
         except DataError as error:
@@ -150,7 +167,7 @@ class Transcriber:
         except OSError as error:
             return DataError(f"The recording {utterance.path.name} cannot be read ({error}).")
 
-    def _pieces_of(self, samples: np.ndarray) -> "list[tuple[float, np.ndarray]] | WorkerError":
+    def _pieces_of(self, samples: np.ndarray) -> Outcome:
         rate = self.checkpoint.frontend.sample_rate
         pieces: list[tuple[float, np.ndarray]] = []
         problem: DataError | None = None
@@ -164,8 +181,8 @@ class Transcriber:
 
     def _transcribe_round(
         self,
-        recordings: Sequence[Utterance],
-        outcomes: "Sequence[list[tuple[float, np.ndarray]] | WorkerError]",
+        keys: Sequence[str],
+        outcomes: Sequence[Outcome],
         should_stop: Callable[[], bool],
     ) -> Iterator[Transcript]:
         pieces = [
@@ -175,21 +192,21 @@ class Transcriber:
             for start_s, features in outcome
         ]
         seconds = [self.checkpoint.frontend.input_seconds(len(piece.features)) for piece in pieces]
-        words: list[list[Word]] = [[] for _ in recordings]
-        finished = [0 for _ in recordings]
+        words: list[list[Word]] = [[] for _ in keys]
+        finished = [0 for _ in keys]
         for batch in batches_by_length(seconds, max_total=self.batch_seconds):
             if should_stop():
                 break
             for index, piece_words in zip(batch, self._read_batch([pieces[i] for i in batch]), strict=True):
                 words[pieces[index].recording] += piece_words
                 finished[pieces[index].recording] += 1
-        for index, (recording, outcome) in enumerate(zip(recordings, outcomes, strict=True)):
+        for index, (key, outcome) in enumerate(zip(keys, outcomes, strict=True)):
             if isinstance(outcome, WorkerError):
-                yield Transcript(recording.key, "", 0.0, error=str(outcome))
+                yield Transcript(key, "", 0.0, error=str(outcome))
             elif finished[index] < len(outcome):
                 return
             else:
-                yield self._joined(recording.key, words[index], outcome)
+                yield self._joined(key, words[index], outcome)
 
     def _read_batch(self, pieces: Sequence[Piece]) -> list[list[Word]]:
         try:

@@ -15,6 +15,7 @@ from codex_worker.w2v2bert.checkpoint import load_checkpoint
 from codex_worker.w2v2bert.transcribe import DecodingSettings, Transcriber, Transcript
 from handlers.asr.w2v2bert.utterances import utterance_of
 from handlers.base import CellResult, Inferred, JobCallbacks, JobContext, Result, run_inference
+from handlers.preparation import threads
 from handlers.progress import say
 from handlers.waiting import WaitingResults
 
@@ -108,7 +109,7 @@ def _settings(job: JobContext) -> DecodingSettings:
     replacement = job.setting("inference.unk_replacement", "")
     if not isinstance(suppress, bool) or not isinstance(replacement, str) or len(replacement) > 32:
         raise UserError("inference.suppress_unk must be true or false, and unk_replacement a short text.")
-    return DecodingSettings(suppress_unknown=suppress, unknown_replacement=replacement)
+    return DecodingSettings(suppress_unknown=suppress, unknown_replacement=replacement, workers=threads())
 
 
 def _report(job: JobContext, callbacks: JobCallbacks, work: _Work) -> None:
