@@ -24,6 +24,7 @@ import torch
 import transformers
 
 import codex_worker.w2v2bert  # noqa: F401 - patches torchaudio before transformers looks for it
+from codex_worker.training.machine import this_machine
 from codex_worker.w2v2bert.checkpoint import Checkpoint
 from codex_worker.w2v2bert.data import Example, Sounds, Split, Utterance
 from codex_worker.w2v2bert.features import SAMPLE_RATE, FeatureCache, Frontend
@@ -160,7 +161,7 @@ def _our_epoch(
     model: Any, examples: Sequence[Example], sounds: Sounds, *, preset: Any, device: str
 ) -> Callable[[], None]:
     hours = sum(example.duration_s for example in examples) / 3600
-    recipe = choose_recipe(hours, len(examples), preset=preset, device=device)
+    recipe = choose_recipe(hours, len(examples), preset=preset, machine=this_machine())
     recipe = replace(recipe, frozen_epochs=0)  # the plain way trains everything from the start
     data = Split(tuple(examples), tuple(examples))
     task = CtcTask(model, TrainingPlan(lambda: model, VOCABULARY, sounds, data, recipe))

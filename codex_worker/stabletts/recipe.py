@@ -9,6 +9,7 @@ from typing import Any, Literal
 from codex_worker.errors import UserError
 from codex_worker.stabletts.configuration import MelSettings
 from codex_worker.training.loop import TrainingSettings
+from codex_worker.training.machine import Machine
 
 Start = Literal["official", "checkpoint", "scratch"]
 
@@ -59,15 +60,6 @@ class TrainingRequest:
             patience_epochs=_whole(setting, "early_stopping_patience", 0, 100_000),
             seed=_whole(setting, "seed", 0, 2**31) or 0,
         )
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What the training runs on; `memory_bytes` is the accelerator's, None without one."""
-
-    device: str = "cpu"
-    memory_bytes: int | None = None
-    has_bf16: bool = False
 
 
 @dataclass(frozen=True)

@@ -153,8 +153,7 @@ def config_from(fields: object) -> PretrainedConfig:
         safe["vocab_size"] = 1  # a body without a head, as w2v-bert-2.0 is; the head is made for the letters
     try:
         config = _CONFIGS[model_type].from_dict(safe)
-        with torch.device("meta"):
-            parameters = sum(p.numel() for p in _MODELS[model_type](config).parameters())
+        parameters = count_parameters(config)
     # Whatever a made-up configuration makes transformers raise, the file is to blame.
     except Exception as error:
         raise DataError(f"The model's configuration cannot be built ({error}).") from error
@@ -163,6 +162,12 @@ def config_from(fields: object) -> PretrainedConfig:
             f"The configuration asks for {parameters:,} parameters; {_MAX_PARAMETERS:,} is the limit."
         )
     return config
+
+
+def count_parameters(config: PretrainedConfig) -> int:
+    """How many parameters a CTC network of this configuration has; none of them is made."""
+    with torch.device("meta"):
+        return int(_MODELS[str(config.model_type)](config).num_parameters())
 
 
 def frontend_of(config: PretrainedConfig) -> Frontend:

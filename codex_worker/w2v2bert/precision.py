@@ -9,8 +9,10 @@ Precision = Literal["bf16", "fp32"]
 
 
 def fastest_precision(device: torch.device) -> Precision:
-    """bf16 on a GPU and on a CPU with tile registers (AMX); fp32 elsewhere, where bf16 is no faster."""
-    return "bf16" if device.type != "cpu" or torch.cpu._is_amx_tile_supported() else "fp32"
+    """bf16 on a GPU that has it and on a CPU with tile registers (AMX); fp32 where bf16 is no faster."""
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "bf16" if torch.cpu._is_amx_tile_supported() else "fp32"
 
 
 def with_precision(model: PreTrainedModel, precision: Precision, device: torch.device) -> PreTrainedModel:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from codex_worker.errors import UserError
+from codex_worker.training.machine import Machine
 
 Preset = Literal["full", "tiny"]
 
@@ -13,6 +14,10 @@ Preset = Literal["full", "tiny"]
 SMALL_DATA_H = 5.0
 # Projects above this size can spare a test set without being asked.
 TEST_SET_FROM_H = 10.0
+FULL_PARAMETERS = 600_000_000  # of w2v-bert-2.0 with its adapter
+# GPU memory from which such a network trains without gradient checkpointing, half as fast again: a batch of
+# 160 s took 30 GB in bf16, and 11 GB with it.
+ROOMY_BYTES = 44 * 10**9
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,8 @@ def choose_recipe(
     *,
     preset: Preset = "full",
     pretrained: bool = True,
-    device: str = "cpu",
+    parameters: int = FULL_PARAMETERS,
+    machine: Machine | None = None,
     manifest: Mapping[str, Any] | None = None,
 ) -> Recipe:
     """Settings for this much data; the manifest's keys come first, each choice carries its reason.
@@ -82,14 +88,17 @@ def choose_recipe(
         hours: hours of usable recordings.
         recordings: how many there are.
         pretrained: whether the body starts from trained weights.
-        device: `cpu` or `cuda`; decides precision and checkpointing.
+        parameters: how many the network has; with the machine's memory they decide what is kept in it.
+        machine: what it trains on; decides precision, batches and gradient checkpointing.
         manifest: the job's entry; keys as older manifests have them.
 
     Raises:
         UserError: a key holds something that cannot be used.
     """
     asked = _Asked(manifest or {})
-    recipe = _tiny(recordings) if preset == "tiny" else _full(hours, pretrained, device)
+    recipe = (
+        _tiny(recordings) if preset == "tiny" else _full(hours, pretrained, parameters, machine or Machine())
+    )
     reasons = list(recipe.reasons)
     changes: dict[str, Any] = {}
     for key, name, kind, low, high in _KEYS:
@@ -142,9 +151,9 @@ def _tiny(recordings: int) -> Recipe:
 _TINY_UPDATES = 1000
 
 
-def _full(hours: float, pretrained: bool, device: str) -> Recipe:
+def _full(hours: float, pretrained: bool, parameters: int, machine: Machine) -> Recipe:
     reasons = [f"{hours:.2f} hours of recordings"]
-    batch_seconds, accumulation = (160.0, 1) if device == "cuda" else (40.0, 4)
+    batch_seconds, accumulation = (160.0, 1) if machine.device == "cuda" else (40.0, 4)
     updates_per_epoch = max(1.0, hours * 3600 / (batch_seconds * accumulation))
     epochs = min(60, max(10, math.ceil(_FULL_UPDATES / updates_per_epoch)))
     reasons.append(
@@ -167,6 +176,11 @@ def _full(hours: float, pretrained: bool, device: str) -> Recipe:
         if test_split
         else f"no test set: below {TEST_SET_FROM_H:g} hours all is needed to learn"
     )
+    # Main memory is large and time is short on a CPU, so only a GPU's memory is economised on.
+    memory = machine.memory_bytes
+    checkpointing = memory is not None and memory < ROOMY_BYTES * parameters / FULL_PARAMETERS
+    if checkpointing:
+        reasons.append("gradient checkpointing: the GPU's memory is too small to keep all activations")
     return Recipe(
         epochs=epochs,
         learning_rate=learning_rate,
@@ -181,8 +195,8 @@ def _full(hours: float, pretrained: bool, device: str) -> Recipe:
         val_split=0.1 if hours < TEST_SET_FROM_H else 0.05,
         test_split=test_split,
         max_duration_s=30.0,
-        gradient_checkpointing=device == "cuda",  # main memory is large and time is short on a CPU
-        precision="bf16" if device == "cuda" else "fp32",
+        gradient_checkpointing=checkpointing,
+        precision="bf16" if machine.has_bf16 else "fp32",
         sort_by_length=True,
         augmentation=Augmentation(
             speeds=(0.95, 1.0, 1.05), time_mask_share=time_masks, band_masks=band_masks, band_mask_bins=15

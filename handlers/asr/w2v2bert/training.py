@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
 from transformers import PreTrainedModel
 
 from codex_worker.audio.resample import resample
@@ -15,6 +14,7 @@ from codex_worker.data.doctor import SAMPLE_RATE, Align
 from codex_worker.data.project import Project
 from codex_worker.data.recordings import Recorded, fetch_recordings
 from codex_worker.text.normalise import TextRecipe, recipe_from_config, unlearnt_letters
+from codex_worker.training.machine import this_machine
 from codex_worker.w2v2bert.align import align
 from codex_worker.w2v2bert.checkpoint import load_checkpoint
 from codex_worker.w2v2bert.data import Corpus, Sounds, Utterance, prepare, split
@@ -22,6 +22,7 @@ from codex_worker.w2v2bert.features import FeatureCache, Frontend
 from codex_worker.w2v2bert.model import (
     DEFAULT_BASE_MODEL,
     build_model,
+    count_parameters,
     frontend_of,
     grow_head,
     output_frames,
@@ -37,7 +38,7 @@ from codex_worker.w2v2bert.vocabulary import Vocabulary, build_vocabulary
 from handlers.asr.w2v2bert.utterances import utterance_of
 from handlers.base import JobCallbacks, JobContext, Result, Trained, run_training
 from handlers.checkup import check_up
-from handlers.preparation import cells_to_train_on, training_folder
+from handlers.preparation import cells_to_train_on, threads, training_folder
 from handlers.progress import TrainingProgress, say
 
 logger = logging.getLogger(__name__)
@@ -110,6 +111,13 @@ class _Start:
             self.frontend = frontend_of(read_config(weights.path))
 
     @property
+    def parameters(self) -> int:
+        """How many the network has; a count for a tiny one would say nothing."""
+        if self.base is not None:
+            return int(self.base.model.num_parameters())
+        return count_parameters(read_config(self.folder)) if self.folder is not None else 0
+
+    @property
     def fit(self) -> Align | None:
         """How well texts and recordings fit, where there is a transcriber already that can tell."""
         if self.base is None:
@@ -160,6 +168,7 @@ def _prepare(
         sounds=sounds,
         frames=lambda rows: output_frames(sizing, rows),
         max_duration_s=limit_s,
+        workers=threads(),
         report=lambda message: callbacks.heartbeat(0, message, "preprocess"),
     )
 
@@ -172,13 +181,14 @@ def _train(
     sounds: Sounds,
     start: _Start,
 ) -> TrainedModel:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    machine = this_machine()
     recipe = choose_recipe(
         corpus.hours,
         len(corpus.examples),
         preset=_preset(job),
         pretrained=start.base is not None or start.folder is not None,
-        device=device,
+        parameters=start.parameters,
+        machine=machine,
         manifest=job.config,
     )
     vocabulary = start.vocabulary([example.text for example in corpus.examples])
@@ -200,7 +210,7 @@ def _train(
     )
     say(callbacks, 0, f"Training on {len(plan.data.train)} recordings", "training")
     progress = TrainingProgress(job, callbacks, METRICS_COLUMNS)
-    return train_model(plan, training_folder(job, callbacks), progress, device=device)
+    return train_model(plan, training_folder(job, callbacks), progress, device=machine.device)
 
 
 def _report(job: JobContext, callbacks: JobCallbacks, corpus: Corpus, fetched: Recorded) -> None:

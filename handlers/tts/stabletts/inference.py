@@ -15,9 +15,11 @@ from codex_worker.errors import DataError
 from codex_worker.stabletts.checkpoint import Checkpoint, Vocoder, Voice, read_checkpoint
 from codex_worker.stabletts.frontend.choose import legacy_frontend
 from codex_worker.stabletts.speak import Failed, Speaker, SpeakingSettings, SpokenFile, Verse, write_files
+from codex_worker.training.machine import this_machine
 from handlers.base import CellResult, Inferred, JobCallbacks, JobContext, Result, run_inference
+from handlers.preparation import threads
 from handlers.progress import say
-from handlers.tts.stabletts.training import frontend_request, machine, vocoder_of
+from handlers.tts.stabletts.training import frontend_request, vocoder_of
 from handlers.tts.stabletts.voices import find_reference
 from handlers.waiting import WaitingResults
 
@@ -37,7 +39,7 @@ def infer(
 ) -> Inferred:
     """Choose cells, speak them, and publish the recordings as they come."""
     project = project or Project(callbacks.scanner)
-    where = machine()
+    where = this_machine()
     others = {} if where.memory_bytes else {"batch_frames": FRAMES_PER_BATCH_ON_A_PROCESSOR}
     settings = SpeakingSettings.read(job.setting, **others)
     cells = project.choose(cells_to_speak, job.config, "inference")
@@ -70,7 +72,7 @@ def infer(
     )
     with publication:
         spoken = speaker.speak(verses, speaker.listen(reference.samples), settings, callbacks.should_stop)
-        for answer in write_files(spoken, work.path_of, settings.audio_format):
+        for answer in write_files(spoken, work.path_of, settings.audio_format, workers=threads()):
             chosen = work.cells[answer.verse.id]
             publication.add(chosen.chapter, work.take(answer))
     stopped = callbacks.should_stop()

@@ -17,10 +17,11 @@ from codex_worker.stabletts.frontend.choose import Choice, FrontendRequest, choo
 from codex_worker.stabletts.frontend.encoding import lost_letters
 from codex_worker.stabletts.preparation import Recorded as Spoken
 from codex_worker.stabletts.preparation import prepare
-from codex_worker.stabletts.recipe import Machine, Recipe, Start, TrainingRequest, plan
+from codex_worker.stabletts.recipe import Recipe, Start, TrainingRequest, plan
 from codex_worker.stabletts.train import CHOICE, Beginning, VoiceTraining, begin_from, begin_from_scratch
 from codex_worker.stabletts.vocos import Vocos
 from codex_worker.training.loop import TrainingOutcome, fit
+from codex_worker.training.machine import this_machine
 from handlers.base import JobCallbacks, JobContext, Result, Trained, run_training
 from handlers.checkup import check_up
 from handlers.preparation import cells_to_train_on, threads, training_folder
@@ -76,7 +77,7 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
         [one.frames for one in dataset.utterances],
         start=source.start,
         tiny=job.preset == "tiny",
-        machine=machine(),
+        machine=this_machine(),
         has_judge=listener is not None,
         best_metric=CHOICE if listener else "val_total_loss",
     )
@@ -95,13 +96,6 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
         [*project.notes, choice.reasons[0], outcome.message, *not_used],
         stopped_early=outcome.ended == "stopped",
     )
-
-
-def machine() -> Machine:
-    """The accelerator of this machine, or its processor."""
-    if not torch.cuda.is_available():
-        return Machine()
-    return Machine("cuda", torch.cuda.get_device_properties(0).total_memory, torch.cuda.is_bf16_supported())
 
 
 def frontend_request(job: JobContext) -> FrontendRequest:

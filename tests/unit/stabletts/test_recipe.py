@@ -3,7 +3,8 @@
 import pytest
 
 from codex_worker.errors import UserError
-from codex_worker.stabletts.recipe import FRAMES_PER_GIB, Machine, TrainingRequest, ema_decay, plan
+from codex_worker.stabletts.recipe import FRAMES_PER_GIB, TrainingRequest, ema_decay, plan
+from codex_worker.training.machine import Machine
 
 HOUR = [500] * 620  # recordings of 5.8 s
 CLIPS = [180] * 60

@@ -12,7 +12,12 @@ CPU = torch.device("cpu")
 def test_a_processor_reads_with_what_it_multiplies_fastest(monkeypatch, amx, expected):
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     assert fastest_precision(CPU) == expected
-    assert fastest_precision(torch.device("cuda")) == "bf16"
+
+
+@pytest.mark.parametrize(("has_bf16", "expected"), [(True, "bf16"), (False, "fp32")])
+def test_a_gpu_that_only_emulates_bf16_reads_in_fp32(monkeypatch, has_bf16, expected):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_bf16)
+    assert fastest_precision(torch.device("cuda")) == expected
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])

@@ -1,6 +1,7 @@
 import pytest
 
 from codex_worker.errors import UserError
+from codex_worker.training.machine import Machine
 from codex_worker.w2v2bert.recipe import choose_recipe
 
 
@@ -76,10 +77,26 @@ def test_a_key_that_cannot_be_obeyed_is_refused_by_name(manifest):
 
 
 def test_after_a_collapse_training_is_slower_and_unmasked():
-    recipe = choose_recipe(1.0, 600, device="cuda")
+    recipe = choose_recipe(1.0, 600, machine=Machine("cuda", 80 * 10**9, has_bf16=True))
+    assert recipe.precision == "bf16"
     safer = recipe.safer()
     assert safer.learning_rate < recipe.learning_rate
     assert safer.precision == "fp32"
     assert safer.augmentation.time_mask_share == 0.0
     assert safer.warmup_share > recipe.warmup_share
     assert "collapse" in safer.reasons[-1]
+
+
+@pytest.mark.parametrize(
+    ("memory_gb", "parameters", "checkpointing"),
+    [(24, 600_000_000, True), (80, 600_000_000, False), (80, 2_000_000_000, True), (24, 100_000_000, False)],
+)
+def test_activations_are_kept_where_the_gpu_has_room_for_them(memory_gb, parameters, checkpointing):
+    machine = Machine("cuda", memory_gb * 10**9, has_bf16=True)
+    recipe = choose_recipe(1.0, 600, parameters=parameters, machine=machine)
+    assert recipe.gradient_checkpointing is checkpointing
+    assert any("checkpointing" in reason for reason in recipe.reasons) is checkpointing
+
+
+def test_a_gpu_that_only_emulates_bf16_trains_in_fp32():
+    assert choose_recipe(1.0, 600, machine=Machine("cuda", 16 * 10**9)).precision == "fp32"
