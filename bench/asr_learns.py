@@ -7,6 +7,7 @@ every few epochs it reads sentences that it never heard. One JSON object on the 
 import argparse
 import json
 import logging
+import os
 import random
 import shutil
 import subprocess
@@ -17,6 +18,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+import torch
 
 import codex_worker.w2v2bert  # noqa: F401 - patches torchaudio before transformers looks for it
 from codex_worker.w2v2bert.data import Corpus, Example, Sounds, Split, Utterance, prepare
@@ -79,11 +82,16 @@ def speech(folder: Path, hours: float) -> tuple[Corpus, Sounds]:
     sentences: dict[str, None] = {}
     while len(sentences) < count:
         sentences[" ".join(generator.choices(WORDS, k=generator.choice((3, 4, 5))))] = None
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         utterances = list(pool.map(lambda pair: _say(folder, *pair), enumerate(sentences)))
     sounds = Sounds(Frontend(), FeatureCache(folder / "features", 10**10))
     corpus = prepare(
-        utterances, normalise=str, sounds=sounds, frames=lambda rows: rows, max_duration_s=40.0, workers=2
+        utterances,
+        normalise=str,
+        sounds=sounds,
+        frames=lambda rows: rows,
+        max_duration_s=40.0,
+        workers=os.cpu_count() or 1,
     )
     return corpus, sounds
 
@@ -112,7 +120,7 @@ def _train(
         recipe=recipe,
     )
     curve = _Curve()
-    trained = train(plan, folder, curve)
+    trained = train(plan, folder, curve, device="cuda" if torch.cuda.is_available() else "cpu")
     return trained.metrics["val_cer"], curve.points
 
 

@@ -1,11 +1,17 @@
 """What only a GPU can show; skipped, visibly, where there is none."""
 
+import copy
+
 import pytest
 import torch
+from transformers import Wav2Vec2BertForCTC
 
 from codex_worker.stabletts.configuration import TINY
 from codex_worker.stabletts.network import StableTTS
 from codex_worker.w2v2bert.align import best_path, forced_align
+from codex_worker.w2v2bert.model import tiny_config, use_fast_layers
+from codex_worker.w2v2bert.vocabulary import build_vocabulary
+from tests.support.spoken import error_rate_on, sample_utterances, train_tiny
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 
@@ -25,6 +31,38 @@ def test_a_voice_speaks_on_the_gpu_as_on_the_processor():
         )
         spoken.append(speech.mel.float().cpu())
     torch.testing.assert_close(spoken[1], spoken[0], atol=1e-2, rtol=0)
+
+
+@pytest.mark.parametrize("length", [1, 50, 700])
+def test_a_transcriber_computes_on_the_gpu_what_transformers_computes(length):
+    config = tiny_config(build_vocabulary(["god made all"]))
+    torch.manual_seed(3)
+    plain = Wav2Vec2BertForCTC(config).eval().cuda()
+    ours = copy.deepcopy(plain)
+    use_fast_layers(ours)
+    features = torch.randn(3, length, 160).cuda()
+    mask = torch.ones(3, length, dtype=torch.long).cuda()
+    mask[1, (length + 1) // 2 :] = 0
+    with torch.no_grad():
+        expected, got = (
+            plain(features, attention_mask=mask).logits,
+            ours(features, attention_mask=mask).logits,
+        )
+    torch.testing.assert_close(got[mask.bool()], expected[mask.bool()], atol=1e-3, rtol=1e-3)
+    for model in (plain, ours):
+        model(features).logits.square().sum().backward()
+    for (name, one), (_, other) in zip(plain.named_parameters(), ours.named_parameters(), strict=True):
+        if one.grad is not None:
+            torch.testing.assert_close(other.grad, one.grad, atol=1e-2, rtol=1e-2, msg=name)
+
+
+def test_a_transcriber_learns_on_the_gpu_and_reads_there_in_bf16_as_on_the_processor(tmp_path):
+    trained = train_tiny(sample_utterances("train"), tmp_path, {}, device="cuda")
+    unheard = sample_utterances("unheard")
+    on_gpu = error_rate_on(trained.checkpoint, unheard, "cuda")
+    on_cpu = error_rate_on(trained.checkpoint, unheard, "cpu")
+    assert on_gpu < 0.15
+    assert on_gpu == pytest.approx(on_cpu, abs=0.02)
 
 
 def test_alignment_on_the_gpu_is_the_one_on_the_processor():

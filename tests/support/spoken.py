@@ -32,7 +32,11 @@ def sample_utterances(part: str) -> list[Utterance]:
 
 
 def train_tiny(
-    utterances: list[Utterance], folder: Path, manifest: Mapping[str, Any], progress: Any = None
+    utterances: list[Utterance],
+    folder: Path,
+    manifest: Mapping[str, Any],
+    progress: Any = None,
+    device: str = "cpu",
 ) -> TrainedModel:
     """Train the tiny preset as a job would, on one thread: the outcome is the same on every machine."""
     torch.set_num_threads(1)
@@ -54,12 +58,12 @@ def train_tiny(
         data=split(corpus, val_split=recipe.val_split, test_split=recipe.test_split),
         recipe=recipe,
     )
-    return train(plan, folder / "training", progress or Unwatched())
+    return train(plan, folder / "training", progress or Unwatched(), device=device)
 
 
-def error_rate_on(checkpoint: Path, utterances: list[Utterance]) -> float:
+def error_rate_on(checkpoint: Path, utterances: list[Utterance], device: str = "cpu") -> float:
     """Character error rate of a checkpoint on recordings whose texts are known."""
-    transcriber = Transcriber(load_checkpoint(checkpoint), device="cpu")
+    transcriber = Transcriber(load_checkpoint(checkpoint), device=device)
     heard = [transcript.text for transcript in transcriber.transcribe(utterances)]
     return character_error_rate([utterance.text for utterance in utterances], heard)
 
