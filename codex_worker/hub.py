@@ -1,7 +1,8 @@
 """Official weights from the Hugging Face hub: fetched once, checked, kept, and found again without a network.
 
-Only the repositories listed here are ever asked for, whatever a manifest says. Everything that is used later
-is read from the snapshot of one revision, which is recorded in every checkpoint made from it.
+Only the repositories listed here are ever asked for, whatever a manifest says. Base models of transcribers
+are pinned to a commit; the files of a voice are known by their sha256, whatever commit they come from. The
+commit is recorded in every checkpoint made from them.
 """
 
 import hashlib
@@ -28,11 +29,12 @@ class ExpectedFile:
 
 @dataclass(frozen=True)
 class WeightSet:
-    """Weights under one name: some files of one repository."""
+    """Weights under one name: some files of one repository at one revision."""
 
     repository: str
     files: tuple[ExpectedFile, ...]
     terms: str = ""  # what a user of the weights has to know
+    revision: str = "main"  # a commit, or the branch where every file has a known sha256
 
     @property
     def is_folder(self) -> bool:
@@ -48,6 +50,11 @@ TRANSFORMERS_FILES = (
     ExpectedFile(f"model{SAFE_SUFFIX}"),
 )
 NON_COMMERCIAL = "These weights are under CC BY-NC 4.0: models made from them may not be used commercially."
+
+
+def _base_model(repository: str, commit: str, terms: str = "") -> WeightSet:
+    return WeightSet(repository, TRANSFORMERS_FILES, terms, commit)
+
 
 WEIGHTS: Mapping[str, WeightSet] = {
     "stabletts": WeightSet(
@@ -70,13 +77,37 @@ WEIGHTS: Mapping[str, WeightSet] = {
             ),
         ),
     ),
-    "w2v-bert-2.0": WeightSet("facebook/w2v-bert-2.0", TRANSFORMERS_FILES),
-    "wav2vec2-base": WeightSet("facebook/wav2vec2-base", TRANSFORMERS_FILES),
-    "wav2vec2-large-xlsr-53": WeightSet("facebook/wav2vec2-large-xlsr-53", TRANSFORMERS_FILES),
-    "wav2vec2-xls-r-300m": WeightSet("facebook/wav2vec2-xls-r-300m", TRANSFORMERS_FILES),
-    "wav2vec2-xls-r-1b": WeightSet("facebook/wav2vec2-xls-r-1b", TRANSFORMERS_FILES),
-    "mms-300m": WeightSet("facebook/mms-300m", TRANSFORMERS_FILES, NON_COMMERCIAL),
-    "mms-1b": WeightSet("facebook/mms-1b", TRANSFORMERS_FILES, NON_COMMERCIAL),
+    "w2v-bert-2.0": WeightSet(
+        "facebook/w2v-bert-2.0",
+        (
+            ExpectedFile(
+                "config.json", 1_874, "f5572bd5998b68182e9c328a43127ed21fed687f6910497136b91a4e3b0e3675"
+            ),
+            ExpectedFile(
+                "preprocessor_config.json",
+                275,
+                "8e6281aad64f97e40534135a59dcc5d33571efae376f2a25adf5551951897ab4",
+            ),
+            ExpectedFile(
+                f"model{SAFE_SUFFIX}",
+                2_322_063_736,
+                "eb890c9660ed6e3414b6812e27257b8ce5454365d5490d3ad581ea60b93be043",
+            ),
+        ),
+        revision="da985ba0987f70aaeb84a80f2851cfac8c697a7b",
+    ),
+    "wav2vec2-base": _base_model("facebook/wav2vec2-base", "0b5b8e868dd84f03fd87d01f9c4ff0f080fecfe8"),
+    "wav2vec2-large-xlsr-53": _base_model(
+        "facebook/wav2vec2-large-xlsr-53", "c3f9d884181a224a6ac87bf8885c84d1cff3384f"
+    ),
+    "wav2vec2-xls-r-300m": _base_model(
+        "facebook/wav2vec2-xls-r-300m", "1a640f32ac3e39899438a2931f9924c02f080a54"
+    ),
+    "wav2vec2-xls-r-1b": _base_model(
+        "facebook/wav2vec2-xls-r-1b", "35eaea9a0ed0f97592277d79208e40ab8917d1e3"
+    ),
+    "mms-300m": _base_model("facebook/mms-300m", "4ee317ce793c53dbc041fc4376c7558292dd38dc", NON_COMMERCIAL),
+    "mms-1b": _base_model("facebook/mms-1b", "99aa7c40c50aa514c81cfa705ae05f9a10f42fc1", NON_COMMERCIAL),
 }
 
 
@@ -158,7 +189,7 @@ class Hub:
         return None
 
     def _from_hub(self, name: str, wanted: WeightSet) -> OfficialWeights:
-        revision = self._resolve(wanted.repository, name)
+        revision = self._resolve(wanted, name)
         self._check_room(wanted, revision)
         paths = [self._download(wanted.repository, file.path, revision) for file in wanted.files]
         digests = []
@@ -178,10 +209,11 @@ class Hub:
         path = paths[0].parent if wanted.is_folder else paths[0]
         return OfficialWeights(path, revision.commit, tuple(notes))
 
-    def _resolve(self, repository: str, name: str) -> "_Revision":
+    def _resolve(self, wanted: WeightSet, name: str) -> "_Revision":
+        repository = wanted.repository
         if repository in self._revisions:
             return self._revisions[repository]
-        cached = _cached_revision(self.settings.cache_folder, repository)
+        cached = _cached_revision(self.settings.cache_folder, wanted)
         if self.settings.offline:
             if cached is None:
                 raise SystemFault(
@@ -191,17 +223,27 @@ class Hub:
                 )
             revision = _Revision(cached, {}, {})
         else:
-            revision = self._ask_hub(repository, cached)
+            revision = self._ask_hub(wanted, cached)
         self._revisions[repository] = revision
         return revision
 
-    def _ask_hub(self, repository: str, cached: str | None) -> "_Revision":
+    def _ask_hub(self, wanted: WeightSet, cached: str | None) -> "_Revision":
         from huggingface_hub import HfApi
+        from huggingface_hub.errors import RevisionNotFoundError
 
+        repository = wanted.repository
         try:
             info = HfApi(endpoint=self.settings.endpoint, token=False).model_info(
-                repository, files_metadata=True, timeout=self.settings.timeout_s
+                repository,
+                revision=wanted.revision,
+                files_metadata=True,
+                timeout=self.settings.timeout_s,
             )
+        except RevisionNotFoundError as error:
+            raise UserError(
+                f"{repository} has no revision {wanted.revision} at {self.settings.endpoint}, and no other "
+                "one is known to be good. Choose another base model, or give the worker a folder with it."
+            ) from error
         except Exception as error:
             # Whatever went wrong on the way, a copy of an earlier day is as good.
             if cached is not None:
@@ -308,9 +350,12 @@ def _snapshot(cache_folder: Path, repository: str, commit: str) -> Path:
     return cache_folder / f"models--{repository.replace('/', '--')}" / "snapshots" / commit
 
 
-def _cached_revision(cache_folder: Path, repository: str) -> str | None:
-    """The commit that `main` meant when the cache was last filled, or the only one that is there."""
-    folder = cache_folder / f"models--{repository.replace('/', '--')}"
+def _cached_revision(cache_folder: Path, wanted: WeightSet) -> str | None:
+    """The pinned commit if it is there, else what `main` meant when the cache was last filled, or any."""
+    if wanted.revision != "main":
+        there = _snapshot(cache_folder, wanted.repository, wanted.revision).is_dir()
+        return wanted.revision if there else None
+    folder = cache_folder / f"models--{wanted.repository.replace('/', '--')}"
     try:
         return (folder / "refs" / "main").read_text(encoding="utf-8").strip() or None
     except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,10 +16,14 @@ from codex_worker import hub as hub_module
 from codex_worker.errors import DataError, ResourceError, SystemFault, UserError
 from codex_worker.hub import WEIGHTS, ExpectedFile, Hub, HubSettings, WeightSet
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
+MAIN_COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPOSITORY = "KdaiP/StableTTS1.1"
 CHECKPOINT = "StableTTS/checkpoint_0.pt"
 CONTENT = b"weights" * 1000
+
+
+def is_pinned(wanted):
+    return wanted.revision != "main"
 
 
 class StandIn:
@@ -26,6 +31,9 @@ class StandIn:
 
     def __init__(self):
         self.files = {REPOSITORY: {CHECKPOINT: CONTENT, "vocoders/vocos.pt": b"vocoder" * 500}}
+        self.commits = {
+            wanted.repository: wanted.revision for wanted in WEIGHTS.values() if is_pinned(wanted)
+        }
         self.promised = {}
         self.requests = []
         self.authorizations = []
@@ -50,12 +58,15 @@ class StandIn:
         self.requests.append((request.command, path))
         self.authorizations.append(request.headers.get("Authorization"))
         for repository, files in self.files.items():
-            if path == f"/api/models/{repository}":
+            commit = self.commits.get(repository, MAIN_COMMIT)
+            if path in {f"/api/models/{repository}/revision/{revision}" for revision in ("main", commit)}:
                 return self.send(request, json.dumps(self.info(repository, files)).encode(), {}, body)
+            if path.startswith(f"/api/models/{repository}/revision/"):
+                return self.send(request, b"", {"X-Error-Code": "RevisionNotFound"}, body, status=404)
             for name, content in files.items():
-                if path == f"/{repository}/resolve/{COMMIT}/{name}":
+                if path == f"/{repository}/resolve/{commit}/{name}":
                     digest = hashlib.sha256(content).hexdigest()
-                    headers = {"ETag": f'"{digest}"', "X-Repo-Commit": COMMIT}
+                    headers = {"ETag": f'"{digest}"', "X-Repo-Commit": commit}
                     return self.send(request, content, headers, body)
             if path.startswith(f"/{repository}/resolve/"):
                 return self.send(request, b"", {"X-Error-Code": "EntryNotFound"}, body, status=404)
@@ -76,7 +87,7 @@ class StandIn:
         ]
         return {
             "id": repository,
-            "sha": COMMIT,
+            "sha": self.commits.get(repository, MAIN_COMMIT),
             "private": False,
             "tags": [],
             "downloads": 0,
@@ -117,7 +128,7 @@ def test_weights_are_fetched_once_and_their_revision_is_recorded(settings, stand
     hub = Hub(settings)
     weights = hub.fetch("stabletts")
     assert weights.path.read_bytes() == CONTENT
-    assert weights.revision == COMMIT
+    assert weights.revision == MAIN_COMMIT
     assert weights.notes == ()
     asked = len(stand_in.requests)
     assert hub.fetch("stabletts") is weights
@@ -239,8 +250,32 @@ def test_weights_with_terms_say_them_and_name_their_revision(settings, stand_in)
         "model.safetensors": b"tensors",
     }
     weights = Hub(settings).fetch("facebook/mms-300m")
-    assert weights.revision == COMMIT
+    assert weights.revision == WEIGHTS["mms-300m"].revision
     assert "CC BY-NC 4.0" in weights.notes[0]
+
+
+@pytest.mark.parametrize("name", sorted(WEIGHTS))
+def test_every_file_is_pinned_by_a_commit_or_by_its_content(name):
+    wanted = WEIGHTS[name]
+    if is_pinned(wanted):
+        assert re.fullmatch("[0-9a-f]{40}", wanted.revision)
+    else:
+        assert all(re.fullmatch("[0-9a-f]{64}", file.sha256 or "") for file in wanted.files)
+
+
+def test_another_commit_is_not_taken_for_the_pinned_one(settings, stand_in):
+    stand_in.files["facebook/mms-300m"] = {"config.json": b"{}", "model.safetensors": b"tensors"}
+    stand_in.commits["facebook/mms-300m"] = MAIN_COMMIT
+    with pytest.raises(UserError, match=rf"no revision {WEIGHTS['mms-300m'].revision} .* a folder with it"):
+        Hub(settings).fetch("mms-300m")
+    assert not any("resolve" in path for _, path in stand_in.requests)
+
+
+def test_offline_another_commit_in_the_cache_is_not_enough(settings):
+    snapshots = settings.cache_folder / "models--facebook--mms-300m" / "snapshots"
+    (snapshots / MAIN_COMMIT).mkdir(parents=True)
+    with pytest.raises(SystemFault, match="HF_HUB_OFFLINE forbids downloading"):
+        Hub(replace(settings, offline=True)).fetch("mms-300m")
 
 
 @pytest.mark.parametrize("name", ["someone/else", "../../etc/passwd", "KdaiP/StableTTS1.1", ""])
