@@ -7,6 +7,7 @@ so that what else the machine does falls on both.
 """
 
 import argparse
+import copy
 import json
 import logging
 import platform
@@ -158,7 +159,8 @@ def measure_tiny(device: str, folder: Path) -> dict[str, float]:
     model = transformers.Wav2Vec2BertForCTC(tiny_config(VOCABULARY)).to(device)
     use_fast_layers(model)
     epoch = _our_epoch(model, examples, sounds, preset="tiny", device=device)
-    transcriber = Transcriber(Checkpoint(model, VOCABULARY, Frontend()), DecodingSettings(), device)
+    reader = copy.deepcopy(model)  # a transcriber changes its network's numbers
+    transcriber = Transcriber(Checkpoint(reader, VOCABULARY, Frontend()), DecodingSettings(), device)
     recordings = [_noise(duration, seed) for seed, duration in enumerate(durations)]
     train_s, read_s = _take_turns(epoch, lambda: transcriber.transcribe_samples(recordings), 1, device)
     return {

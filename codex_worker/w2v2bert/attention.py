@@ -74,24 +74,35 @@ class RelativeKeyAttention(Wav2Vec2BertSelfAttention):
 
     def _distance_bias(self, query: torch.Tensor, start: int, length: int) -> torch.Tensor:
         """`[B, H, N, D]` -> `[B, H, N, L]`: query i (`start` + i of all) times its distance to each key."""
-        batch, heads, count, _ = query.shape
-        furthest_left, furthest_right = start + count - 1, length - 1 - start
-        left = min(self.left_max_position_embeddings, furthest_left)
-        right = min(self.right_max_position_embeddings, furthest_right)
+        count = query.shape[2]
+        left = min(self.left_max_position_embeddings, start + count - 1)
+        right = min(self.right_max_position_embeddings, length - 1 - start)
         centre = self.left_max_position_embeddings
         embeddings = self.distance_embedding.weight[centre - left : centre + right + 1].to(query.dtype)
         near = query @ embeddings.T
         if near.device.type == "cuda" and not near.requires_grad:
-            # Half the bytes in one kernel; its gradient would be a slow scatter.
-            at = torch.arange(length, device=near.device)
-            distances = (at - at[start : start + count, None]).clamp(-left, right)
-            return near.gather(-1, (distances + left).expand(batch, heads, count, length))
-        before = near[..., :1].expand(-1, -1, -1, furthest_left - left)
-        # One column more than there are distances: read on in steps of one less, each row is shifted by one.
-        after = near[..., -1:].expand(-1, -1, -1, furthest_right - right + 1)
-        by_distance = torch.cat([before, near, after], dim=-1)  # -(start + N - 1) .. L - 1 - start, and one
-        width = count + length
-        return by_distance.reshape(batch, heads, -1)[..., count - 1 : -1].unfold(-1, length, width - 1)
+            return _gathered(near, start, length, left, right)
+        return _laid_out(near, start, length, left, right)
+
+
+def _gathered(near: torch.Tensor, start: int, length: int, left: int, right: int) -> torch.Tensor:
+    """Products by distance, `[B, H, N, left + right + 1]`, as `[B, H, N, L]`, each at its key.
+
+    The quickest way on a GPU, but for its gradient, a slow scatter.
+    """
+    at = torch.arange(length, device=near.device)
+    columns = (at - at[start : start + near.shape[2], None]).clamp(-left, right) + left
+    return near.gather(-1, columns.expand(*near.shape[:2], *columns.shape))
+
+
+def _laid_out(near: torch.Tensor, start: int, length: int, left: int, right: int) -> torch.Tensor:
+    """The same by a shifted view, whose gradient is quick."""
+    count = near.shape[2]
+    before = near[..., :1].expand(-1, -1, -1, start + count - 1 - left)
+    # One column more than there are distances: read on in steps of one less, each row is shifted by one.
+    after = near[..., -1:].expand(-1, -1, -1, length - start - right)
+    by_distance = torch.cat([before, near, after], dim=-1)  # -(start + N - 1) .. L - 1 - start, and one
+    return by_distance.flatten(2)[..., count - 1 : -1].unfold(-1, length, count + length - 1)
 
 
 def use_fast_attention(model: nn.Module) -> int:

@@ -76,7 +76,7 @@ class Piece:
 
 
 class Transcriber:
-    """A checkpoint made ready to read recordings on a device."""
+    """A checkpoint made ready to read recordings on a device, which its network is moved to."""
 
     def __init__(
         self, checkpoint: Checkpoint, settings: DecodingSettings | None = None, device: str | None = None

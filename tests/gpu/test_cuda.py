@@ -49,11 +49,6 @@ def test_a_transcriber_computes_on_the_gpu_what_transformers_computes(length):
             ours(features, attention_mask=mask).logits,
         )
     torch.testing.assert_close(got[mask.bool()], expected[mask.bool()], atol=1e-3, rtol=1e-3)
-    for model in (plain, ours):
-        model(features).logits.square().sum().backward()
-    for (name, one), (_, other) in zip(plain.named_parameters(), ours.named_parameters(), strict=True):
-        if one.grad is not None:
-            torch.testing.assert_close(other.grad, one.grad, atol=1e-2, rtol=1e-2, msg=name)
 
 
 def test_a_transcriber_learns_on_the_gpu_and_reads_there_in_bf16_as_on_the_processor(tmp_path):

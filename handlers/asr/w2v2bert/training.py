@@ -1,9 +1,11 @@
 """Train a transcriber on the cells that have text and a recording."""
 
+import copy
 import json
 import logging
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +124,8 @@ class _Start:
         """How well texts and recordings fit, where there is a transcriber already that can tell."""
         if self.base is None:
             return None
-        transcriber = Transcriber(self.base)
+        # A transcriber takes its network to its own device and numbers; training starts from it as it was.
+        transcriber = Transcriber(replace(self.base, model=copy.deepcopy(self.base.model)))
 
         def fit(samples: np.ndarray, text: str) -> float:
             return align(transcriber, resample(samples, SAMPLE_RATE, self.frontend.sample_rate), text).score
@@ -137,11 +140,9 @@ class _Start:
         """Makes the network anew each time, from the weights as they were at the start."""
         if self.base is not None:
             base = self.base
-            state = {name: tensor.clone() for name, tensor in base.model.state_dict().items()}
 
             def from_checkpoint() -> PreTrainedModel:
-                model = build_model(base.model.config.__class__.from_dict(base.model.config.to_dict()))
-                model.load_state_dict(state)
+                model = copy.deepcopy(base.model)
                 grow_head(model, vocabulary)
                 return model
 

@@ -76,6 +76,17 @@ def test_long_recordings_are_attended_to_in_parts_with_the_same_answers_and_grad
             torch.testing.assert_close(got.grad, expected.grad, atol=1e-4, rtol=1e-3, msg=name)
 
 
+@pytest.mark.parametrize(
+    ("start", "count", "length"), [(0, 9, 9), (0, 3, 9), (4, 5, 9), (6, 2, 9), (0, 1, 1)]
+)
+def test_a_gpu_puts_each_product_where_a_processor_puts_it(start, count, length):
+    left, right = min(4, start + count - 1), min(2, length - 1 - start)
+    near = torch.randn(2, 3, count, left + right + 1)
+    laid_out = attention._laid_out(near, start, length, left, right)
+    assert laid_out.shape == (2, 3, count, length)
+    torch.testing.assert_close(attention._gathered(near, start, length, left, right), laid_out)
+
+
 def test_other_position_embeddings_keep_their_own_attention():
     model = network(position_embeddings_type="rotary")
     assert use_fast_attention(model) == 0

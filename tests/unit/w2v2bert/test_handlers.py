@@ -2,9 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
+import torch
 
 from codex_worker.errors import DataError, JobCanceled, UserError
+from codex_worker.w2v2bert import transcribe
 from codex_worker.w2v2bert.checkpoint import load_checkpoint
 from handlers.asr.w2v2bert import inference, training, training_and_inference
 from handlers.memory import MemoryCallbacks, MemoryScanner, files_below, job_in
@@ -71,6 +74,23 @@ def test_training_goes_on_from_a_checkpoint_of_the_project(trained, sample, tmp_
     callbacks, again = run(training, files, tmp_path, config, "training")
     (tmp_path / "model.safetensors").write_bytes(callbacks.scanner.artifacts[again["checkpoint_path"]])
     assert load_checkpoint(tmp_path / "model.safetensors").metadata["started_from"] == path
+
+
+def test_a_check_up_with_the_base_model_leaves_it_as_it_was(trained, sample, tmp_path, monkeypatch):
+    _, files = sample
+    _, callbacks, result = trained
+    path = result["checkpoint_path"]
+    files = {**files, path: callbacks.scanner.artifacts[path]}
+    job = job_in(tmp_path / "job", {"model": {"base_checkpoint": path}}, mode="training")
+    start = training._Start(job, MemoryCallbacks(MemoryScanner(files, job), job))
+    monkeypatch.setattr(transcribe, "fastest_precision", lambda device: "bf16")
+    before = {name: tensor.clone() for name, tensor in start.base.model.state_dict().items()}
+    start.fit(np.random.default_rng(0).standard_normal(16_000).astype(np.float32), "men")
+    vocabulary = start.vocabulary(["men"])
+    for model in (start.base.model, start.maker(vocabulary)()):
+        for name, tensor in model.state_dict().items():
+            assert tensor.dtype == torch.float32
+            assert torch.equal(tensor, before[name])
 
 
 def test_the_combined_job_does_both_and_fetches_nothing_twice(sample, tmp_path, monkeypatch):
