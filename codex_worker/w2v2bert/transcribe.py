@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 PIECE_S = 25.0  # longer recordings are cut at pauses into pieces of at most this
 LOW_CONFIDENCE = 0.6
+# Recordings are read in rounds. How long they are is not known before, so the first round is small.
+FIRST_ROUND = 16
+ROUND_BATCHES = 4
 
 Source = TypeVar("Source")  # what a recording is read from: an utterance's file, or samples
 Outcome = list[tuple[float, np.ndarray]] | WorkerError  # its pieces with their starts, or why there are none
@@ -129,28 +132,20 @@ class Transcriber:
         should_stop: Callable[[], bool],
         on_progress: Callable[[int, int], None],
     ) -> Iterator[Transcript]:
-        # Enough recordings in a round for batches of like length, few enough to hold in memory.
-        size = max(16, round(4 * self.batch_seconds / 5))
-        rounds = [slice(start, start + size) for start in range(0, len(keys), size)]
-        done = 0
+        done, size = 0, FIRST_ROUND
         # Each thread takes one core; together they would otherwise take more than there are.
         with ThreadPoolExecutor(
             self.settings.workers, initializer=torch.set_num_threads, initargs=(1,)
         ) as pool:
-
-            def begin(place: int) -> list[Future[Outcome]]:
-                return [
-                    pool.submit(read, source)
-                    for part in rounds[place : place + 1]
-                    for source in sources[part]
-                ]
-
-            reading = begin(0)
-            for place, part in enumerate(rounds):
+            reading = [pool.submit(read, source) for source in sources[:size]]
+            while reading:
                 outcomes = [future.result() for future in reading]
+                part = keys[done : done + len(outcomes)]
+                size = self._next_round(outcomes)
                 # The next round is decoded while the network works on this one.
-                reading = begin(place + 1)
-                for transcript in self._transcribe_round(keys[part], outcomes, should_stop):
+                start = done + len(outcomes)
+                reading = [pool.submit(read, source) for source in sources[start : start + size]]
+                for transcript in self._transcribe_round(part, outcomes, should_stop):
                     yield transcript
                     done += 1
                     on_progress(done, len(keys))
@@ -158,6 +153,18 @@ class Transcriber:
                     for future in reading:
                         future.cancel()
                     return
+
+    def _next_round(self, outcomes: Sequence[Outcome]) -> int:
+        """Enough recordings like the last ones for batches of like length, few enough to hold in memory."""
+        frontend = self.checkpoint.frontend
+        seconds = sum(
+            frontend.input_seconds(len(features))
+            for outcome in outcomes
+            if not isinstance(outcome, WorkerError)
+            for _, features in outcome
+        )
+        wanted = ROUND_BATCHES * self.batch_seconds * len(outcomes) / max(seconds, 1.0)
+        return round(max(1.0, min(wanted, 4.0 * len(outcomes))))
 
     def _read(self, utterance: Utterance) -> Outcome:
         try:

@@ -9,6 +9,7 @@ from codex_worker.w2v2bert.data import Utterance
 from codex_worker.w2v2bert.features import Frontend
 from codex_worker.w2v2bert.model import build_model, tiny_config
 from codex_worker.w2v2bert.transcribe import (
+    FIRST_ROUND,
     DecodingSettings,
     Transcriber,
     cut_at_pauses,
@@ -95,6 +96,30 @@ def test_a_long_recording_is_read_in_pieces_and_joined(transcriber):
     assert transcript.duration_s == pytest.approx(30.0, abs=0.2)
     assert "2 pieces" in transcript.notes[0]
     assert list(transcript.words) == sorted(transcript.words, key=lambda word: word.start_s)
+
+
+def test_long_recordings_are_held_a_few_at_a_time(transcriber, monkeypatch):
+    read, held = [], []
+    pieces_of = transcriber._pieces_of
+    monkeypatch.setattr(transcriber, "_pieces_of", lambda samples: read.append(1) or pieces_of(samples))
+    keys = [str(place) for place in range(40)]
+    samples = [noise(12.0, seed) for seed in range(40)]
+    heard = transcriber._read_ahead(
+        keys,
+        samples,
+        transcriber._pieces_of,
+        lambda: False,
+        lambda done, total: held.append(len(read) - done),
+    )
+    assert [transcript.key for transcript in heard] == keys
+    # The first round is read before anything is known of its length.
+    assert max(held[FIRST_ROUND:]) <= 8
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0.5, 64), (2.0, 16), (1800.0, 1)])
+def test_a_round_is_as_large_as_the_last_recordings_were_short(transcriber, seconds, expected):
+    rows = np.zeros((round(seconds * 50), 160), np.float32)
+    assert transcriber._next_round([[(0.0, rows)]] * 16) == expected
 
 
 def test_silence_is_an_error_and_not_an_empty_text(transcriber):
