@@ -61,21 +61,8 @@ def main() -> int:
     return 0
 
 
-def _record(utterance: Utterance, split: str, number: int) -> dict[str, str | float]:
-    text = " ".join(utterance.words)
-    path = RECORDINGS / f"{split}-{number:02d}.webm"
-    duration_s = _encode(_speak(text, VOICES[utterance.voice]), path)
-    return {
-        "file": path.name,
-        "text": text,
-        "voice": utterance.voice,
-        "split": split,
-        "duration_s": round(duration_s, 3),
-    }
-
-
-def _speak(text: str, voice: Voice) -> bytes:
-    """The speech as a WAV file."""
+def speak(text: str, voice: Voice) -> bytes:
+    """A sentence spoken by espeak-ng, as a WAV file."""
     command = [
         "espeak-ng",
         "-v",
@@ -88,6 +75,19 @@ def _speak(text: str, voice: Voice) -> bytes:
         text,
     ]
     return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+def _record(utterance: Utterance, split: str, number: int) -> dict[str, str | float]:
+    text = " ".join(utterance.words)
+    path = RECORDINGS / f"{split}-{number:02d}.webm"
+    duration_s = _encode(speak(text, VOICES[utterance.voice]), path)
+    return {
+        "file": path.name,
+        "text": text,
+        "voice": utterance.voice,
+        "split": split,
+        "duration_s": round(duration_s, 3),
+    }
 
 
 def _encode(wav: bytes, path: Path) -> float:

@@ -23,6 +23,7 @@ from codex_worker.stabletts.dataset import MEL_TYPE, Dataset, Samples, Utterance
 from codex_worker.stabletts.frontend.encoding import Frontend, report_losses
 from codex_worker.stabletts.mel import LogMel
 from codex_worker.stabletts.symbols import intersperse
+from codex_worker.training.cores import keep_cores, take_one_core
 
 LONG_S = 30.0
 """From here on a recording is cut where an aligner is at hand, and kept whole where none is."""
@@ -141,13 +142,9 @@ class _Preparation:
     def run(self, workers: int, report: Callable[[int, int], None]) -> Dataset:
         usable = list(self._with_text())
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        threads = torch.get_num_threads()
         try:
-            with self.path.open("wb") as file:
-                # Each thread takes one core; together they would otherwise take more than there are.
-                prepared = map_ahead(
-                    self._prepared, usable, workers=workers, initialise=lambda: torch.set_num_threads(1)
-                )
+            with keep_cores(), self.path.open("wb") as file:
+                prepared = map_ahead(self._prepared, usable, workers=workers, initialise=take_one_core)
                 for done, (_, one) in enumerate(prepared, start=1):
                     self._keep(one, file)
                     report(done, len(usable))
@@ -157,8 +154,6 @@ class _Preparation:
                     f"the disk is full: {self.path.parent} has no room for mel spectrograms"
                 ) from error
             raise
-        finally:
-            torch.set_num_threads(threads)
         if not self.utterances:
             examples = "; ".join(f"{label}: {reason}" for label, reason in self.left_out[:3])
             raise UserError(f"none of {len(self.recorded)} recordings can be used. {examples}")

@@ -9,10 +9,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from codex_worker.errors import DataError, UserError
 from codex_worker.text.normalise import LEARNABLE_COUNT, unlearnt_letters
+from codex_worker.training.cores import keep_cores, take_one_core
 from codex_worker.training.splits import can_hold_out_groups, hold_out
 from codex_worker.w2v2bert.features import FeatureCache, Frontend, content_key
 from codex_worker.w2v2bert.vocabulary import Vocabulary
@@ -132,8 +132,7 @@ def prepare(
         else:
             left_out[utterance.key] = "its text holds no letters after normalisation"
     examples = []
-    # Each thread takes one core; together they would otherwise take more than there are.
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with keep_cores(), ThreadPoolExecutor(workers, initializer=take_one_core) as pool:
         outcomes = pool.map(lambda u: _example(u, texts[u.key], sounds, frames, max_duration_s), spoken)
         for position, (utterance, outcome) in enumerate(zip(spoken, outcomes, strict=True), start=1):
             if isinstance(outcome, Example):

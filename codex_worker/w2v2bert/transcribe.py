@@ -11,6 +11,7 @@ import torch
 
 from codex_worker.errors import DataError, ResourceError, WorkerError
 from codex_worker.training.batches import batches_by_length
+from codex_worker.training.cores import keep_cores, take_one_core
 from codex_worker.w2v2bert.checkpoint import Checkpoint
 from codex_worker.w2v2bert.data import Utterance, read_samples
 from codex_worker.w2v2bert.model import frame_seconds, output_frames
@@ -133,10 +134,7 @@ class Transcriber:
         on_progress: Callable[[int, int], None],
     ) -> Iterator[Transcript]:
         done, size = 0, FIRST_ROUND
-        # Each thread takes one core; together they would otherwise take more than there are.
-        with ThreadPoolExecutor(
-            self.settings.workers, initializer=torch.set_num_threads, initargs=(1,)
-        ) as pool:
+        with keep_cores(), ThreadPoolExecutor(self.settings.workers, initializer=take_one_core) as pool:
             reading = [pool.submit(read, source) for source in sources[:size]]
             while reading:
                 outcomes = [future.result() for future in reading]
