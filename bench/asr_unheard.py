@@ -24,7 +24,7 @@ from handlers.asr.w2v2bert import training
 from handlers.memory import MemoryCallbacks, MemoryScanner, files_below, job_in
 from sample import sentences
 from sample.make_codex_project import make_project
-from sample.make_recordings import RECORDINGS, SENTENCES, VOICES, speak
+from sample.make_recordings import RECORDINGS, SENTENCES, VOICES, encode, speak
 
 
 def main() -> None:
@@ -83,8 +83,8 @@ def fresh_sentences(folder: Path, count: int) -> list[Utterance]:
     taken = [sentences.Utterance(tuple(row["text"].split()), row["voice"]) for row in rows]
     spoken = []
     for number, chosen in enumerate(sentences.choose(count, tuple(VOICES), already_chosen=taken)):
-        path, text = folder / f"{number}.wav", " ".join(chosen.words)
-        path.write_bytes(speak(text, VOICES[chosen.voice]))
+        path, text = folder / f"{number}.webm", " ".join(chosen.words)
+        encode(speak(text, VOICES[chosen.voice]), path)
         spoken.append(Utterance(str(number), path, text))
     return spoken
 
@@ -92,6 +92,9 @@ def fresh_sentences(folder: Path, count: int) -> list[Utterance]:
 def rates(name: str, transcriber: Transcriber, utterances: Sequence[Utterance]) -> dict[str, float]:
     """Error rates of reading."""
     heard = list(transcriber.transcribe(utterances))
+    for one in heard:
+        if one.error is not None:
+            raise RuntimeError(f"{name} sentence {one.key}: {one.error}")
     said = [utterance.text for utterance in utterances]
     return {
         f"{name}_cer": round(character_error_rate(said, [one.text for one in heard]), 4),

@@ -30,7 +30,7 @@ from codex_worker.w2v2bert.checkpoint import Checkpoint
 from codex_worker.w2v2bert.data import Example, Sounds, Split, Utterance
 from codex_worker.w2v2bert.features import SAMPLE_RATE, FeatureCache, Frontend
 from codex_worker.w2v2bert.model import full_config, tiny_config, use_fast_layers
-from codex_worker.w2v2bert.precision import Precision
+from codex_worker.w2v2bert.precision import Precision, fastest_precision
 from codex_worker.w2v2bert.recipe import choose_recipe
 from codex_worker.w2v2bert.train import CtcTask, TrainingPlan
 from codex_worker.w2v2bert.transcribe import DecodingSettings, Transcriber
@@ -72,6 +72,7 @@ def main() -> None:
         "device": torch.cuda.get_device_name()
         if device == "cuda"
         else platform.processor() or platform.machine(),
+        "precision": options.precision or fastest_precision(torch.device(device)),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,

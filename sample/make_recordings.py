@@ -80,7 +80,7 @@ def speak(text: str, voice: Voice) -> bytes:
 def _record(utterance: Utterance, split: str, number: int) -> dict[str, str | float]:
     text = " ".join(utterance.words)
     path = RECORDINGS / f"{split}-{number:02d}.webm"
-    duration_s = _encode(speak(text, VOICES[utterance.voice]), path)
+    duration_s = encode(speak(text, VOICES[utterance.voice]), path)
     return {
         "file": path.name,
         "text": text,
@@ -90,7 +90,7 @@ def _record(utterance: Utterance, split: str, number: int) -> dict[str, str | fl
     }
 
 
-def _encode(wav: bytes, path: Path) -> float:
+def encode(wav: bytes, path: Path) -> float:
     """Write WebM with Opus, one channel; the answer is its duration in seconds."""
     samples = 0
     # Without bitexact the container gets a random identity, and every run other bytes.

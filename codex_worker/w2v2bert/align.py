@@ -11,7 +11,8 @@ from torch import Tensor
 
 from codex_worker.errors import DataError, SystemFault
 from codex_worker.w2v2bert.data import ctc_frames_needed
-from codex_worker.w2v2bert.transcribe import PIECE_S, Transcriber, cut_at_pauses
+from codex_worker.w2v2bert.pauses import PIECE_S, cut_at_pauses
+from codex_worker.w2v2bert.transcribe import Transcriber
 from codex_worker.w2v2bert.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -73,6 +73,17 @@ def normalised_waveform(samples: np.ndarray) -> np.ndarray:
     _check_samples(samples, WINDOW_SAMPLES)
     centred = samples.astype(np.float32) - np.float32(samples.mean())
     return centred / np.sqrt(centred.var() + 1e-7)
+
+
+def pad_batch(features: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs `[B, longest, ...]` padded with zeros and their mask `[B, longest]`."""
+    longest = max(len(rows) for rows in features)
+    inputs = np.zeros((len(features), longest, *features[0].shape[1:]), dtype=np.float32)
+    mask = np.zeros((len(features), longest), dtype=np.int64)
+    for index, rows in enumerate(features):
+        inputs[index, : len(rows)] = rows
+        mask[index, : len(rows)] = 1
+    return torch.from_numpy(inputs), torch.from_numpy(mask)
 
 
 def content_key(path: Path) -> str:

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from codex_worker.errors import ModelError
-from codex_worker.text.error_rate import character_error_rate, word_error_rate
 from codex_worker.training.batches import batches_by_length
 from codex_worker.training.loop import RESUME, Progress, TrainingOutcome, TrainingSettings, fit
 from codex_worker.training.resume import saved_settings
@@ -22,9 +21,10 @@ from codex_worker.w2v2bert.augment import mask_features
 from codex_worker.w2v2bert.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from codex_worker.w2v2bert.corrector import CorrectorReport, fit_corrector
 from codex_worker.w2v2bert.data import Example, Sounds, Split
+from codex_worker.w2v2bert.evaluate import Prediction, ctc_loss, error_rates, read_examples
+from codex_worker.w2v2bert.features import pad_batch
 from codex_worker.w2v2bert.model import output_frames
 from codex_worker.w2v2bert.recipe import Recipe
-from codex_worker.w2v2bert.transcribe import pad_batch
 from codex_worker.w2v2bert.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -38,15 +38,6 @@ PATIENCE_UPDATES = 300
 
 class Collapsed(ModelError):
     """The network writes nothing, or nothing that resembles the text, long after it should."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the network read in a recording that it was not trained on, beside what is said there."""
-
-    key: str
-    hypothesis: str
-    reference: str
 
 
 @dataclass(frozen=True)
@@ -196,56 +187,6 @@ class CtcTask:
         return pad_batch(rows)
 
 
-def ctc_loss(
-    logits: Tensor, lengths: Sequence[int], labels: Sequence[Sequence[int]], blank_id: int
-) -> Tensor:
-    """CTC loss (Graves et al. 2006) of `logits [B, T, V]`: per letter, then the mean over the batch.
-
-    Infinite losses (a text that doesn't fit its frames) count as zero and have no gradient.
-    """
-    log_probs = logits.float().log_softmax(-1).transpose(0, 1)
-    targets = torch.tensor([label for row in labels for label in row], dtype=torch.long)
-    with torch.autocast(logits.device.type, enabled=False), torch.backends.cudnn.flags(enabled=False):
-        return nn.functional.ctc_loss(
-            log_probs,
-            targets.to(logits.device),
-            torch.tensor(lengths),
-            torch.tensor([len(row) for row in labels]),
-            blank=blank_id,
-            reduction="mean",
-            zero_infinity=True,
-        )
-
-
-@torch.no_grad()
-def read_examples(
-    model: PreTrainedModel,
-    vocabulary: Vocabulary,
-    sounds: Sounds,
-    examples: Sequence[Example],
-    batch_seconds: float,
-) -> tuple[float, tuple[Prediction, ...]]:
-    """Mean CTC loss and greedy readings of examples, in their order."""
-    device = next(model.parameters()).device
-    predictions: dict[int, Prediction] = {}
-    losses = []
-    batches = batches_by_length([example.duration_s for example in examples], max_total=2 * batch_seconds)
-    for batch in batches:
-        chosen = [examples[i] for i in batch]
-        inputs, mask = pad_batch([sounds.features(example) for example in chosen])
-        logits = model(inputs.to(device), attention_mask=mask.to(device)).logits.float()
-        lengths = [output_frames(model, int(rows)) for rows in mask.sum(1)]
-        labels = [vocabulary.encode(example.text) for example in chosen]
-        losses.append((float(ctc_loss(logits, lengths, labels, vocabulary.blank_id)), len(batch)))
-        best = logits.argmax(-1).cpu()
-        for row, (index, example) in enumerate(zip(batch, chosen, strict=True)):
-            tokens = vocabulary.collapse(best[row, : lengths[row]].tolist())
-            heard = vocabulary.decode(token.symbol_id for token in tokens)
-            predictions[index] = Prediction(example.utterance.key, heard, example.text)
-    total = sum(loss * count for loss, count in losses) / sum(count for _, count in losses)
-    return total, tuple(predictions[i] for i in range(len(examples)))
-
-
 def train(plan: TrainingPlan, folder: Path, progress: Progress, *, device: str | None = None) -> TrainedModel:
     """Train, restart once with safer settings after a collapse, and add a corrector where asked and useful.
 
@@ -339,13 +280,6 @@ def _finish(trained: TrainedModel, plan: TrainingPlan) -> TrainedModel:
     if corrector is not None:
         save_checkpoint(trained.checkpoint, replace(checkpoint, corrector=corrector))
     return replace(trained, metrics=metrics, notes=tuple(notes), corrector=report)
-
-
-def error_rates(predictions: Sequence[Prediction]) -> dict[str, float]:
-    """Character and word error rates (`cer`, `wer`) over all predictions together."""
-    spoken = [prediction.reference for prediction in predictions]
-    heard = [prediction.hypothesis for prediction in predictions]
-    return {"cer": character_error_rate(spoken, heard), "wer": word_error_rate(spoken, heard)}
 
 
 def _encoder_layers(model: PreTrainedModel) -> nn.ModuleList:

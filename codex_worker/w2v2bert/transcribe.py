@@ -14,13 +14,14 @@ from codex_worker.training.batches import batches_by_length
 from codex_worker.training.cores import keep_cores, take_one_core
 from codex_worker.w2v2bert.checkpoint import Checkpoint
 from codex_worker.w2v2bert.data import Utterance, read_samples
+from codex_worker.w2v2bert.features import pad_batch
 from codex_worker.w2v2bert.model import frame_seconds, output_frames
+from codex_worker.w2v2bert.pauses import PIECE_S, cut_at_pauses
 from codex_worker.w2v2bert.precision import Precision, fastest_precision, with_precision
 from codex_worker.w2v2bert.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
-PIECE_S = 25.0  # longer recordings are cut at pauses into pieces of at most this
 LOW_CONFIDENCE = 0.6
 # Recordings are read in rounds. How long they are is not known before, so the first round is small.
 FIRST_ROUND = 16
@@ -293,43 +294,3 @@ def words_of(
             letters.append((text, token.start, token.end, max(frame_probabilities[token.start : token.end])))
     finish()
     return words
-
-
-def cut_at_pauses(samples: np.ndarray, sample_rate: int, longest_s: float) -> list[tuple[int, int]]:
-    """Sample ranges that cover a recording, none longer than `longest_s`, cut in the middle of pauses.
-
-    Where `longest_s` holds no pause, the cut is at the quietest 100 ms of its second half.
-    """
-    longest = round(longest_s * sample_rate)
-    if len(samples) <= longest:
-        return [(0, len(samples))]
-    from codex_worker.audio.level import find_pauses
-
-    cuts = [round((start + end) / 2 * sample_rate) for start, end in find_pauses(samples, sample_rate)]
-    ranges, start = [], 0
-    while len(samples) - start > longest:
-        limit = start + longest
-        within = [cut for cut in cuts if start + longest // 3 < cut <= limit]
-        end = within[-1] if within else _quietest(samples, start + longest // 2, limit, sample_rate // 10)
-        ranges.append((start, end))
-        start = end
-    ranges.append((start, len(samples)))
-    return ranges
-
-
-def _quietest(samples: np.ndarray, start: int, end: int, width: int) -> int:
-    """The middle of the `width` samples with the least energy between `start` and `end`."""
-    energy = np.cumsum(np.square(samples[start:end], dtype=np.float64))
-    windows = energy[width:] - energy[:-width]
-    return start + int(np.argmin(windows)) + width // 2
-
-
-def pad_batch(features: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Inputs `[B, longest, ...]` padded with zeros and their mask `[B, longest]`."""
-    longest = max(len(rows) for rows in features)
-    inputs = np.zeros((len(features), longest, *features[0].shape[1:]), dtype=np.float32)
-    mask = np.zeros((len(features), longest), dtype=np.int64)
-    for index, rows in enumerate(features):
-        inputs[index, : len(rows)] = rows
-        mask[index, : len(rows)] = 1
-    return torch.from_numpy(inputs), torch.from_numpy(mask)

@@ -11,10 +11,11 @@ from codex_worker.training.loop import TrainingSettings
 from codex_worker.w2v2bert import train as training
 from codex_worker.w2v2bert.checkpoint import load_checkpoint
 from codex_worker.w2v2bert.data import Example, Sounds, Split, Utterance, prepare, split
+from codex_worker.w2v2bert.evaluate import ctc_loss
 from codex_worker.w2v2bert.features import FeatureCache, Frontend
 from codex_worker.w2v2bert.model import build_model, full_config, tiny_config
 from codex_worker.w2v2bert.recipe import Augmentation, choose_recipe
-from codex_worker.w2v2bert.train import CtcTask, TrainingPlan, ctc_loss
+from codex_worker.w2v2bert.train import CtcTask, TrainingPlan
 from codex_worker.w2v2bert.vocabulary import build_vocabulary
 from tests.support.spoken import Unwatched, error_rate_on, sample_utterances, train_tiny
 

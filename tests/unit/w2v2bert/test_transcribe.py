@@ -8,11 +8,11 @@ from codex_worker.w2v2bert.checkpoint import Checkpoint
 from codex_worker.w2v2bert.data import Utterance
 from codex_worker.w2v2bert.features import Frontend
 from codex_worker.w2v2bert.model import build_model, tiny_config
+from codex_worker.w2v2bert.pauses import cut_at_pauses
 from codex_worker.w2v2bert.transcribe import (
     FIRST_ROUND,
     DecodingSettings,
     Transcriber,
-    cut_at_pauses,
     words_of,
 )
 from codex_worker.w2v2bert.vocabulary import build_vocabulary
