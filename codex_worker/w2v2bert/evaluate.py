@@ -11,8 +11,9 @@ from codex_worker.text.error_rate import character_error_rate, word_error_rate
 from codex_worker.training.batches import batches_by_length
 from codex_worker.w2v2bert.data import Example, Sounds
 from codex_worker.w2v2bert.features import pad_batch
-from codex_worker.w2v2bert.model import output_frames
+from codex_worker.w2v2bert.model import frame_seconds, output_frames
 from codex_worker.w2v2bert.vocabulary import Vocabulary
+from codex_worker.w2v2bert.words import confidence_of, words_of
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Prediction:
     key: str
     hypothesis: str
     reference: str
+    confidence: float = 0.0  # of the hypothesis, 0 to 1
 
 
 @torch.no_grad()
@@ -44,11 +46,18 @@ def read_examples(
         lengths = [output_frames(model, int(rows)) for rows in mask.sum(1)]
         labels = [vocabulary.encode(example.text) for example in chosen]
         losses.append((float(ctc_loss(logits, lengths, labels, vocabulary.blank_id)), len(batch)))
-        best = logits.argmax(-1).cpu()
+        best = logits.softmax(-1).max(-1)
+        symbols, probabilities = best.indices.cpu(), best.values.cpu()
         for row, (index, example) in enumerate(zip(batch, chosen, strict=True)):
-            tokens = vocabulary.collapse(best[row, : lengths[row]].tolist())
-            heard = vocabulary.decode(token.symbol_id for token in tokens)
-            predictions[index] = Prediction(example.utterance.key, heard, example.text)
+            frames = lengths[row]
+            words = words_of(
+                vocabulary,
+                symbols[row, :frames].tolist(),
+                probabilities[row, :frames].tolist(),
+                seconds_per_frame=frame_seconds(model),
+            )
+            heard = " ".join(word.text for word in words)
+            predictions[index] = Prediction(example.utterance.key, heard, example.text, confidence_of(words))
     total = sum(loss * count for loss, count in losses) / sum(count for _, count in losses)
     return total, tuple(predictions[i] for i in range(len(examples)))
 

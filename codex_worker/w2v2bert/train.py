@@ -19,6 +19,7 @@ from codex_worker.training.loop import RESUME, Progress, TrainingOutcome, Traini
 from codex_worker.training.resume import saved_settings
 from codex_worker.w2v2bert.augment import mask_features
 from codex_worker.w2v2bert.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from codex_worker.w2v2bert.confidence import LOW_CONFIDENCE, low_confidence
 from codex_worker.w2v2bert.corrector import CorrectorReport, fit_corrector
 from codex_worker.w2v2bert.data import Example, Sounds, Split
 from codex_worker.w2v2bert.evaluate import Prediction, ctc_loss, error_rates, read_examples
@@ -77,6 +78,7 @@ class CtcTask:
         self._labels = [self.vocabulary.encode(example.text) for example in self.data.train]
         self._reader = ThreadPoolExecutor(max_workers=2, thread_name_prefix="features")
         self._ahead: dict[tuple[int, int], Future[tuple[Tensor, Tensor]]] = {}
+        self._low_confidence = LOW_CONFIDENCE
         self._epoch = 0
         self._epoch_batches: list[list[int]] = []
         if self.recipe.gradient_checkpointing:
@@ -134,15 +136,15 @@ class CtcTask:
             self.model, self.vocabulary, self.sounds, self.data.validation, self.recipe.batch_seconds
         )
         rates = error_rates(predictions)
+        if self.data.validation is not self.data.train:
+            self._low_confidence = low_confidence(predictions)
         self._judge(rates["cer"], predictions)
         return {"val_total_loss": loss, "val_wer": rates["wer"], "val_cer": rates["cer"]}
 
     def save(self, path: Path, metadata: dict[str, str]) -> None:
         """The deployable checkpoint."""
-        checkpoint = Checkpoint(
-            self.model, self.vocabulary, self.sounds.frontend, metadata={**self.metadata, **metadata}
-        )
-        save_checkpoint(path, checkpoint)
+        about = {**self.metadata, **metadata, "low_confidence": f"{self._low_confidence:.4f}"}
+        save_checkpoint(path, Checkpoint(self.model, self.vocabulary, self.sounds.frontend, metadata=about))
 
     def _judge(self, cer: float, predictions: Sequence[Prediction]) -> None:
         """Raise Collapsed when nothing is learnt although the warm-up is long over."""

@@ -13,32 +13,22 @@ from codex_worker.errors import DataError, ResourceError, WorkerError
 from codex_worker.training.batches import batches_by_length
 from codex_worker.training.cores import keep_cores, take_one_core
 from codex_worker.w2v2bert.checkpoint import Checkpoint
+from codex_worker.w2v2bert.confidence import stored_confidence
 from codex_worker.w2v2bert.data import Utterance, read_samples
 from codex_worker.w2v2bert.features import pad_batch
 from codex_worker.w2v2bert.model import frame_seconds, output_frames
 from codex_worker.w2v2bert.pauses import PIECE_S, cut_at_pauses
 from codex_worker.w2v2bert.precision import Precision, fastest_precision, with_precision
-from codex_worker.w2v2bert.vocabulary import Vocabulary
+from codex_worker.w2v2bert.words import Word, confidence_of, words_of
 
 logger = logging.getLogger(__name__)
 
-LOW_CONFIDENCE = 0.6
 # Recordings are read in rounds. How long they are is not known before, so the first round is small.
 FIRST_ROUND = 16
 ROUND_BATCHES = 4
 
 Source = TypeVar("Source")  # what a recording is read from: an utterance's file, or samples
 Outcome = list[tuple[float, np.ndarray]] | WorkerError  # its pieces with their starts, or why there are none
-
-
-@dataclass(frozen=True)
-class Word:
-    """A word as heard: times in seconds within the recording, and how sure the network was (0 to 1)."""
-
-    text: str
-    start_s: float
-    end_s: float
-    confidence: float
 
 
 @dataclass(frozen=True)
@@ -50,13 +40,9 @@ class Transcript:
     confidence: float
     words: tuple[Word, ...] = ()
     duration_s: float = 0.0
+    is_uncertain: bool = False  # a person should listen before trusting it
     error: str | None = None
     notes: tuple[str, ...] = ()
-
-    @property
-    def is_uncertain(self) -> bool:
-        """Whether a person should listen before trusting it."""
-        return self.error is None and (not self.text or self.confidence < LOW_CONFIDENCE)
 
 
 @dataclass(frozen=True)
@@ -93,6 +79,7 @@ class Transcriber:
         self.precision = self.settings.precision or fastest_precision(self.device)
         self.dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         self.batch_seconds = self.settings.batch_seconds or (400.0 if on_gpu else 60.0)
+        self.low_confidence = stored_confidence(checkpoint.metadata.get("low_confidence"))
         self.model = with_precision(checkpoint.model, self.precision, self.device)
         logger.info("Reading with %s on %s", self.precision, self.device)
 
@@ -235,7 +222,8 @@ class Transcriber:
                 frames.values.exp().tolist(),
                 seconds_per_frame=frame_seconds(self.model),
                 start_s=piece.start_s,
-                settings=self.settings,
+                suppress_unknown=self.settings.suppress_unknown,
+                unknown_replacement=self.settings.unknown_replacement,
             )
             for piece, frames in zip(pieces, best, strict=True)
         ]
@@ -252,45 +240,13 @@ class Transcriber:
             if corrected and corrected != text:
                 notes += (f"corrected from: {text}",)
                 text = corrected
-        letters = sum(len(word.text) for word in words)
-        confidence = sum(word.confidence * len(word.text) for word in words) / letters if letters else 0.0
-        return Transcript(key, text, confidence, tuple(words), duration_s, notes=notes)
-
-
-def words_of(
-    vocabulary: Vocabulary,
-    frame_ids: Sequence[int],
-    frame_probabilities: Sequence[float],
-    *,
-    seconds_per_frame: float,
-    start_s: float,
-    settings: DecodingSettings,
-) -> list[Word]:
-    """Words of a greedy reading; a word's confidence is the mean over its letters of their best frame."""
-    words: list[Word] = []
-    letters: list[tuple[str, int, int, float]] = []
-
-    def finish() -> None:
-        if letters:
-            words.append(
-                Word(
-                    "".join(text for text, *_ in letters),
-                    start_s + letters[0][1] * seconds_per_frame,
-                    start_s + letters[-1][2] * seconds_per_frame,
-                    sum(probability for *_, probability in letters) / len(letters),
-                )
-            )
-            letters.clear()
-
-    for token in vocabulary.collapse(frame_ids):
-        text = vocabulary.text_of(
-            token.symbol_id,
-            suppress_unknown=settings.suppress_unknown,
-            replacement=settings.unknown_replacement,
+        confidence = confidence_of(words)
+        return Transcript(
+            key,
+            text,
+            confidence,
+            tuple(words),
+            duration_s,
+            is_uncertain=not text or confidence < self.low_confidence,
+            notes=notes,
         )
-        if text.isspace():
-            finish()
-        elif text:
-            letters.append((text, token.start, token.end, max(frame_probabilities[token.start : token.end])))
-    finish()
-    return words

@@ -44,6 +44,7 @@ def test_training_leaves_a_checkpoint_its_metrics_and_what_it_learnt_from(traine
     checkpoint = load_checkpoint(tmp_path / "model.safetensors")
     assert checkpoint.metadata["data_commit"] == job.commit
     assert json.loads(checkpoint.metadata["text_recipe"])["lowercase"] is True
+    assert 0.0 <= float(checkpoint.metadata["low_confidence"]) <= 1.0
     header = (job.folder / "training_metrics.csv").read_text().splitlines()[0]
     assert header == "epoch,train_total_loss,val_total_loss,val_wer,val_cer"
     assert any(note.startswith("60 recordings to learn from") for note in result["notes"])

@@ -13,9 +13,9 @@ from codex_worker.w2v2bert.transcribe import (
     FIRST_ROUND,
     DecodingSettings,
     Transcriber,
-    words_of,
 )
 from codex_worker.w2v2bert.vocabulary import build_vocabulary
+from codex_worker.w2v2bert.words import words_of
 from tests.support.spoken import sample_utterances
 
 VOCABULARY = build_vocabulary(["god made all"])
@@ -63,9 +63,7 @@ def test_a_word_carries_its_times_and_its_confidence():
     g, o, d, bar, a = VOCABULARY.encode("god a")
     frames = [g, g, 0, o, d, bar, a]
     probabilities = [0.5, 0.9, 1.0, 0.6, 0.9, 1.0, 0.3]
-    first, second = words_of(
-        VOCABULARY, frames, probabilities, seconds_per_frame=0.1, start_s=10.0, settings=DecodingSettings()
-    )
+    first, second = words_of(VOCABULARY, frames, probabilities, seconds_per_frame=0.1, start_s=10.0)
     assert (first.text, second.text) == ("god", "a")
     assert (first.start_s, first.end_s) == pytest.approx((10.0, 10.5))
     assert first.confidence == pytest.approx(0.8)
