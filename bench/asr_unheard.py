@@ -1,7 +1,7 @@
 """Does the sample's transcriber read any sentence as well as the sample's 16? `python -m bench.asr_unheard`
 
-The tiny recipe was chosen by its error on the 16 unheard sentences of the sample, so its figure for them
-flatters. This trains as the demo does and has it read sentences that nobody looked at while choosing:
+The tiny recipe was chosen by its error on the 16 unheard sentences of the sample, so its figure for them may
+flatter. This trains as the demo does and has it read sentences that nobody looked at while choosing:
 other ones of the same grammar, words and voices, spoken by espeak-ng on the spot. One JSON object on the
 last line.
 """
@@ -90,7 +90,7 @@ def fresh_sentences(folder: Path, count: int) -> list[Utterance]:
 
 
 def rates(name: str, transcriber: Transcriber, utterances: Sequence[Utterance]) -> dict[str, float]:
-    """Error rates of reading."""
+    """Character and word error rates, by name. Raises RuntimeError for a sentence that cannot be read."""
     heard = list(transcriber.transcribe(utterances))
     for one in heard:
         if one.error is not None:

@@ -124,21 +124,23 @@ class Transcriber:
         done, size = 0, FIRST_ROUND
         with keep_cores(), ThreadPoolExecutor(self.settings.workers, initializer=take_one_core) as pool:
             reading = [pool.submit(read, source) for source in sources[:size]]
-            while reading:
-                outcomes = [future.result() for future in reading]
-                part = keys[done : done + len(outcomes)]
-                size = self._next_round(outcomes)
-                # The next round is decoded while the network works on this one.
-                start = done + len(outcomes)
-                reading = [pool.submit(read, source) for source in sources[start : start + size]]
-                for transcript in self._transcribe_round(part, outcomes, should_stop):
-                    yield transcript
-                    done += 1
-                    on_progress(done, len(keys))
-                if should_stop():
-                    for future in reading:
-                        future.cancel()
-                    return
+            try:
+                while reading:
+                    outcomes = [future.result() for future in reading]
+                    part = keys[done : done + len(outcomes)]
+                    size = self._next_round(outcomes)
+                    # The next round is decoded while the network works on this one.
+                    start = done + len(outcomes)
+                    reading = [pool.submit(read, source) for source in sources[start : start + size]]
+                    for transcript in self._transcribe_round(part, outcomes, should_stop):
+                        yield transcript
+                        done += 1
+                        on_progress(done, len(keys))
+                    if should_stop():
+                        return
+            finally:
+                for future in reading:
+                    future.cancel()
 
     def _next_round(self, outcomes: Sequence[Outcome]) -> int:
         """Enough recordings like the last ones for batches of like length, few enough to hold in memory."""
