@@ -16,7 +16,7 @@ SMALL_DATA_H = 5.0
 TEST_SET_FROM_H = 10.0
 FULL_PARAMETERS = 600_000_000  # of w2v-bert-2.0 with its adapter
 # GPU memory from which such a network trains without gradient checkpointing, half as fast again: a batch of
-# 160 s took 30 GB in bf16, and 11 GB with it.
+# 160 s took 30 GB in bf16, and 11 GB with it. Activations take twice as much in fp32.
 ROOMY_BYTES = 44 * 10**9
 
 
@@ -63,6 +63,7 @@ class Recipe:
             warmup_steps=None,
             warmup_share=0.2,
             precision="fp32",
+            gradient_checkpointing=self.gradient_checkpointing or self.precision == "bf16",
             augmentation=replace(self.augmentation, time_mask_share=0.0, band_masks=0),
             seed=self.seed + 1,
             reasons=(
@@ -178,7 +179,8 @@ def _full(hours: float, pretrained: bool, parameters: int, machine: Machine) -> 
     )
     # Main memory is large and time is short on a CPU, so only a GPU's memory is economised on.
     memory = machine.memory_bytes
-    checkpointing = memory is not None and memory < ROOMY_BYTES * parameters / FULL_PARAMETERS
+    roomy = ROOMY_BYTES * parameters / FULL_PARAMETERS * (1 if machine.has_bf16 else 2)
+    checkpointing = memory is not None and memory < roomy
     if checkpointing:
         reasons.append("gradient checkpointing: the GPU's memory is too small to keep all activations")
     return Recipe(

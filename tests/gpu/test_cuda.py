@@ -8,7 +8,7 @@ from transformers import Wav2Vec2BertForCTC
 
 from codex_worker.stabletts.configuration import TINY
 from codex_worker.stabletts.network import StableTTS
-from codex_worker.w2v2bert.align import best_path, forced_align
+from codex_worker.w2v2bert.align import _torchaudio_path, best_path, forced_align
 from codex_worker.w2v2bert.model import tiny_config, use_fast_layers
 from codex_worker.w2v2bert.vocabulary import build_vocabulary
 from tests.support.spoken import error_rate_on, sample_utterances, train_tiny
@@ -66,3 +66,12 @@ def test_alignment_on_the_gpu_is_the_one_on_the_processor():
     assert best_path(log_probs.cuda(), labels, 0).cpu().tolist() == best_path(log_probs, labels, 0).tolist()
     on_gpu, on_cpu = forced_align(log_probs.cuda(), labels, 0), forced_align(log_probs, labels, 0)
     assert [(t.start, t.end) for t in on_gpu] == [(t.start, t.end) for t in on_cpu]
+
+
+@pytest.mark.parametrize("labels", [[1, 2, 2, 3], [4], [1, 1, 1], [5, 6, 7, 1, 2, 3]])
+def test_torchaudios_kernel_finds_our_path(labels):
+    log_probs = torch.randn(50, 8, generator=torch.Generator().manual_seed(2)).log_softmax(-1)
+    path = _torchaudio_path(log_probs.cuda(), labels, 0)
+    if path is None:
+        pytest.skip("this torchaudio has no alignment on the GPU")
+    assert path.tolist() == best_path(log_probs, labels, 0).tolist()
