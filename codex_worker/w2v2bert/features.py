@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -96,12 +97,16 @@ def content_key(path: Path) -> str:
 
 
 class FeatureCache:
-    """Features on disk by content, at most `max_bytes` of them; the ones longest unused leave first."""
+    """Features on disk by content, at most `max_bytes` of them; the ones longest unused leave first.
+
+    Threads may share one.
+    """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self.folder = folder
         self.max_bytes = max_bytes
         folder.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
         self._bytes = sum(path.stat().st_size for path in folder.glob("*.npy"))
 
     def get(self, key: str, frontend: Frontend, compute: Callable[[], np.ndarray]) -> np.ndarray:
@@ -115,7 +120,8 @@ class FeatureCache:
             self._store(path, features)
         except (ValueError, EOFError, OSError):
             # A half-written or damaged entry costs one computation, not the job.
-            path.unlink(missing_ok=True)
+            with self._lock:
+                path.unlink(missing_ok=True)
             features = compute().astype(np.float16)
         return features.astype(np.float32)
 
@@ -123,13 +129,14 @@ class FeatureCache:
         size = features.nbytes + 128
         if size > self.max_bytes:
             return
-        self._make_room(size)
+        with self._lock:
+            self._make_room(size)
+            self._bytes += size
         temporary = path.with_name(f"{path.name}.{os.getpid()}.{id(features)}.tmp")
         try:
             with temporary.open("wb") as file:
                 np.save(file, features, allow_pickle=False)
             temporary.replace(path)
-            self._bytes += size
         except OSError as error:
             # A full disk slows training down; it doesn't stop it.
             temporary.unlink(missing_ok=True)

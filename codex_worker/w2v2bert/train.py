@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from codex_worker.errors import ModelError
 from codex_worker.training.batches import batches_by_length
+from codex_worker.training.cores import keep_cores, take_one_core
 from codex_worker.training.loop import RESUME, Progress, TrainingOutcome, TrainingSettings, fit
 from codex_worker.training.resume import saved_settings
 from codex_worker.w2v2bert.augment import mask_features
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 METRICS_COLUMNS = ("epoch", "train_total_loss", "val_total_loss", "val_wer", "val_cer")
 COLLAPSED_CER = 0.95
+# In the first epochs each recording is decoded anew for each speed: a GPU must not wait for that.
+BATCHES_AHEAD = 4
 VALIDATE_TRAINING_EVERY = 5  # epochs, where nothing is held back
 # CTC writes nothing but blanks at first; only after this many updates beyond the warm-up is that a collapse.
 PATIENCE_UPDATES = 300
@@ -63,6 +66,7 @@ class TrainingPlan:
     recipe: Recipe
     metadata: Mapping[str, str] = field(default_factory=dict)  # what the checkpoint shall say about itself
     with_corrector: bool = False
+    readers: int = 2  # recordings read at a time while the network trains
 
 
 class CtcTask:
@@ -76,8 +80,8 @@ class CtcTask:
         self.recipe = plan.recipe
         self.metadata = plan.metadata
         self._labels = [self.vocabulary.encode(example.text) for example in self.data.train]
-        self._reader = ThreadPoolExecutor(max_workers=2, thread_name_prefix="features")
-        self._ahead: dict[tuple[int, int], Future[tuple[Tensor, Tensor]]] = {}
+        self._reader = ThreadPoolExecutor(plan.readers, "features", initializer=take_one_core)
+        self._ahead: dict[tuple[int, int], list[Future[np.ndarray]]] = {}
         self._low_confidence = LOW_CONFIDENCE
         self._epoch = 0
         self._epoch_batches: list[list[int]] = []
@@ -117,12 +121,11 @@ class CtcTask:
         return [(epoch, place) for place in range(len(self._epoch_batches))]
 
     def losses(self, batch: tuple[int, int]) -> dict[str, Tensor]:
-        """Mean CTC loss of one batch; the next batch's features are read meanwhile."""
+        """Mean CTC loss of one batch; the next batches' features are read meanwhile."""
         epoch, place = batch
-        inputs, mask = self._inputs(epoch, place).result()
-        if place + 1 < len(self._epoch_batches):
-            self._inputs(epoch, place + 1)
-        self._ahead.pop((epoch, place), None)
+        for near in range(place, min(place + 1 + BATCHES_AHEAD, len(self._epoch_batches))):
+            self._read(epoch, near)
+        inputs, mask = pad_batch([rows.result() for rows in self._ahead.pop((epoch, place))])
         items = self._epoch_batches[place]
         logits = self._logits(inputs, mask)
         lengths = [output_frames(self.model, int(rows)) for rows in mask.sum(1)]
@@ -168,25 +171,21 @@ class CtcTask:
             inputs.to(device, non_blocking=True), attention_mask=mask.to(device, non_blocking=True)
         ).logits
 
-    def _inputs(self, epoch: int, place: int) -> "Future[tuple[Tensor, Tensor]]":
-        key = (epoch, place)
-        if key not in self._ahead:
-            self._ahead[key] = self._reader.submit(self._collate, epoch, list(self._epoch_batches[place]))
-        return self._ahead[key]
+    def _read(self, epoch: int, place: int) -> None:
+        if (epoch, place) not in self._ahead:
+            items = self._epoch_batches[place]
+            self._ahead[epoch, place] = [self._reader.submit(self._features, epoch, item) for item in items]
 
-    def _collate(self, epoch: int, items: list[int]) -> tuple[Tensor, Tensor]:
-        """Features of a batch, each at its own speed and with its own masks for this epoch."""
-        rows = []
+    def _features(self, epoch: int, item: int) -> np.ndarray:
+        """Input rows of one example, at its own speed and with its own masks for this epoch."""
         augmentation = self.recipe.augmentation
-        for item in items:
-            generator = np.random.default_rng((self.recipe.seed, epoch, item))
-            speed = float(generator.choice(augmentation.speeds))
-            features = self.sounds.features(self.data.train[item], speed)
-            if output_frames(self.model, len(features)) < len(self._labels[item]):
-                features = self.sounds.features(self.data.train[item])
-            seconds_per_row = self.sounds.frontend.input_seconds(len(features)) / len(features)
-            rows.append(mask_features(features, augmentation, seconds_per_row, generator))
-        return pad_batch(rows)
+        generator = np.random.default_rng((self.recipe.seed, epoch, item))
+        speed = float(generator.choice(augmentation.speeds))
+        features = self.sounds.features(self.data.train[item], speed)
+        if output_frames(self.model, len(features)) < len(self._labels[item]):
+            features = self.sounds.features(self.data.train[item])
+        seconds_per_row = self.sounds.frontend.input_seconds(len(features)) / len(features)
+        return mask_features(features, augmentation, seconds_per_row, generator)
 
 
 def train(plan: TrainingPlan, folder: Path, progress: Progress, *, device: str | None = None) -> TrainedModel:
@@ -243,7 +242,8 @@ def _run(plan: TrainingPlan, folder: Path, progress: Progress, device: str | Non
         seed=recipe.seed,
         device=device,
     )
-    outcome = fit(task, settings, folder, progress)
+    with keep_cores():
+        outcome = fit(task, settings, folder, progress)
     notes = (*recipe.reasons, *plan.data.notes, outcome.message)
     metrics = {name: value for name, value in outcome.best_metrics.items() if name != "epoch"}
     trained = TrainedModel(outcome.checkpoint_path, outcome, metrics, notes)

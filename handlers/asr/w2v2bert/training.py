@@ -207,6 +207,7 @@ def _train(
             "started_from": start.origin,
             "hours": f"{corpus.hours:.3f}",
         },
+        readers=threads(),
         with_corrector=job.setting("transmorgrifier.enabled", False) is True,
     )
     say(callbacks, 0, f"Training on {len(plan.data.train)} recordings", "training")

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -91,6 +93,18 @@ def test_the_cache_stays_within_its_limit_and_forgets_what_was_unused_longest(tm
     cache.get("key3", Frontend(), lambda: rows)
     kept = {path.name.split("-")[0] for path in tmp_path.glob("*.npy")}
     assert kept == {"key0", "key2", "key3"}
+
+
+def test_threads_may_share_a_cache_that_is_always_full(tmp_path):
+    rows = np.ones((10, 160), np.float32)
+    cache = FeatureCache(tmp_path, 4 * (rows.astype(np.float16).nbytes + 128))
+    with ThreadPoolExecutor(8) as pool:
+        got = list(
+            pool.map(lambda place: cache.get(f"key{place % 50}", Frontend(), lambda: rows), range(600))
+        )
+    assert all(np.array_equal(one, rows) for one in got)
+    # Entries that were being written while others left may stand beside those that fit.
+    assert len(list(tmp_path.glob("*.npy"))) <= 4 + 8
 
 
 def test_a_damaged_entry_costs_a_computation_and_not_the_job(tmp_path):
