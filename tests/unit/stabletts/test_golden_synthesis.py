@@ -45,9 +45,9 @@ def test_fixed_step_solver_on_an_unpadded_row(golden, network, array, settings):
     ("array", "guidance"), [("decoder.dopri5_default_row2_t32", 1.0), ("decoder.dopri5_cfg3_row2_t32", 3.0)]
 )
 def test_dopri5(golden, manifest, network, outputs, array, guidance):
-    # Roundings of the network choose the adaptive steps. Where they choose the same number of them, the
-    # results are the same; where not, both are about 2e-3 from the exact solution (tolerance 1e-5 in each of
-    # 56 steps or more).
+    # Roundings of the network choose the adaptive steps, and they differ between processors: the results
+    # were the same to 2e-5 on one, and 3e-4 apart on another that took as many steps, but other ones. With
+    # another number both are about 2e-3 from the exact solution (tolerance 1e-5 in each of 56 steps or more).
     expected = golden[array]
     calls = outputs(network.decoder.estimator.final_proj)
     actual = run_solver(network, golden, 2, expected.shape[-1], steps=10, solver="dopri5", guidance=guidance)
@@ -55,7 +55,7 @@ def test_dopri5(golden, manifest, network, outputs, array, guidance):
         1 if guidance == 1.0 else 2
     )  # both directions in one pass
     assert abs(len(calls) - passes) <= 0.05 * passes
-    close(actual, expected, atol=2e-5 if len(calls) == passes else 5e-3)
+    close(actual, expected, atol=1e-3 if len(calls) == passes else 5e-3)
 
 
 def test_dopri5_takes_the_steps_of_torchdiffeq_where_rounding_does_not_matter():
