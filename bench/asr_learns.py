@@ -21,13 +21,13 @@ from typing import Any
 
 import torch
 
-import codex_worker.w2v2bert  # noqa: F401 - patches torchaudio before transformers looks for it
-from codex_worker.w2v2bert.data import Corpus, Example, Sounds, Split, Utterance, prepare
-from codex_worker.w2v2bert.features import FeatureCache, Frontend
-from codex_worker.w2v2bert.model import build_model, tiny_config
-from codex_worker.w2v2bert.recipe import choose_recipe
-from codex_worker.w2v2bert.train import TrainingPlan, train
-from codex_worker.w2v2bert.vocabulary import build_vocabulary
+import codex_worker.asr  # noqa: F401 - patches torchaudio before transformers looks for it
+from codex_worker.asr.corpus import Corpus, Example, Sounds, Split, TranscribedClip, prepare
+from codex_worker.asr.features import FeatureCache, FeatureExtractor
+from codex_worker.asr.networks.build import build_model, tiny_config
+from codex_worker.asr.recipe import choose_recipe
+from codex_worker.asr.train import TrainingPlan, train
+from codex_worker.asr.vocabulary import build_vocabulary
 from sample.sentences import WORDS
 
 VOICES = ("en-us", "en-gb", "en-gb-scotland", "en-us+f3")
@@ -84,7 +84,7 @@ def speech(folder: Path, hours: float) -> tuple[Corpus, Sounds]:
         sentences[" ".join(generator.choices(WORDS, k=generator.choice((3, 4, 5))))] = None
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         utterances = list(pool.map(lambda pair: _say(folder, *pair), enumerate(sentences)))
-    sounds = Sounds(Frontend(), FeatureCache(folder / "features", 10**10))
+    sounds = Sounds(FeatureExtractor(), FeatureCache(folder / "features", 10**10))
     corpus = prepare(
         utterances,
         normalise=str,
@@ -96,11 +96,11 @@ def speech(folder: Path, hours: float) -> tuple[Corpus, Sounds]:
     return corpus, sounds
 
 
-def _say(folder: Path, number: int, sentence: str) -> Utterance:
+def _say(folder: Path, number: int, sentence: str) -> TranscribedClip:
     path = folder / f"{number}.wav"
     command = ["espeak-ng", "-v", VOICES[number % len(VOICES)], "-s", str(WORDS_PER_MINUTE)]
     subprocess.run([*command, "-w", str(path), sentence], check=True, capture_output=True)
-    return Utterance(str(number), path, sentence, str(number))
+    return TranscribedClip(str(number), path, sentence, str(number))
 
 
 def _train(

@@ -15,13 +15,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import codex_worker.w2v2bert  # noqa: F401 - patches torchaudio before transformers looks for it
+import codex_worker.asr  # noqa: F401 - patches torchaudio before transformers looks for it
+from codex_worker.asr.corpus import TranscribedClip
+from codex_worker.asr.load import load_checkpoint
+from codex_worker.asr.transcribe import Transcriber
+from codex_worker.job.memory import MemoryCallbacks, MemoryScanner, files_below, job_in
 from codex_worker.text.error_rate import character_error_rate, word_error_rate
-from codex_worker.w2v2bert.checkpoint import load_checkpoint
-from codex_worker.w2v2bert.data import Utterance
-from codex_worker.w2v2bert.transcribe import Transcriber
 from handlers.asr.w2v2bert import training
-from handlers.memory import MemoryCallbacks, MemoryScanner, files_below, job_in
 from sample import sentences
 from sample.make_codex_project import make_project
 from sample.make_recordings import RECORDINGS, SENTENCES, VOICES, encode, speak
@@ -67,17 +67,17 @@ def train(folder: Path, seed: int) -> Path:
     return training.train(job, callbacks).checkpoint
 
 
-def listed_sentences() -> list[Utterance]:
+def listed_sentences() -> list[TranscribedClip]:
     """The sample's recordings that no training hears."""
     rows = json.loads(SENTENCES.read_text(encoding="utf-8"))
     return [
-        Utterance(row["file"], RECORDINGS / row["file"], row["text"])
+        TranscribedClip(row["file"], RECORDINGS / row["file"], row["text"])
         for row in rows
         if row["split"] == "unheard"
     ]
 
 
-def fresh_sentences(folder: Path, count: int) -> list[Utterance]:
+def fresh_sentences(folder: Path, count: int) -> list[TranscribedClip]:
     """Sentences that are in no recording of the sample, spoken by its voices."""
     rows = json.loads(SENTENCES.read_text(encoding="utf-8"))
     taken = [sentences.Utterance(tuple(row["text"].split()), row["voice"]) for row in rows]
@@ -85,11 +85,11 @@ def fresh_sentences(folder: Path, count: int) -> list[Utterance]:
     for number, chosen in enumerate(sentences.choose(count, tuple(VOICES), already_chosen=taken)):
         path, text = folder / f"{number}.webm", " ".join(chosen.words)
         encode(speak(text, VOICES[chosen.voice]), path)
-        spoken.append(Utterance(str(number), path, text))
+        spoken.append(TranscribedClip(str(number), path, text))
     return spoken
 
 
-def rates(name: str, transcriber: Transcriber, utterances: Sequence[Utterance]) -> dict[str, float]:
+def rates(name: str, transcriber: Transcriber, utterances: Sequence[TranscribedClip]) -> dict[str, float]:
     """Character and word error rates, by name. Raises RuntimeError for a sentence that cannot be read."""
     heard = list(transcriber.transcribe(utterances))
     for one in heard:

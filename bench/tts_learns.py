@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from codex_worker.audio.decode import decode
-from codex_worker.stabletts.checkpoint import Checkpoint, read_checkpoint
+from codex_worker.job.memory import MemoryCallbacks, MemoryScanner, files_below, job_in
+from codex_worker.stabletts.checkpoint import VoiceCheckpoint, read_checkpoint
 from codex_worker.stabletts.dataset import Samples
 from codex_worker.stabletts.preparation import ready_samples
 from codex_worker.stabletts.speak import Speaker, SpeakingSettings, Spoken, Verse
 from handlers.asr.w2v2bert import training as asr_training
-from handlers.memory import MemoryCallbacks, MemoryScanner, files_below, job_in
 from handlers.tts.stabletts import training as tts_training
 from handlers.tts.stabletts.listener import Listener
 from sample.make_codex_project import make_project
@@ -67,7 +67,7 @@ def measure(folder: Path, epochs: int, steps: int) -> dict[str, Any]:
     }
 
 
-def train_voice(folder: Path, epochs: int) -> tuple[Checkpoint, list[float]]:
+def train_voice(folder: Path, epochs: int) -> tuple[VoiceCheckpoint, list[float]]:
     """A tiny voice trained on the sample project, and its validation losses by epoch."""
     job, callbacks = _job(folder, "tts", "stabletts", {"epochs": epochs})
     result = tts_training.run(job, callbacks)
@@ -88,7 +88,7 @@ def train_listener(folder: Path) -> Path:
     return path
 
 
-def speak(voice: Checkpoint, texts: list[str], reference: Samples, steps: int = 10) -> list[Samples]:
+def speak(voice: VoiceCheckpoint, texts: list[str], reference: Samples, steps: int = 10) -> list[Samples]:
     """Sentences in the voice of a recording; silence for one that fails."""
     assert voice.voice is not None
     speaker = Speaker(voice.network(), voice.voice, None)

@@ -24,17 +24,17 @@ import numpy as np
 import torch
 import transformers
 
-import codex_worker.w2v2bert  # noqa: F401 - patches torchaudio before transformers looks for it
+import codex_worker.asr  # noqa: F401 - patches torchaudio before transformers looks for it
+from codex_worker.asr.checkpoint import TranscriberCheckpoint
+from codex_worker.asr.corpus import Example, Sounds, Split, TranscribedClip
+from codex_worker.asr.features import SAMPLE_RATE, FeatureCache, FeatureExtractor
+from codex_worker.asr.networks.build import full_config, tiny_config, use_fast_layers
+from codex_worker.asr.precision import Precision, fastest_precision
+from codex_worker.asr.recipe import choose_recipe
+from codex_worker.asr.train import CtcTask, TrainingPlan
+from codex_worker.asr.transcribe import DecodingSettings, Transcriber
+from codex_worker.asr.vocabulary import Vocabulary, build_vocabulary
 from codex_worker.training.machine import this_machine
-from codex_worker.w2v2bert.checkpoint import Checkpoint
-from codex_worker.w2v2bert.data import Example, Sounds, Split, Utterance
-from codex_worker.w2v2bert.features import SAMPLE_RATE, FeatureCache, Frontend
-from codex_worker.w2v2bert.model import full_config, tiny_config, use_fast_layers
-from codex_worker.w2v2bert.precision import Precision, fastest_precision
-from codex_worker.w2v2bert.recipe import choose_recipe
-from codex_worker.w2v2bert.train import CtcTask, TrainingPlan
-from codex_worker.w2v2bert.transcribe import DecodingSettings, Transcriber
-from codex_worker.w2v2bert.vocabulary import Vocabulary, build_vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,9 @@ def compare_transcription(
     our_model.load_state_dict(plain_model.state_dict())
     use_fast_layers(our_model)
     settings = DecodingSettings(precision=precision)
-    transcriber = Transcriber(Checkpoint(our_model, VOCABULARY, Frontend()), settings, device)
+    transcriber = Transcriber(
+        TranscriberCheckpoint(our_model, VOCABULARY, FeatureExtractor()), settings, device
+    )
     print(f"Transcribing {audio_s:.0f} s with {layers} layers in {transcriber.precision}", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         pipeline = transformers.pipeline(
@@ -161,7 +163,9 @@ def measure_tiny(device: str, folder: Path) -> dict[str, float]:
     use_fast_layers(model)
     epoch = _our_epoch(model, examples, sounds, preset="tiny", device=device)
     reader = copy.deepcopy(model)  # a transcriber changes its network's numbers
-    transcriber = Transcriber(Checkpoint(reader, VOCABULARY, Frontend()), DecodingSettings(), device)
+    transcriber = Transcriber(
+        TranscriberCheckpoint(reader, VOCABULARY, FeatureExtractor()), DecodingSettings(), device
+    )
     recordings = [_noise(duration, seed) for seed, duration in enumerate(durations)]
     train_s, read_s = _take_turns(epoch, lambda: transcriber.transcribe_samples(recordings), 1, device)
     return {
@@ -239,15 +243,15 @@ def _plain_epoch(model: Any, examples: Sequence[Example], sounds: Sounds, folder
 
 def _examples(durations: Sequence[float], folder: Path) -> tuple[list[Example], Sounds]:
     """Noise as examples whose features lie in the cache already, as they do from the second epoch on."""
-    sounds = Sounds(Frontend(), FeatureCache(folder, 10**10))
+    sounds = Sounds(FeatureExtractor(), FeatureCache(folder, 10**10))
     letters = np.random.default_rng(1)
     examples = []
     for place, duration in enumerate(durations):
         text = "".join(letters.choice(list("abcdefghij "), int(LETTERS_PER_SECOND * duration)))
         example = Example(
-            Utterance(str(place), folder, text), " ".join(text.split()), f"noise{place}", duration
+            TranscribedClip(str(place), folder, text), " ".join(text.split()), f"noise{place}", duration
         )
-        features = Frontend()(_noise(duration, place))
+        features = FeatureExtractor()(_noise(duration, place))
         for speed in (0.9, 0.95, 1.0, 1.05, 1.06, 1.12):
             key = example.sound if speed == 1.0 else f"{example.sound}-x{speed:g}"
             sounds.cache.get(key, sounds.frontend, lambda rows=features: rows)

@@ -1,5 +1,6 @@
 """Time as something that is handed in, so that tests and the simulator can hand in their own."""
 
+import threading
 import time
 from typing import Protocol
 
@@ -31,3 +32,18 @@ class SystemClock:
     def sleep(self, duration_s: float) -> None:
         """Waits."""
         time.sleep(duration_s)
+
+
+class EventClock(Clock, Protocol):
+    """A clock on which threads can wait for each other."""
+
+    def wait(self, event: threading.Event, timeout_s: float) -> bool:
+        """Waits until the event is set, at most so long; True when it is."""
+
+
+class SystemEventClock(SystemClock):
+    """The machine's own."""
+
+    def wait(self, event: threading.Event, timeout_s: float) -> bool:
+        """Waits until the event is set, at most so long; True when it is."""
+        return event.wait(timeout_s)

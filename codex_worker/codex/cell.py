@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from codex_worker.codex.reference import Reference, parse_reference
+from codex_worker.codex.reference import VerseReference, parse_reference
 from codex_worker.codex.text import plain_text
 
 MAX_ID_LENGTH = 512
@@ -61,7 +61,7 @@ class Cell:
     type: str
     value: str
     label: str
-    references: tuple[Reference, ...]
+    references: tuple[VerseReference, ...]
     edits: tuple[Edit, ...]
     attachments: dict[str, Attachment]
     selected_audio_id: str
@@ -178,7 +178,7 @@ def _object(parent: dict[str, Any], key: str) -> dict[str, Any]:
     return found
 
 
-def _references(identity: str, data: dict[str, Any]) -> Iterator[Reference]:
+def _references(identity: str, data: dict[str, Any]) -> Iterator[VerseReference]:
     listed = data.get("globalReferences")
     names = [identity] if ":" in identity else listed if isinstance(listed, list) else []
     for name in names:

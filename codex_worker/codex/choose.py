@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from codex_worker.codex.attachments import selected_recording
 from codex_worker.codex.cell import Cell
 from codex_worker.codex.notebook import Notebook
-from codex_worker.codex.reference import Reference, parse_reference
+from codex_worker.codex.reference import VerseReference, parse_reference
 from codex_worker.codex.text import is_range_marker
 from codex_worker.errors import DataError
 
@@ -23,7 +23,7 @@ class Skipped:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenCells:
     """The cells of one notebook that a job works on, in order, and all the others with their reasons."""
 
     chosen: tuple[Cell, ...]
@@ -84,7 +84,7 @@ def skip_reason(cell: Cell) -> str | None:
     return next((reason for applies, reason in reasons if applies), None)
 
 
-def cells_for_training(notebook: Notebook, selection: Selection) -> Choice:
+def cells_for_training(notebook: Notebook, selection: Selection) -> ChosenCells:
     """The cells with text and a selected recording; locked ones too, which are finished work."""
 
     def missing(cell: Cell) -> str | None:
@@ -95,7 +95,7 @@ def cells_for_training(notebook: Notebook, selection: Selection) -> Choice:
     return _choose(notebook, selection, missing, writes=False)
 
 
-def cells_to_transcribe(notebook: Notebook, selection: Selection) -> Choice:
+def cells_to_transcribe(notebook: Notebook, selection: Selection) -> ChosenCells:
     """The cells with a selected recording and no text; those with text only where they were asked for."""
 
     def missing(cell: Cell) -> str | None:
@@ -107,7 +107,7 @@ def cells_to_transcribe(notebook: Notebook, selection: Selection) -> Choice:
     return _choose(notebook, selection, missing)
 
 
-def cells_to_speak(notebook: Notebook, selection: Selection) -> Choice:
+def cells_to_speak(notebook: Notebook, selection: Selection) -> ChosenCells:
     """The cells with text and no recording of any kind; those with one only where they were asked for."""
 
     def missing(cell: Cell) -> str | None:
@@ -125,7 +125,7 @@ def _choose(
     selection: Selection,
     missing: Callable[[Cell], str | None],
     writes: bool = True,
-) -> Choice:
+) -> ChosenCells:
     chosen: list[Cell] = []
     skipped = [Skipped(problem.cell_id, problem.index, problem.reason) for problem in notebook.problems]
     for cell in notebook.cells:
@@ -143,7 +143,7 @@ def _choose(
         else:
             skipped.append(Skipped(cell.id, cell.index, reason))
     skipped.sort(key=lambda entry: entry.index)
-    return Choice(tuple(chosen), tuple(skipped))
+    return ChosenCells(tuple(chosen), tuple(skipped))
 
 
 def _recording_problem(cell: Cell) -> str | None:
@@ -154,7 +154,7 @@ def _recording_problem(cell: Cell) -> str | None:
     return None
 
 
-def _means_any(entry: str, references: set[Reference]) -> bool:
+def _means_any(entry: str, references: set[VerseReference]) -> bool:
     meant = parse_reference(entry)
     return meant is not None and any(meant.covers(reference) for reference in references)
 
@@ -165,7 +165,7 @@ class _Entries:
     def __init__(self, entries: Iterable[str]) -> None:
         self.ids: set[str] = set()
         self._books: set[str] = set()
-        self._by_chapter: dict[tuple[str, int], list[Reference]] = {}
+        self._by_chapter: dict[tuple[str, int], list[VerseReference]] = {}
         for entry in entries:
             self.ids.add(entry.strip())
             reference = parse_reference(entry)
@@ -179,7 +179,7 @@ class _Entries:
     def match(self, cell: Cell) -> bool:
         return cell.id in self.ids or any(self._match_reference(reference) for reference in cell.references)
 
-    def _match_reference(self, reference: Reference) -> bool:
+    def _match_reference(self, reference: VerseReference) -> bool:
         if reference.book in self._books:
             return True
         return any(
@@ -189,6 +189,6 @@ class _Entries:
         )
 
 
-def _chapters(reference: Reference) -> Iterator[int]:
+def _chapters(reference: VerseReference) -> Iterator[int]:
     if reference.chapter is not None:
         yield from range(reference.chapter, (reference.end_chapter or reference.chapter) + 1)

@@ -13,7 +13,7 @@ _REFERENCE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class VerseReference:
     """A place in the text. `chapter` is None for a whole book, `verse` is None for a whole chapter.
 
     A single verse is a range that ends where it begins; `child` marks a part of a verse (`GEN 1:1:cue-1`).
@@ -26,7 +26,7 @@ class Reference:
     end_verse: int | None = None
     child: bool = False
 
-    def covers(self, other: "Reference") -> bool:
+    def covers(self, other: "VerseReference") -> bool:
         """True where an entry of an include or exclude list means the cell that has the reference `other`.
 
         A book means all its cells, a chapter all its verses, a verse each range that it is a part of. A
@@ -64,23 +64,23 @@ class Reference:
         return f"{start}-{end}"
 
 
-def parse_reference(text: str) -> Reference | None:
+def parse_reference(text: str) -> VerseReference | None:
     """The reference that `text` is, or None where it is something else, such as a cell id."""
     text = text.strip()
     if len(text) > _MAX_LENGTH:
         return None
     if _BOOK_CODE.fullmatch(text):
-        return Reference(text.upper())
+        return VerseReference(text.upper())
     match = _REFERENCE.fullmatch(text)
     if match is None:
         return None
     book = " ".join(match["book"].split()).upper()
     chapter = int(match["chapter"])
     if match["verse"] is None:
-        return Reference(book, chapter) if match["child"] is None else None
+        return VerseReference(book, chapter) if match["child"] is None else None
     verse = int(match["verse"])
     end_chapter = int(match["end_chapter"] or chapter)
     end_verse = int(match["end_verse"] or verse)
     if (end_chapter, end_verse) < (chapter, verse):
         return None
-    return Reference(book, chapter, verse, end_chapter, end_verse, child=match["child"] is not None)
+    return VerseReference(book, chapter, verse, end_chapter, end_verse, child=match["child"] is not None)

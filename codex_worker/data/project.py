@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from codex_worker.codex.cell import Cell
-from codex_worker.codex.choose import Choice, Selection
+from codex_worker.codex.choose import ChosenCells, Selection
 from codex_worker.codex.notebook import Notebook, document_name
 from codex_worker.codex.verse_lists import verse_lists
 from codex_worker.errors import DataError, UserError
@@ -19,7 +19,7 @@ NOTEBOOK_FOLDER = "files/target/"
 
 _IMPORT_ID = re.compile(r"-?\(?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\)?$", re.IGNORECASE)
 
-Rule = Callable[[Notebook, Selection], Choice]
+Rule = Callable[[Notebook, Selection], ChosenCells]
 
 
 class FetchedFiles(Protocol):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from codex_worker.audio.decode import Clip, Recording
 
 __all__ = [
-    "Recorded",
+    "FetchedCells",
     "RecordedCell",
     "cells_for_training",
     "cells_to_transcribe",
@@ -72,7 +72,7 @@ class RecordedCell:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class FetchedCells:
     """Cells with their recordings, and those whose recording cannot be had."""
 
     cells: tuple[RecordedCell, ...]
@@ -81,7 +81,7 @@ class Recorded:
 
 def read_recorded(
     reader: Reader, selection: Selection | None = None, rule: Rule = cells_for_training
-) -> Recorded:
+) -> FetchedCells:
     """Everything from a project to its recorded cells; `skipped` accounts for every other cell.
 
     Raises UserError where the project has no notebook.
@@ -89,10 +89,10 @@ def read_recorded(
     project = Project(reader)
     cells = project.choose_from(rule, selection or Selection())
     recorded = fetch_recordings(reader, cells.chosen)
-    return Recorded(recorded.cells, cells.skipped + recorded.skipped)
+    return FetchedCells(recorded.cells, cells.skipped + recorded.skipped)
 
 
-def fetch_recordings(reader: Reader, chosen: Sequence[ChosenCell]) -> Recorded:
+def fetch_recordings(reader: Reader, chosen: Sequence[ChosenCell]) -> FetchedCells:
     """The selected recordings of these cells, with one request for all of them.
 
     Those of early projects, which lie in another place, are asked for with a second one.
@@ -115,7 +115,7 @@ def fetch_recordings(reader: Reader, chosen: Sequence[ChosenCell]) -> Recorded:
             skipped.append(SkippedCell(entry.cell.id, entry.label, entry.book, reason))
         else:
             cells.append(_recorded(entry, take, path))
-    return Recorded(tuple(cells), tuple(skipped))
+    return FetchedCells(tuple(cells), tuple(skipped))
 
 
 def decoded(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from codex_worker.codex.cell import Cell
-from codex_worker.codex.choose import Choice, Selection, Skipped, cells_for_training, cells_to_transcribe
+from codex_worker.codex.choose import ChosenCells, Selection, Skipped, cells_for_training, cells_to_transcribe
 from codex_worker.codex.notebook import Notebook
 from codex_worker.codex.text import plain_text
 from codex_worker.data.project import ChosenCell, Project
@@ -32,14 +32,14 @@ class TextChoice:
             raise UserError(f"edit_history_selection {self.edit!r} is none of initial_import, first, last.")
 
 
-def recorded_cells(notebook: Notebook, selection: Selection) -> Choice:
+def recorded_cells(notebook: Notebook, selection: Selection) -> ChosenCells:
     """The cells with a selected recording, whether or not they have a text now."""
     trained = cells_for_training(notebook, selection)
     included = Selection((*selection.include, *(cell.id for cell in notebook.cells)), selection.exclude)
     untold = cells_to_transcribe(notebook, included if not selection.include else selection)
     chosen = {cell.index: cell for cell in (*untold.chosen, *trained.chosen)}
     skipped = {entry.index: entry for entry in trained.skipped if entry.index not in chosen}
-    return Choice(
+    return ChosenCells(
         tuple(chosen[index] for index in sorted(chosen)),
         tuple[Skipped, ...](skipped[index] for index in sorted(skipped)),
     )

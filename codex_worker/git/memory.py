@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from codex_worker.errors import AccessDenied, SystemFault
-from codex_worker.git.transport import Entry, Heads, PushAnswer, RefMove, Snapshot, blob_id
+from codex_worker.git.ports import Entry, Heads, PushAnswer, RefMove, Snapshot, blob_id
 
 Files = Mapping[str, bytes]
 Check = Callable[[str, Files, Files], str | None]

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from codex_worker.clock import Clock
 from codex_worker.errors import AccessDenied, PushRefused, ServerUnreachable
-from codex_worker.git.transport import Heads, PushAnswer, RefMove, Snapshot, Transport
+from codex_worker.git.ports import GitPort, Heads, PushAnswer, RefMove, Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Landed:
 Build = Callable[[Snapshot, Heads], Change | None]
 
 
-class LockedTransport(Transport, Protocol):
+class LockedTransport(GitPort, Protocol):
     """A transport that keeps other processes off its cache."""
 
     def locked(self) -> AbstractContextManager[None]:

@@ -40,7 +40,7 @@ class TokenHolder(Protocol):
         """The text without tokens."""
 
 
-class NotThere(SystemFault):
+class NotFound(SystemFault):
     """404: what was asked for does not exist, or not for us."""
 
 
@@ -135,13 +135,13 @@ class GitLabClient:
         if code == 403:
             return AccessDenied(f"{self.url} refuses {what}: {words}.")
         if code == 404:
-            return NotThere(f"{self.url} does not have {what}: {words}.")
+            return NotFound(f"{self.url} does not have {what}: {words}.")
         if code is None or code < 400:
             return SystemFault(f"{self.url} does not answer {what} as a GitLab server would: {words}.")
         return SystemFault(f"{self.url} answered {what} with {code}: {words}.")
 
 
-class Transient(ServerUnreachable):
+class ApiTransient(ServerUnreachable):
     """The same request may succeed later; `wait_s` is when the server says so."""
 
     def __init__(self, message: str, wait_s: float | None = None) -> None:
@@ -161,7 +161,7 @@ class OneServerSession(requests.Session):
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(
                 (
-                    Transient,
+                    ApiTransient,
                     requests.ConnectionError,
                     requests.Timeout,
                     requests.exceptions.ChunkedEncodingError,
@@ -195,7 +195,7 @@ class OneServerSession(requests.Session):
         response = super().request(*arguments, **options)
         status = response.status_code
         if status in {408, 429} or status >= 500:
-            raise Transient(
+            raise ApiTransient(
                 f"{self._url} answered {status}: it is overloaded or out of order.", _asked_for(response)
             )
         return response
@@ -203,7 +203,7 @@ class OneServerSession(requests.Session):
 
 def _wait_s(state: tenacity.RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, Transient) and error.wait_s is not None:
+    if isinstance(error, ApiTransient) and error.wait_s is not None:
         return min(error.wait_s, LONGEST_WAIT_S)
     return tenacity.wait_random_exponential(FIRST_WAIT_S, LONGEST_WAIT_S)(state)
 

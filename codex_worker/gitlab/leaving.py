@@ -10,7 +10,7 @@ from typing import Any
 
 from codex_worker.clock import Clock
 from codex_worker.errors import WorkerError
-from codex_worker.gitlab.client import GitLabClient, NotThere, ScopeMissing
+from codex_worker.gitlab.client import GitLabClient, NotFound, ScopeMissing
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ class Leaver:
                 lambda server: server.projects.get(project_id, lazy=True).members.delete(self._user_id),
                 f"our leaving of {name}",
             )
-        except NotThere:
+        except NotFound:
             return  # an earlier try has landed
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from codex_worker.clock import Clock
 from codex_worker.errors import AccessDenied, WorkerError
-from codex_worker.gitlab.client import SCOPES, GitLabClient, NotThere, ScopeMissing
+from codex_worker.gitlab.client import SCOPES, GitLabClient, NotFound, ScopeMissing
 
 OLDEST_TESTED = (15, 0)
 LARGEST_SKEW_S = 60.0
@@ -42,7 +42,7 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """What was looked at, what it is like and, where that is not well, how to mend it."""
 
     level: Level
@@ -55,7 +55,7 @@ class Finding:
         return " ".join([said if said.endswith(".") else f"{said}.", self.remedy]).strip()
 
 
-def check_server(client: GitLabClient, clock: Clock) -> list[Finding]:
+def check_server(client: GitLabClient, clock: Clock) -> list[CheckResult]:
     """Version, clock, token. Where one question cannot be answered, the finding says so."""
     try:
         response = client.get("/version", "its version")
@@ -63,35 +63,35 @@ def check_server(client: GitLabClient, clock: Clock) -> list[Finding]:
     except ScopeMissing:
         findings = []  # the token has a finding of its own
     except WorkerError as error:
-        return [Finding(Level.PROBLEM, "server", str(error))]
+        return [CheckResult(Level.PROBLEM, "server", str(error))]
     try:
         return [*findings, *check_token(client, clock), *_user(client)]
     except WorkerError as error:
-        return [*findings, Finding(Level.PROBLEM, "server", str(error))]
+        return [*findings, CheckResult(Level.PROBLEM, "server", str(error))]
 
 
-def check_token(client: GitLabClient, clock: Clock) -> list[Finding]:
+def check_token(client: GitLabClient, clock: Clock) -> list[CheckResult]:
     """What the token may do, and until when. Raises ServerUnreachable or another SystemFault."""
     try:
         token = client.get("/personal_access_tokens/self", "the token's own description").json()
-    except NotThere:
+    except NotFound:
         return [
-            Finding(
+            CheckResult(
                 Level.WARNING, "token", "the server does not say what the token may do",
                 f"Check yourself that it has the scopes {SCOPES}.",
             )
         ]  # fmt: skip
     except AccessDenied as error:
-        return [Finding(Level.PROBLEM, "token", str(error))]
+        return [CheckResult(Level.PROBLEM, "token", str(error))]
     return token_findings(token, datetime.fromtimestamp(clock.time(), UTC))
 
 
-def token_findings(token: dict[str, Any], now: datetime) -> list[Finding]:
+def token_findings(token: dict[str, Any], now: datetime) -> list[CheckResult]:
     """What `personal_access_tokens/self` says, in sentences."""
     scopes = {str(scope) for scope in token.get("scopes") or ()}
     missing = [(name, purpose) for enough, name, purpose in _NEEDED_SCOPES if not scopes & enough]
     findings = [
-        Finding(
+        CheckResult(
             Level.PROBLEM, "token", f"the scope {name} is missing; it is needed {purpose}",
             f"Make a new token with the scopes {SCOPES}, and put it into the --env-file or $GITLAB_TOKEN.",
         )
@@ -99,36 +99,36 @@ def token_findings(token: dict[str, Any], now: datetime) -> list[Finding]:
     ]  # fmt: skip
     if not missing:
         leaving = "" if "api" in scopes else "; without api the worker cannot leave projects by itself"
-        findings.append(Finding(Level.OK, "token", f"its scopes are enough for all jobs{leaving}"))
+        findings.append(CheckResult(Level.OK, "token", f"its scopes are enough for all jobs{leaving}"))
     return [*findings, *_expiry(token.get("expires_at"), now)]
 
 
-def check_project(client: GitLabClient, project: int | str) -> list[Finding]:
+def check_project(client: GitLabClient, project: int | str) -> list[CheckResult]:
     """Role, LFS, and the right to push to the default branch; `project` is its number or its full path."""
     name = str(project)
     try:
         facts = client.call(lambda server: server.projects.get(project), f"project {project}").attributes
         name = str(facts.get("path_with_namespace", project))
         return _project(client, name, facts)
-    except NotThere:
+    except NotFound:
         return [
-            Finding(
+            CheckResult(
                 Level.PROBLEM, name, "there is no such project for this user",
                 "Check the name, and add the worker's user to the project as a Developer.",
             )
         ]  # fmt: skip
     except WorkerError as error:
-        return [Finding(Level.PROBLEM, name, str(error))]
+        return [CheckResult(Level.PROBLEM, name, str(error))]
 
 
-def _project(client: GitLabClient, name: str, facts: dict[str, Any]) -> list[Finding]:
+def _project(client: GitLabClient, name: str, facts: dict[str, Any]) -> list[CheckResult]:
     if facts.get("archived"):
-        return [Finding(Level.PROBLEM, name, "it is archived", "Ask an owner to unarchive it.")]
+        return [CheckResult(Level.PROBLEM, name, "it is archived", "Ask an owner to unarchive it.")]
     level = _level(facts)
     role = ROLES.get(level, f"level {level}")
     if level < DEVELOPER:
         return [
-            Finding(
+            CheckResult(
                 Level.PROBLEM, name, f"the worker is {role} there and may not push",
                 "Ask a maintainer to make it a Developer.",
             )
@@ -136,16 +136,19 @@ def _project(client: GitLabClient, name: str, facts: dict[str, Any]) -> list[Fin
     findings = []
     if not facts.get("lfs_enabled", True):
         findings.append(
-            Finding(
+            CheckResult(
                 Level.PROBLEM, name, "Git LFS is switched off, so recordings and models cannot be published",
                 "Turn on Git LFS in Settings > General > Visibility, project features.",
             )
         )  # fmt: skip
     branch = facts.get("default_branch")
     if not branch:
-        return [*findings, Finding(Level.WARNING, name, "its repository is empty", "Push the project first.")]
+        return [
+            *findings,
+            CheckResult(Level.WARNING, name, "its repository is empty", "Push the project first."),
+        ]
     if _can_push(client, name, facts["id"], branch):
-        return findings or [Finding(Level.OK, name, f"{role}, may push to {branch}")]
+        return findings or [CheckResult(Level.OK, name, f"{role}, may push to {branch}")]
     return [*findings, _not_pushable(client, name, facts["id"], branch, role)]
 
 
@@ -156,7 +159,7 @@ def _can_push(client: GitLabClient, name: str, project_id: int, branch: str) -> 
     return client.call(ask, f"the branch {branch} of {name}")
 
 
-def _not_pushable(client: GitLabClient, name: str, project_id: int, branch: str, role: str) -> Finding:
+def _not_pushable(client: GitLabClient, name: str, project_id: int, branch: str, role: str) -> CheckResult:
     def ask(server: Any) -> list[dict[str, Any]]:
         rules = server.projects.get(project_id, lazy=True).protectedbranches.list(get_all=True)
         return [rule.attributes for rule in rules if rule.name == branch or "*" in rule.name]
@@ -168,7 +171,7 @@ def _not_pushable(client: GitLabClient, name: str, project_id: int, branch: str,
     levels = [access.get("access_level") for rule in rules for access in rule.get("push_access_levels") or ()]
     known = [level for level in levels if level is not None]
     who = "nobody" if NO_ONE in known else f"{ROLES.get(max(known, default=40), 'Maintainer')}s only"
-    return Finding(
+    return CheckResult(
         Level.PROBLEM, name, f"the worker is {role} there, and the branch {branch} may be pushed to by {who}",
         f"Ask a maintainer to allow Developers to push to {branch} in Settings > Repository > Protected "
         "branches, or to give the worker that role.",
@@ -181,27 +184,27 @@ def _level(facts: dict[str, Any]) -> int:
     return max(int(access.get("access_level") or 0) for access in accesses)
 
 
-def _version(answer: dict[str, Any]) -> Finding:
+def _version(answer: dict[str, Any]) -> CheckResult:
     version = str(answer.get("version", "of an unknown version"))
     numbers = [part for part in version.split(".")[:2] if part.isdecimal()]
     if len(numbers) == 2 and (int(numbers[0]), int(numbers[1])) < OLDEST_TESTED:
-        return Finding(
+        return CheckResult(
             Level.WARNING, "server", f"GitLab {version} is older than what this worker was made for",
             "Projects may be found more slowly; update GitLab to 15 or newer.",
         )  # fmt: skip
-    return Finding(Level.OK, "server", f"GitLab {version}")
+    return CheckResult(Level.OK, "server", f"GitLab {version}")
 
 
-def _skew(date: str | None, now_s: float) -> list[Finding]:
+def _skew(date: str | None, now_s: float) -> list[CheckResult]:
     try:
         server_s = parsedate_to_datetime(date or "").timestamp()
     except ValueError:
         return []  # nothing to compare with
     skew_s = now_s - server_s
     if abs(skew_s) <= LARGEST_SKEW_S:
-        return [Finding(Level.OK, "clock", f"within {max(abs(skew_s), 1):.0f} s of the server's")]
+        return [CheckResult(Level.OK, "clock", f"within {max(abs(skew_s), 1):.0f} s of the server's")]
     return [
-        Finding(
+        CheckResult(
             Level.WARNING, "clock",
             f"{abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} the server's",
             "Set the clock, for example with `timedatectl set-ntp true`.",
@@ -209,24 +212,24 @@ def _skew(date: str | None, now_s: float) -> list[Finding]:
     ]  # fmt: skip
 
 
-def _expiry(text: Any, now: datetime) -> list[Finding]:
+def _expiry(text: Any, now: datetime) -> list[CheckResult]:
     if not text:
         return []
     try:
         ends = datetime.fromisoformat(str(text)).replace(tzinfo=UTC)  # midnight UTC
     except ValueError:
-        return [Finding(Level.WARNING, "token", f"it expires on {text}, which is no date")]
+        return [CheckResult(Level.WARNING, "token", f"it expires on {text}, which is no date")]
     remedy = "Make a new one and put it into the --env-file; a running worker reads it again."
     if ends <= now:
-        return [Finding(Level.PROBLEM, "token", f"it expired on {text}", remedy)]
+        return [CheckResult(Level.PROBLEM, "token", f"it expired on {text}", remedy)]
     if ends - now <= EXPIRES_SOON:
-        return [Finding(Level.WARNING, "token", f"it expires on {text}", remedy)]
-    return [Finding(Level.OK, "token", f"valid until {text}")]
+        return [CheckResult(Level.WARNING, "token", f"it expires on {text}", remedy)]
+    return [CheckResult(Level.OK, "token", f"valid until {text}")]
 
 
-def _user(client: GitLabClient) -> list[Finding]:
+def _user(client: GitLabClient) -> list[CheckResult]:
     try:
         name = client.get("/user", "our user").json().get("username")
     except AccessDenied:
         return []  # the token has a finding of its own
-    return [Finding(Level.OK, "user", f"{name}; share projects with this user as a Developer")]
+    return [CheckResult(Level.OK, "user", f"{name}; share projects with this user as a Developer")]

@@ -8,7 +8,7 @@ from typing import Any
 
 from codex_worker.clock import Clock
 from codex_worker.errors import AccessDenied, ServerUnreachable, SystemFault
-from codex_worker.gitlab.client import GitLabClient, NotThere, ScopeMissing, TokenRefused
+from codex_worker.gitlab.client import GitLabClient, NotFound, ScopeMissing, TokenRefused
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class GraphQLSweep:
         while True:
             try:
                 answer = self._client.graphql(QUERY, {"first": PAGE_SIZES[self._size], "after": cursor})
-            except NotThere as error:
+            except NotFound as error:
                 raise GraphQLRefused(str(error)) from error
             page = (answer.get("data") or {}).get("projects")
             words = " ".join(str(error.get("message", "")) for error in answer.get("errors") or ())
@@ -167,7 +167,7 @@ class RestSweep:
 
         try:
             return self._client.call(find, f"the folders of {name}")
-        except NotThere:
+        except NotFound:
             return None  # an empty repository
         except (TokenRefused, ScopeMissing):
             raise

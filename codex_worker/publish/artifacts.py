@@ -10,7 +10,7 @@ from codex_worker.contract.paths import job_folder
 from codex_worker.errors import DataError, SystemFault
 from codex_worker.git.lfs.pointer import Pointer, pointer_for
 from codex_worker.git.lfs.store import LfsStore
-from codex_worker.git.transport import Snapshot
+from codex_worker.git.ports import Snapshot
 from codex_worker.queue.owned import OwnedJob
 
 logger = logging.getLogger(__name__)

@@ -18,9 +18,9 @@ from codex_worker.contract.guards import NOTEBOOKS
 from codex_worker.errors import DataError
 from codex_worker.git.lfs.pointer import Pointer, pointer_for
 from codex_worker.git.lfs.store import LfsStore
-from codex_worker.git.transport import Snapshot
+from codex_worker.git.ports import Snapshot
+from codex_worker.job.api import CellResult, Published
 from codex_worker.queue.owned import OwnedJob
-from handlers.base import CellResult, Published
 
 logger = logging.getLogger(__name__)
 

@@ -22,8 +22,8 @@ from codex_worker.contract.records import End, Lease, read_record
 from codex_worker.contract.response import read_response
 from codex_worker.contract.state import JobFacts
 from codex_worker.errors import DataError, UserError
+from codex_worker.git.ports import Entry, Heads, Snapshot
 from codex_worker.git.repository import Repository
-from codex_worker.git.transport import Entry, Heads, Snapshot
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from codex_worker.contract.records import Attempt, End, EndState, Lease, ResumeP
 from codex_worker.contract.response import end_response, running_response
 from codex_worker.contract.state import Budgets, JobFacts, failures_of, uses_up_budget
 from codex_worker.errors import DataError, Kind, LeaseLost, ServerUnreachable
+from codex_worker.git.ports import Heads, Snapshot, blob_id
 from codex_worker.git.repository import Change, LeaseMove, Repository
-from codex_worker.git.transport import Heads, Snapshot, blob_id
 from codex_worker.queue.facts import FactReader
 
 logger = logging.getLogger(__name__)

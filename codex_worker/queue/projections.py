@@ -9,7 +9,7 @@ from codex_worker.contract.records import Attempt, End
 from codex_worker.contract.response import end_response, read_response, running_response
 from codex_worker.contract.state import JobFacts, failures_of
 from codex_worker.errors import SystemFault
-from codex_worker.git.transport import Snapshot
+from codex_worker.git.ports import Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ PAUSES_S = (0.0, 15 * 60.0, 3600.0, 6 * 3600.0)
 
 
 @dataclass
-class Patience:
+class ReassertionPause:
     """How often one job's projections were put back, and when that may happen again."""
 
     times: int = 0

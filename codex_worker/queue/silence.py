@@ -1,12 +1,12 @@
 """Which running jobs give no sign of life: what a job looks like, and for how long it may look so."""
 
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
 
 from codex_worker.contract.paths import RecordName
 from codex_worker.contract.state import JobFacts, State
-from codex_worker.git.transport import Heads
+from codex_worker.git.ports import Heads
 from codex_worker.queue.facts import lease_at
-from codex_worker.queue.watch import STALE_AFTER_S, StaleWatch
 
 
 @dataclass(frozen=True)
@@ -68,3 +68,38 @@ def look_of(facts: JobFacts, heads: Heads) -> Look:
     lease_id = lease_at(heads, facts.job_id)[1]
     # With a lease, the owner's progress and other people's merges don't matter: only its beats do.
     return Look(running, lease_id, None if running and lease_id else facts.response_blob)
+
+
+STALE_AFTER_S = 5 * 60
+LONGEST_GAP_S = 90
+
+
+@dataclass(frozen=True)
+class _Seen:
+    value: Hashable
+    since_s: float
+    last_s: float
+
+
+class StaleWatch:
+    """Watches values that a living owner would change."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, _Seen] = {}
+
+    def saw(self, key: str, value: Hashable, now_s: float) -> float:
+        """Notes a look that reached the server; answers for how many seconds the value has stood still."""
+        before = self._seen.get(key)
+        if before is None or before.value != value or now_s - before.last_s > LONGEST_GAP_S:
+            self._seen[key] = _Seen(value, now_s, now_s)
+            return 0.0
+        self._seen[key] = replace(before, last_s=now_s)
+        return now_s - before.since_s
+
+    def failed(self) -> None:
+        """Notes a look that did not reach the server: after an outage everybody's lease looks old."""
+        self._seen.clear()
+
+    def forget(self, key: str) -> None:
+        """Ends the watch of one value."""
+        self._seen.pop(key, None)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from codex_worker.errors import DataError
 from codex_worker.stabletts.configuration import FULL, TINY, MelSettings, ModelSettings, VocosSettings
 from codex_worker.stabletts.frontend.choose import restore_frontend
-from codex_worker.stabletts.frontend.encoding import Frontend
+from codex_worker.stabletts.frontend.encoding import TextFrontend
 from codex_worker.stabletts.network import StableTTS
 from codex_worker.stabletts.symbols import official_symbols
 from codex_worker.stabletts.vocos import Vocos
@@ -37,7 +37,7 @@ _Settings = TypeVar("_Settings", ModelSettings, MelSettings)
 
 
 @dataclass(frozen=True)
-class Voice:
+class VoiceDescription:
     """What a checkpoint says about itself.
 
     `base` is what its training started from; `official_revision` the revision of the official weights at the
@@ -45,7 +45,7 @@ class Voice:
     """
 
     settings: ModelSettings
-    frontend: Frontend
+    frontend: TextFrontend
     mel: MelSettings = field(default_factory=MelSettings)
     vocoder: Vocoder = "vocos"
     language: str = ""
@@ -75,13 +75,13 @@ class Voice:
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class VoiceCheckpoint:
     """Weights and what is known about them; `voice` is None for a `.pt`, which says nothing about itself."""
 
     path: Path
     settings: ModelSettings
     weights: Mapping[str, Tensor]
-    voice: Voice | None
+    voice: VoiceDescription | None
 
     def network(self) -> StableTTS:
         """The network with these weights, in evaluation mode."""
@@ -91,14 +91,14 @@ class Checkpoint:
 
 
 def write_checkpoint(
-    path: Path, network: StableTTS, voice: Voice, extra: Mapping[str, str] | None = None
+    path: Path, network: StableTTS, voice: VoiceDescription, extra: Mapping[str, str] | None = None
 ) -> None:
     """Write a voice; `extra` metadata goes beside its own, and replaces it under the same name."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     save_file(tensors, path, metadata={**voice.metadata(), **(extra or {})})
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_checkpoint(path: Path) -> VoiceCheckpoint:
     """Read a voice, ours or an older job's. Raises DataError with what is wrong with the file."""
     _check_size(path)
     if zipfile.is_zipfile(path):
@@ -117,8 +117,8 @@ def read_vocos(path: Path, settings: VocosSettings | None = None) -> Vocos:
 
 
 def grow_alphabet(
-    checkpoint: Checkpoint, old_symbols: tuple[str, ...], new_symbols: tuple[str, ...], *, seed: int = 0
-) -> Checkpoint:
+    checkpoint: VoiceCheckpoint, old_symbols: tuple[str, ...], new_symbols: tuple[str, ...], *, seed: int = 0
+) -> VoiceCheckpoint:
     """The same weights for another alphabet: known symbols keep their vectors, new ones get random ones.
 
     The embedding [len(old_symbols), hidden] becomes [len(new_symbols), hidden]; new rows are drawn as the
@@ -137,7 +137,7 @@ def grow_alphabet(
     return replace(checkpoint, settings=settings, weights=weights)
 
 
-def _read_safetensors(path: Path) -> Checkpoint:
+def _read_safetensors(path: Path) -> VoiceCheckpoint:
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -156,10 +156,10 @@ def _read_safetensors(path: Path) -> Checkpoint:
             f"{path.name} is not a checkpoint (neither safetensors nor a state dict of PyTorch): {error}"
         ) from error
     _check_finite(path, weights)
-    return Checkpoint(path, voice.settings, weights, voice)
+    return VoiceCheckpoint(path, voice.settings, weights, voice)
 
 
-def _read_voice(path: Path, metadata: Mapping[str, str]) -> Voice:
+def _read_voice(path: Path, metadata: Mapping[str, str]) -> VoiceDescription:
     try:
         version = int(metadata["format_version"])
         if version > FORMAT_VERSION:
@@ -178,7 +178,7 @@ def _read_voice(path: Path, metadata: Mapping[str, str]) -> Voice:
             raise ValueError("vocoder or alphabet")
     except (KeyError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise DataError(f"{path.name} has damaged metadata ({error}); choose another checkpoint") from error
-    return Voice(
+    return VoiceDescription(
         settings=settings,
         frontend=frontend,
         mel=mel,
@@ -203,7 +203,7 @@ def _settings(kind: type[_Settings], values: dict[str, Any]) -> _Settings:
     return kind(**values)
 
 
-def _read_state_dict(path: Path) -> Checkpoint:
+def _read_state_dict(path: Path) -> VoiceCheckpoint:
     weights = _load_pickled_tensors(path)
     embedding = weights.get(_EMBEDDING)
     rows = embedding.shape[0] if embedding is not None and embedding.dim() == 2 else None
@@ -215,7 +215,7 @@ def _read_state_dict(path: Path) -> Checkpoint:
     width = embedding.shape[-1] if embedding is not None else 0
     settings = TINY if width == TINY.hidden_channels else FULL
     _check_shapes(path, weights, _outline(settings))
-    return Checkpoint(path, settings, weights, None)
+    return VoiceCheckpoint(path, settings, weights, None)
 
 
 def _load_pickled_tensors(path: Path) -> dict[str, Tensor]:

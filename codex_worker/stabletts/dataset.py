@@ -20,7 +20,7 @@ Samples = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Utterance:
+class EncodedUtterance:
     """Something to train on: ids with their blanks, and where its mel frames lie in the file."""
 
     id: str
@@ -47,7 +47,7 @@ class Batch:
 class Dataset:
     """Utterances with their mels, and the account of what was left out and why."""
 
-    utterances: tuple[Utterance, ...]
+    utterances: tuple[EncodedUtterance, ...]
     path: Path
     mel: MelSettings
     left_out: tuple[tuple[str, str], ...]  # label and why
@@ -58,7 +58,7 @@ class Dataset:
         """Seconds of speech in all."""
         return sum(utterance.frames for utterance in self.utterances) / self.mel.frames_per_second
 
-    def mel_of(self, utterance: Utterance) -> Tensor:
+    def mel_of(self, utterance: EncodedUtterance) -> Tensor:
         """The utterance's log-mel [M, T], read from disk."""
         size = utterance.frames * self.mel.n_mels
         start = utterance.first_frame * self.mel.n_mels * np.dtype(MEL_TYPE).itemsize
@@ -67,7 +67,9 @@ class Dataset:
             raise SystemFault(f"{self.path} lost the end of {utterance.label}; run the job again")
         return torch.from_numpy(stored.reshape(utterance.frames, self.mel.n_mels).astype(np.float32)).T
 
-    def collate(self, utterances: Sequence[Utterance], generator: torch.Generator | None = None) -> Batch:
+    def collate(
+        self, utterances: Sequence[EncodedUtterance], generator: torch.Generator | None = None
+    ) -> Batch:
         """Pad utterances into a batch. The generator decides which part of each is its reference."""
         id_lengths = [len(utterance.ids) for utterance in utterances]
         lengths = [utterance.frames for utterance in utterances]
@@ -99,8 +101,8 @@ class Dataset:
 
 
 def split(
-    utterances: Sequence[Utterance], validated: int, *, seed: int = 0
-) -> tuple[list[Utterance], list[Utterance]]:
+    utterances: Sequence[EncodedUtterance], validated: int, *, seed: int = 0
+) -> tuple[list[EncodedUtterance], list[EncodedUtterance]]:
     """Training and validation utterances, the same for the same ids whatever their order.
 
     The longest tenth is not used for validation, where it would cost more than it tells.

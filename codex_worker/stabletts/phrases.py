@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from codex_worker.stabletts.frontend.encoding import Frontend
+from codex_worker.stabletts.frontend.encoding import TextFrontend
 from codex_worker.stabletts.symbols import intersperse
 
 MAX_SYMBOLS = 240
@@ -30,7 +30,7 @@ class Phrase:
     pause_s: float
 
 
-def phrases(text: str, frontend: Frontend, *, max_symbols: int = MAX_SYMBOLS) -> list[Phrase]:
+def phrases(text: str, frontend: TextFrontend, *, max_symbols: int = MAX_SYMBOLS) -> list[Phrase]:
     """Cut a text into parts of at most `max_symbols` symbols each, as few as its marks allow.
 
     Only a single word longer than that stays longer. Parts without anything to speak are left out.
@@ -44,7 +44,7 @@ def phrases(text: str, frontend: Frontend, *, max_symbols: int = MAX_SYMBOLS) ->
     return spoken
 
 
-def _split(text: str, level: int, frontend: Frontend, max_symbols: int) -> list[tuple[str, float]]:
+def _split(text: str, level: int, frontend: TextFrontend, max_symbols: int) -> list[tuple[str, float]]:
     """Parts with the pause behind each, the last one's being that of the whole."""
     if level == len(_BREAKS) or len(frontend.encode(text).ids) <= max_symbols:
         return [(text, SENTENCE_PAUSE_S)]
@@ -58,7 +58,7 @@ def _split(text: str, level: int, frontend: Frontend, max_symbols: int) -> list[
     return parts
 
 
-def _groups(pieces: Sequence[str], frontend: Frontend, max_symbols: int) -> list[str]:
+def _groups(pieces: Sequence[str], frontend: TextFrontend, max_symbols: int) -> list[str]:
     """Join neighbouring pieces as long as they fit together."""
     groups: list[str] = []
     size = 0

@@ -19,11 +19,11 @@ from codex_worker.audio.decode import Recording, decode
 from codex_worker.audio.level import Levels, even_level, measure, trim_silence
 from codex_worker.errors import DataError, ResourceError, UserError
 from codex_worker.stabletts.configuration import MelSettings
-from codex_worker.stabletts.dataset import MEL_TYPE, Dataset, Samples, Utterance
-from codex_worker.stabletts.frontend.encoding import Frontend, report_losses
+from codex_worker.stabletts.dataset import MEL_TYPE, Dataset, EncodedUtterance, Samples
+from codex_worker.stabletts.frontend.encoding import TextFrontend, report_losses
 from codex_worker.stabletts.mel import LogMel
 from codex_worker.stabletts.symbols import intersperse
-from codex_worker.training.cores import keep_cores, take_one_core
+from codex_worker.training.machine import keep_cores, take_one_core
 
 LONG_S = 30.0
 """From here on a recording is cut where an aligner is at hand, and kept whole where none is."""
@@ -37,7 +37,7 @@ MISMATCH_FACTOR = 3.0
 
 
 @dataclass(frozen=True)
-class Recorded:
+class SpokenText:
     """A text and where it is spoken; `label` is its name for people (a verse reference)."""
 
     id: str
@@ -50,7 +50,7 @@ class Recorded:
 
 
 @dataclass(frozen=True)
-class Piece:
+class TextPiece:
     """A part of a long recording, with its part of the text."""
 
     start_s: float
@@ -58,13 +58,13 @@ class Piece:
     text: str
 
 
-Cut = Callable[[Samples, int, str], Sequence[Piece]]
+Cut = Callable[[Samples, int, str], Sequence[TextPiece]]
 """An aligner: (samples, sample rate, text) to pieces; raises DataError where it cannot align."""
 
 
 def prepare(
-    recorded: Sequence[Recorded],
-    frontend: Frontend,
+    recorded: Sequence[SpokenText],
+    frontend: TextFrontend,
     folder: Path,
     *,
     mel: MelSettings | None = None,
@@ -123,7 +123,12 @@ class _Preparation:
     """The state of one pass over the recordings."""
 
     def __init__(
-        self, recorded: Sequence[Recorded], frontend: Frontend, path: Path, mel: MelSettings, cut: Cut | None
+        self,
+        recorded: Sequence[SpokenText],
+        frontend: TextFrontend,
+        path: Path,
+        mel: MelSettings,
+        cut: Cut | None,
     ) -> None:
         self.recorded = recorded
         self.frontend = frontend
@@ -134,7 +139,7 @@ class _Preparation:
         # Held by whatever must not run twice at once: frontends, aligners, and long recordings for memory.
         self.alone = RLock()
         self.written = 0
-        self.utterances: list[Utterance] = []
+        self.utterances: list[EncodedUtterance] = []
         self.left_out: list[tuple[str, str]] = []
         self.notes: list[str] = []
         self.clipped: list[str] = []
@@ -161,7 +166,7 @@ class _Preparation:
             tuple(self.utterances), self.path, self.mel, tuple(self.left_out), tuple(self._all_notes())
         )
 
-    def _with_text(self) -> Iterator[Recorded]:
+    def _with_text(self) -> Iterator[SpokenText]:
         for one in self.recorded:
             if not one.text.strip():
                 self.left_out.append((one.label, "it has no text"))
@@ -179,11 +184,11 @@ class _Preparation:
             piece.mel.tofile(file)
             frames = piece.mel.shape[0]
             self.utterances.append(
-                Utterance(piece.id, piece.label, piece.text, piece.ids, self.written, frames)
+                EncodedUtterance(piece.id, piece.label, piece.text, piece.ids, self.written, frames)
             )
             self.written += frames
 
-    def _prepared(self, one: Recorded) -> "_Prepared":
+    def _prepared(self, one: SpokenText) -> "_Prepared":
         """One recording, in a thread."""
         found = _Prepared()
         try:
@@ -208,7 +213,7 @@ class _Preparation:
             found.left_out.append((one.label, str(error)))
         return found
 
-    def _add_long(self, found: "_Prepared", one: Recorded, samples: Samples) -> None:
+    def _add_long(self, found: "_Prepared", one: SpokenText, samples: Samples) -> None:
         duration_s = samples.size / self.mel.sample_rate
         if self.cut is not None:
             try:
@@ -223,7 +228,7 @@ class _Preparation:
         found.notes.append(f"{one.label}: {duration_s:.0f} s long, kept whole")
 
     def _add_pieces(
-        self, found: "_Prepared", one: Recorded, pieces: Sequence[Piece], samples: Samples
+        self, found: "_Prepared", one: SpokenText, pieces: Sequence[TextPiece], samples: Samples
     ) -> None:
         for number, piece in enumerate(pieces, start=1):
             label = f"{one.label}, piece {number}"

@@ -63,7 +63,7 @@ class TrainingRequest:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class VoiceRecipe:
     """Everything that training needs to know besides the data, and a line for each decision."""
 
     training: TrainingSettings
@@ -82,7 +82,7 @@ def plan(
     machine: Machine | None = None,
     has_judge: bool = False,
     best_metric: str = "val_total_loss",
-) -> Recipe:
+) -> VoiceRecipe:
     """Decide how to train on utterances of these mel frames; raises UserError when they are too few."""
     machine = machine or Machine()
     reasons: list[str] = []
@@ -131,7 +131,7 @@ def plan(
     )
     if has_judge:
         reasons.append("the best checkpoint is the one that a transcriber of the project understands best")
-    return Recipe(settings, batch_items, batch_frames, validated, tuple(reasons))
+    return VoiceRecipe(settings, batch_items, batch_frames, validated, tuple(reasons))
 
 
 def ema_decay(updates: int) -> float:

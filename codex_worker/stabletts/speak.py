@@ -18,7 +18,7 @@ from torch import Tensor
 from codex_worker.audio.encode import FORMATS, Encoded, encode
 from codex_worker.audio.level import even_level, measure, trim_silence
 from codex_worker.errors import DataError, ModelError, ResourceError, UserError, WorkerError
-from codex_worker.stabletts.checkpoint import Voice
+from codex_worker.stabletts.checkpoint import VoiceDescription
 from codex_worker.stabletts.flow import Solver, solver_named
 from codex_worker.stabletts.frontend.encoding import Encoding, report_losses
 from codex_worker.stabletts.griffin_lim import GriffinLim
@@ -130,7 +130,7 @@ class Speaker:
     def __init__(
         self,
         network: StableTTS,
-        voice: Voice,
+        voice: VoiceDescription,
         vocos: Vocos | None,
         *,
         device: str = "cpu",

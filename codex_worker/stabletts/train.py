@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 from codex_worker.stabletts.checkpoint import (
-    Checkpoint,
-    Voice,
+    VoiceCheckpoint,
+    VoiceDescription,
     grow_alphabet,
     write_checkpoint,
 )
 from codex_worker.stabletts.configuration import FULL, TINY, ModelSettings
-from codex_worker.stabletts.dataset import Dataset, Samples, Utterance, split
-from codex_worker.stabletts.frontend.encoding import Frontend
+from codex_worker.stabletts.dataset import Dataset, EncodedUtterance, Samples, split
+from codex_worker.stabletts.frontend.encoding import TextFrontend
 from codex_worker.stabletts.network import StableTTS
-from codex_worker.stabletts.recipe import Recipe
+from codex_worker.stabletts.recipe import VoiceRecipe
 from codex_worker.stabletts.speak import Failed, Speaker, SpeakingSettings, Spoken, Verse
 from codex_worker.stabletts.symbols import official_symbols
 from codex_worker.stabletts.vocos import Vocos
@@ -60,7 +60,7 @@ class Beginning:
 
 
 def begin_from(
-    checkpoint: Checkpoint, frontend: Frontend, *, base: str, official_revision: str = ""
+    checkpoint: VoiceCheckpoint, frontend: TextFrontend, *, base: str, official_revision: str = ""
 ) -> Beginning:
     """Start from a checkpoint: a project's voice, or a state dict of the official alphabet.
 
@@ -78,7 +78,7 @@ def begin_from(
     return Beginning(checkpoint.network(), base, root, tuple(notes))
 
 
-def begin_from_scratch(frontend: Frontend, *, tiny: bool = False, seed: int = 0) -> Beginning:
+def begin_from_scratch(frontend: TextFrontend, *, tiny: bool = False, seed: int = 0) -> Beginning:
     """Start from random weights."""
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
@@ -97,8 +97,8 @@ class VoiceTraining:
         self,
         beginning: Beginning,
         dataset: Dataset,
-        recipe: Recipe,
-        voice: Voice,
+        recipe: VoiceRecipe,
+        voice: VoiceDescription,
         *,
         judge: Judge | None = None,
         vocos: Vocos | None = None,
@@ -175,12 +175,12 @@ class VoiceTraining:
         spoken = self.validation or self.training
         return [Verse(each.id, each.label, each.text) for each in spoken[:FIXED_VERSES]]
 
-    def reference(self) -> Utterance:
+    def reference(self) -> EncodedUtterance:
         """The utterance whose voice the samples have: of middle length, the same whatever the order."""
         return middle_utterance(self.training)
 
     def _losses(
-        self, utterances: Sequence[Utterance], generator: torch.Generator | None
+        self, utterances: Sequence[EncodedUtterance], generator: torch.Generator | None
     ) -> dict[str, Tensor]:
         batch = self.dataset.collate(utterances, generator)
         device = self.device
@@ -209,7 +209,7 @@ class VoiceTraining:
 
 
 def speak_samples(
-    speaker: Speaker, dataset: Dataset, reference: Utterance, verses: Sequence[Verse]
+    speaker: Speaker, dataset: Dataset, reference: EncodedUtterance, verses: Sequence[Verse]
 ) -> list[Spoken | Failed]:
     """Speak verses in the voice of one of the dataset's utterances."""
     mel = dataset.mel_of(reference)[None]
@@ -218,7 +218,7 @@ def speak_samples(
     return list(speaker.speak(verses, voice, SpeakingSettings()))
 
 
-def middle_utterance(utterances: Sequence[Utterance]) -> Utterance:
+def middle_utterance(utterances: Sequence[EncodedUtterance]) -> EncodedUtterance:
     """The utterance of middle length."""
     ordered = sorted(utterances, key=lambda each: (each.frames, each.id))
     return ordered[len(ordered) // 2]

@@ -22,7 +22,7 @@ from codex_worker.errors import ModelError, ResourceError, UserError
 from codex_worker.training.averaging import WeightAverage
 from codex_worker.training.resume import Learner, RunState, load_resume, save_resume, write_beside
 from codex_worker.training.schedule import Schedule
-from codex_worker.training.task import Progress, TrainingOutcome, TrainingSettings, TrainingTask
+from codex_worker.training.task import TrainingObserver, TrainingOutcome, TrainingSettings, TrainingTask
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class _Run:
     task: TrainingTask
     settings: TrainingSettings
     folder: Path
-    progress: Progress
+    progress: TrainingObserver
     learner: Learner
     device: torch.device
     state: RunState
@@ -53,7 +53,7 @@ def fit(
     task: TrainingTask,
     settings: TrainingSettings,
     folder: Path,
-    progress: Progress,
+    progress: TrainingObserver,
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> TrainingOutcome:

@@ -1,5 +1,7 @@
 """What a model is trained on: the accelerator and its limits."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -23,3 +25,21 @@ def this_machine() -> Machine:
         torch.cuda.get_device_properties(0).total_memory,
         torch.cuda.is_bf16_supported(including_emulation=False),
     )
+
+
+def take_one_core() -> None:
+    """First call of a thread that is one of many: torch takes one core for it, not all of them."""
+    torch.set_num_threads(1)
+
+
+@contextmanager
+def keep_cores() -> Iterator[None]:
+    """Around a pool of threads that `take_one_core`: this thread and later ones have as many as before.
+
+    Torch gives a thread that never asked the number that any thread set last.
+    """
+    count = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)

@@ -40,7 +40,7 @@ class TrainingTask(Protocol):
         """Write the deployable checkpoint, with `metadata` added to its own."""
 
 
-class Progress(Protocol):
+class TrainingObserver(Protocol):
     """Who watches a run. Called in the loop's own thread, between two updates."""
 
     def should_stop(self) -> bool:

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from codex_worker.audio.decode import decode
+from codex_worker.job.api import Weights
+from codex_worker.job.memory import MemoryCallbacks, MemoryScanner, files_below, job_in
 from codex_worker.stabletts.checkpoint import read_checkpoint
 from codex_worker.stabletts.configuration import FULL, VocosSettings
 from codex_worker.stabletts.network import StableTTS
 from codex_worker.stabletts.vocos import Vocos
-from handlers.base import Weights
-from handlers.memory import MemoryCallbacks, MemoryScanner, files_below, job_in
 from handlers.tts.stabletts import training_and_inference
 from sample.make_codex_project import make_project
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from transformers import Wav2Vec2BertForCTC
 
+from codex_worker.asr.align import _torchaudio_path, best_path, forced_align
+from codex_worker.asr.networks.build import tiny_config, use_fast_layers
+from codex_worker.asr.vocabulary import build_vocabulary
 from codex_worker.stabletts.configuration import TINY
 from codex_worker.stabletts.network import StableTTS
-from codex_worker.w2v2bert.align import _torchaudio_path, best_path, forced_align
-from codex_worker.w2v2bert.model import tiny_config, use_fast_layers
-from codex_worker.w2v2bert.vocabulary import build_vocabulary
 from tests.support.spoken import error_rate_on, sample_utterances, train_tiny
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from codex_worker.git.cache import GitTransport
+from codex_worker.git.git_transport import GitTransport
 from codex_worker.git.memory import MemoryCommit, MemoryServer, MemoryTransport
-from codex_worker.git.transport import PushAnswer, RefMove
+from codex_worker.git.ports import PushAnswer, RefMove
 
 Files = Mapping[str, bytes]
 OnCall = Callable[[str, str], None]  # (call, "before" | "after"); what it raises is the fault

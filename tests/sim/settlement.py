@@ -6,7 +6,7 @@ from typing import Any
 from codex_worker.codex.patch import RecordingPatch
 from codex_worker.codex.text import html_escape
 from codex_worker.contract.paths import log_path, metrics_path, parse_record, response_path
-from codex_worker.git.transport import blob_id
+from codex_worker.git.ports import blob_id
 from tests.sim.judge import Judge
 from tests.sim.people import HumanChange
 from tests.sim.tree import FINAL_STATES, cells_of, is_final, job_files, parsed

@@ -22,10 +22,10 @@ from codex_worker.contract.state import Budgets, State
 from codex_worker.errors import AccessDenied, Kind, LeaseLost, PushRefused, ServerUnreachable, SystemFault
 from codex_worker.git.lfs.pointer import Pointer
 from codex_worker.git.repository import Repository
+from codex_worker.job.api import CellResult
 from codex_worker.publish.cells import CellPublisher
-from codex_worker.runtime.offering import reopen
+from codex_worker.supervisor.republish import reopen
 from gitlab_jobs import JobQueue, Outcome, OwnedJob, QueueSettings, Wish
-from handlers.base import CellResult
 from tests.support.notebooks import PATH
 
 BEAT_EVERY_S = LOOK_EVERY_S = WATCH_EVERY_S = 60.0

@@ -18,8 +18,8 @@ from codex_worker.codex.patch import Patch
 from codex_worker.contract.paths import MANIFEST
 from codex_worker.contract.state import State
 from codex_worker.errors import ServerUnreachable
+from codex_worker.job.api import CellResult
 from gitlab_jobs import JobQueue, QueueSettings
-from handlers.base import CellResult
 from tests.sim.judge import Judge, Violation
 from tests.sim.older_worker import OlderWorker
 from tests.sim.people import Translator, job_entry

@@ -13,11 +13,11 @@ import yaml
 from codex_worker.contract.paths import response_path
 from codex_worker.git.memory import MemoryServer, MemoryTransport
 from codex_worker.git.repository import Repository
-from codex_worker.runtime.job_folder import JobFolder
-from codex_worker.runtime.settings import JobLimits, Rhythm, RuntimeSettings
-from codex_worker.runtime.supervisor import Equipment, Secrets, Supervisor
+from codex_worker.job.api import CellResult, Fetched, Published, Weights
+from codex_worker.supervisor.attempt import ProjectAccess, Secrets, Supervisor
+from codex_worker.supervisor.job_folder import JobFolder
+from codex_worker.supervisor.settings import JobLimits, Rhythm, RuntimeSettings
 from gitlab_jobs import JobQueue, Outcome, OwnedJob, QueueSettings
-from handlers.base import CellResult, Fetched, Published, Weights
 from tests.support.event_clock import ManualClock, until
 
 # The watch, the beat, the look and the report.
@@ -132,7 +132,7 @@ class Stage:
     def supervisor(self) -> Supervisor:
         if self._supervisor is None:
             self._supervisor = Supervisor(
-                self.settings, self._equip, self.clock, self.secrets, self.environment
+                self.settings, self._open_project, self.clock, self.secrets, self.environment
             )
         return self._supervisor
 
@@ -203,10 +203,10 @@ class Stage:
         transport = MemoryTransport(self.server)
         Repository(transport, self.clock).transact(_change(files))
 
-    def _equip(self, owned: OwnedJob, folder: JobFolder, address: str) -> Equipment:
+    def _open_project(self, owned: OwnedJob, folder: JobFolder, address: str) -> ProjectAccess:
         project = FakeProject(folder, owned, self.contents, self.on_publish)
         self.projects.append(project)
-        return Equipment(project, project, owned.commit)
+        return ProjectAccess(project, project, owned.commit)
 
 
 def _change(files: Mapping[str, bytes | None]) -> Any:

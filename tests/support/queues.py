@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from codex_worker.clock import Clock
-from codex_worker.git.cache import GitTransport
+from codex_worker.git.git_transport import GitTransport
 from codex_worker.git.memory import MemoryCommit, MemoryServer, MemoryTransport
 from codex_worker.git.repository import Repository
 from gitlab_jobs import JobQueue, QueueSettings

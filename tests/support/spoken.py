@@ -7,32 +7,32 @@ from typing import Any
 
 import torch
 
+from codex_worker.asr.corpus import Sounds, TranscribedClip, prepare, split
+from codex_worker.asr.features import FeatureCache, FeatureExtractor
+from codex_worker.asr.load import load_checkpoint
+from codex_worker.asr.networks.build import build_model, tiny_config
+from codex_worker.asr.recipe import choose_recipe
+from codex_worker.asr.train import TrainedModel, TrainingPlan, train
+from codex_worker.asr.transcribe import Transcriber
+from codex_worker.asr.vocabulary import build_vocabulary
 from codex_worker.text.error_rate import character_error_rate
 from codex_worker.text.normalise import TextRecipe
-from codex_worker.w2v2bert.checkpoint import load_checkpoint
-from codex_worker.w2v2bert.data import Sounds, Utterance, prepare, split
-from codex_worker.w2v2bert.features import FeatureCache, Frontend
-from codex_worker.w2v2bert.model import build_model, tiny_config
-from codex_worker.w2v2bert.recipe import choose_recipe
-from codex_worker.w2v2bert.train import TrainedModel, TrainingPlan, train
-from codex_worker.w2v2bert.transcribe import Transcriber
-from codex_worker.w2v2bert.vocabulary import build_vocabulary
 
 SAMPLE = Path(__file__).parents[2] / "sample"
 
 
-def sample_utterances(part: str) -> list[Utterance]:
+def sample_utterances(part: str) -> list[TranscribedClip]:
     """The sample's recordings of one part (`train` or `unheard`), with the sentences that are said."""
     listed = json.loads((SAMPLE / "sentences.json").read_text(encoding="utf-8"))
     return [
-        Utterance(entry["file"], SAMPLE / "recordings" / entry["file"], entry["text"], entry["file"])
+        TranscribedClip(entry["file"], SAMPLE / "recordings" / entry["file"], entry["text"], entry["file"])
         for entry in listed
         if entry["split"] == part
     ]
 
 
 def train_tiny(
-    utterances: list[Utterance],
+    utterances: list[TranscribedClip],
     folder: Path,
     manifest: Mapping[str, Any],
     progress: Any = None,
@@ -40,7 +40,7 @@ def train_tiny(
 ) -> TrainedModel:
     """Train the tiny preset as a job would, on one thread: the outcome is the same on every machine."""
     torch.set_num_threads(1)
-    sounds = Sounds(Frontend(), FeatureCache(folder / "features", 10**9))
+    sounds = Sounds(FeatureExtractor(), FeatureCache(folder / "features", 10**9))
     corpus = prepare(
         utterances,
         normalise=TextRecipe().apply,
@@ -61,7 +61,7 @@ def train_tiny(
     return train(plan, folder / "training", progress or Unwatched(), device=device)
 
 
-def error_rate_on(checkpoint: Path, utterances: list[Utterance], device: str = "cpu") -> float:
+def error_rate_on(checkpoint: Path, utterances: list[TranscribedClip], device: str = "cpu") -> float:
     """Character error rate of a checkpoint on recordings whose texts are known."""
     transcriber = Transcriber(load_checkpoint(checkpoint), device=device)
     heard = [transcript.text for transcript in transcriber.transcribe(utterances)]

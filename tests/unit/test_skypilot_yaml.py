@@ -142,6 +142,6 @@ def _worker_command(task: dict) -> list[str]:
 
 
 def test_the_worker_knows_every_option_of_the_command(task):
-    from worker_entry import build_parser
+    from codex_worker.cli.work import build_parser
 
     build_parser().parse_args(_worker_command(task))

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from codex_worker.errors import AccessDenied, SystemFault, UserError
 from codex_worker.git.credentials import Credentials, origin_of
 from codex_worker.git.lfs.pointer import Pointer
-from codex_worker.git.lfs.transport import Denied, NotThere, Transient, Transport
+from codex_worker.git.lfs.transport import Denied, LfsHttp, LfsTransient, ObjectNotFound
 
 MEDIA_TYPE = "application/vnd.git-lfs+json"
 Operation = Literal["download", "upload"]
@@ -30,7 +30,7 @@ class Action:
 
 
 @dataclass(frozen=True)
-class Answer:
+class BatchAnswer:
     """What the server says about one object. Neither error nor actions: nothing is to be done."""
 
     actions: Mapping[str, Action]
@@ -41,7 +41,7 @@ class Answer:
 class BatchClient:
     """Asks the batch API of the repository at `url`, with or without `.git`."""
 
-    def __init__(self, url: str, credentials: Credentials, transport: Transport) -> None:
+    def __init__(self, url: str, credentials: Credentials, transport: LfsHttp) -> None:
         if origin_of(url) is None:
             raise UserError(
                 "The project's address is not a plain http(s):// one. Tokens do not belong in it."
@@ -50,7 +50,7 @@ class BatchClient:
         self._credentials = credentials
         self._transport = transport
 
-    def ask(self, operation: Operation, pointers: list[Pointer]) -> dict[Pointer, Answer]:
+    def ask(self, operation: Operation, pointers: list[Pointer]) -> dict[Pointer, BatchAnswer]:
         """One request; an object that the answer leaves out counts as one with an error.
 
         Raises Transient for what may pass, also for a token that was just replaced by a newer one, and
@@ -70,15 +70,15 @@ class BatchClient:
         except Denied as denied:
             self._credentials.refresh()
             if self._credentials.headers_for(url) != authorisation:
-                raise Transient(f"{what}: the old token was refused.", wait_s=0.0) from denied
+                raise LfsTransient(f"{what}: the old token was refused.", wait_s=0.0) from denied
             needed = "write_repository and the role Developer" if operation == "upload" else "read_repository"
             raise AccessDenied(
                 f"{what}: the token was refused ({denied}). It has to be valid, with the scope {needed}."
             ) from denied
-        except NotThere as error:
+        except ObjectNotFound as error:
             raise AccessDenied(f"{error} There is no such project, or the token may not see it.") from error
         answers = _parse_answers(content, what)
-        left_out = Answer({}, 500, "its answer does not mention this object")
+        left_out = BatchAnswer({}, 500, "its answer does not mention this object")
         return {pointer: answers.get(pointer.oid, left_out) for pointer in pointers}
 
     def headers_of(self, action: Action) -> dict[str, str]:
@@ -96,7 +96,7 @@ class BatchClient:
         return headers
 
 
-def _parse_answers(content: bytes, what: str) -> dict[str, Answer]:
+def _parse_answers(content: bytes, what: str) -> dict[str, BatchAnswer]:
     """By oid. Raises SystemFault for anything that is not an answer of the batch API."""
     if len(content) > _MAX_ANSWER_BYTES:
         raise SystemFault(f"{what}: the answer is over {_MAX_ANSWER_BYTES} bytes.")
@@ -106,11 +106,11 @@ def _parse_answers(content: bytes, what: str) -> dict[str, Answer]:
         raise SystemFault(f"{what}: the answer is not one of the Git LFS batch API.") from error
 
 
-def _parse_answer(item: dict[str, Any]) -> Answer:
+def _parse_answer(item: dict[str, Any]) -> BatchAnswer:
     if error := item.get("error"):
-        return Answer({}, int(error.get("code", 500)), str(error.get("message", ""))[:300])
+        return BatchAnswer({}, int(error.get("code", 500)), str(error.get("message", ""))[:300])
     actions = {}
     for name, action in (item.get("actions") or {}).items():
         headers = {str(key): str(value) for key, value in (action.get("header") or {}).items()}
         actions[name] = Action(str(action["href"]), headers)
-    return Answer(actions)
+    return BatchAnswer(actions)

@@ -14,12 +14,12 @@ from typing import TypeVar
 
 from codex_worker.errors import AccessDenied, DataError, ResourceError, SystemFault
 from codex_worker.git.credentials import Credentials
-from codex_worker.git.lfs.batch import MEDIA_TYPE, Answer, BatchClient, Operation
+from codex_worker.git.lfs.batch import MEDIA_TYPE, BatchAnswer, BatchClient, Operation
 from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.objects import BLOCK_BYTES
 from codex_worker.git.lfs.pointer import Pointer, pointer_for
 from codex_worker.git.lfs.store import OnProgress, ProgressCount, not_uploaded
-from codex_worker.git.lfs.transport import Denied, HttpSettings, Transient, Transport
+from codex_worker.git.lfs.transport import Denied, HttpSettings, LfsHttp, LfsTransient
 
 T = TypeVar("T")
 # So many objects may be out of reach for reasons of their own; more, and it is the server.
@@ -45,7 +45,7 @@ class HttpStore:
     ) -> None:
         self._credentials = credentials
         self._settings = settings or HttpSettings()
-        self._transport = Transport(credentials, self._settings, sleep=sleep, clock=clock)
+        self._transport = LfsHttp(credentials, self._settings, sleep=sleep, clock=clock)
         self._batch = BatchClient(url, credentials, self._transport)
 
     def download(
@@ -57,7 +57,7 @@ class HttpStore:
         results: dict[Pointer, Path | DataError] = {}
         faults = 0
 
-        def fetch(pointer: Pointer, answer: Answer, stopped: Event) -> Path | DataError | SystemFault:
+        def fetch(pointer: Pointer, answer: BatchAnswer, stopped: Event) -> Path | DataError | SystemFault:
             return self._fetch(pointer, answer, cache, stopped)
 
         with cache.hold(wanted):
@@ -84,7 +84,7 @@ class HttpStore:
         paths = dict(objects)
         count = ProgressCount(list(paths), on_progress)
 
-        def send(pointer: Pointer, answer: Answer, stopped: Event) -> None:
+        def send(pointer: Pointer, answer: BatchAnswer, stopped: Event) -> None:
             self._send(pointer, paths[pointer], answer, stopped)
 
         with closing(self._each("upload", list(paths), send)) as sent:
@@ -103,7 +103,7 @@ class HttpStore:
         return absent
 
     def _each(
-        self, operation: Operation, pointers: list[Pointer], move: Callable[[Pointer, Answer, Event], T]
+        self, operation: Operation, pointers: list[Pointer], move: Callable[[Pointer, BatchAnswer, Event], T]
     ) -> Generator[tuple[Pointer, T], None, None]:
         """Move every object, some at a time; yield each with its outcome. The first exception ends it all."""
         stopped = Event()
@@ -133,15 +133,17 @@ class HttpStore:
         if group:
             yield group
 
-    def _ask(self, operation: Operation, pointers: list[Pointer], stopped: Event) -> dict[Pointer, Answer]:
+    def _ask(
+        self, operation: Operation, pointers: list[Pointer], stopped: Event
+    ) -> dict[Pointer, BatchAnswer]:
         return self._transport.retrying(lambda: self._batch.ask(operation, pointers), stopped)
 
     def _fetch(
-        self, pointer: Pointer, answer: Answer, cache: LfsCache, stopped: Event
+        self, pointer: Pointer, answer: BatchAnswer, cache: LfsCache, stopped: Event
     ) -> Path | DataError | SystemFault:
         what = f"Downloading {pointer.oid} ({pointer.size} bytes)"
 
-        def receive(current: Answer) -> Path:
+        def receive(current: BatchAnswer) -> Path:
             if "download" not in current.actions:
                 raise not_uploaded(pointer)
             action = current.actions["download"]
@@ -163,10 +165,10 @@ class HttpStore:
         except (DataError, SystemFault) as error:
             return error
 
-    def _send(self, pointer: Pointer, path: Path, answer: Answer, stopped: Event) -> None:
+    def _send(self, pointer: Pointer, path: Path, answer: BatchAnswer, stopped: Event) -> None:
         what = f"Uploading {path.name} ({pointer.size} bytes)"
 
-        def put(current: Answer) -> None:
+        def put(current: BatchAnswer) -> None:
             if "upload" not in current.actions:
                 return  # the project has it already, perhaps from a try whose answer was lost
             if pointer_for(path) != pointer:
@@ -192,8 +194,8 @@ class HttpStore:
         self,
         operation: Operation,
         pointer: Pointer,
-        first_answer: Answer,
-        move: Callable[[Answer], T],
+        first_answer: BatchAnswer,
+        move: Callable[[BatchAnswer], T],
         stopped: Event,
     ) -> T:
         """Move one object; every try but the first asks for its address and headers anew: they may be old.
@@ -213,17 +215,17 @@ class HttpStore:
                 said = f"The server refuses the {operation} of {pointer.oid}: {denied}."
                 if Denied in second_chances:
                     second_chances.remove(Denied)
-                    raise Transient(said, wait_s=0.0) from denied
+                    raise LfsTransient(said, wait_s=0.0) from denied
                 raise SystemFault(said) from denied
             except DataError as error:
                 if answer.actions and DataError in second_chances:
                     second_chances.remove(DataError)
-                    raise Transient(str(error), wait_s=0.0) from error
+                    raise LfsTransient(str(error), wait_s=0.0) from error
                 raise
 
         return self._transport.retrying(attempt, stopped)
 
-    def _error_of(self, pointer: Pointer, answer: Answer) -> Exception:
+    def _error_of(self, pointer: Pointer, answer: BatchAnswer) -> Exception:
         code = answer.error_code or 0
         said = f"The server says of {pointer.oid}: {self._credentials.redact(answer.error_message)} ({code})."
         if code in _GONE:
@@ -231,5 +233,5 @@ class HttpStore:
         if code == 507:
             return ResourceError(f"{said} Its storage is full: free some space there or raise the quota.")
         if code == 429 or code >= 500:
-            return Transient(said)
+            return LfsTransient(said)
         return DataError(said)

@@ -4,10 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote, urlsplit
 
 from codex_worker.errors import DataError, UserError
-from codex_worker.git.credentials import Credentials
 from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.objects import BLOCK_BYTES, ObjectFolder
 from codex_worker.git.lfs.pointer import Pointer
@@ -127,22 +125,4 @@ def not_uploaded(pointer: Pointer) -> DataError:
     return DataError(
         f"The recording was not uploaded: the project has a pointer to {pointer.oid} ({pointer.size} bytes), "
         "but its file is not on the server. Whoever recorded it has to synchronise again."
-    )
-
-
-def open_store(url: str | Path, credentials: Credentials) -> LfsStore:
-    """The LFS store of the repository at a path, a `file://` URL or an `http(s)://` URL."""
-    parts = urlsplit(str(url))
-    if parts.scheme in {"http", "https"}:
-        # requests takes its time to import, and repositories on disk do without.
-        from codex_worker.git.lfs.http import HttpStore
-
-        return HttpStore(str(url), credentials)
-    if parts.scheme == "file":
-        return FileStore(Path(unquote(parts.path)))
-    if "://" not in str(url):
-        return FileStore(Path(url))
-    raise UserError(
-        f"Large files of {credentials.redact(str(url))} cannot be reached: "
-        "give an http(s):// address, a file:// address or a path."
     )

@@ -50,7 +50,7 @@ class HttpSettings:
     upload_answer_timeout_s: float = 900.0
 
 
-class Transient(SystemFault):
+class LfsTransient(SystemFault):
     """The same request may succeed later; `wait_s` is when the server says so."""
 
     def __init__(self, message: str, wait_s: float | None = None) -> None:
@@ -58,7 +58,7 @@ class Transient(SystemFault):
         self.wait_s = wait_s
 
 
-class NotThere(DataError):
+class ObjectNotFound(DataError):
     """404 or 410: what was asked for does not exist, or not for us."""
 
 
@@ -70,7 +70,7 @@ class Denied(Exception):
         self.status = status
 
 
-class Transport:
+class LfsHttp:
     """A session without credentials of its own: no cookies, no .netrc, no header but those given."""
 
     def __init__(
@@ -102,12 +102,12 @@ class Transport:
 
         def wait(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
-            if isinstance(error, Transient) and error.wait_s is not None:
+            if isinstance(error, LfsTransient) and error.wait_s is not None:
                 return min(error.wait_s, settings.longest_wait_s)
             return backoff(state)
 
         return tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(Transient),
+            retry=tenacity.retry_if_exception_type(LfsTransient),
             stop=tenacity.stop_after_attempt(settings.tries) | tenacity.stop_when_event_set(stopped),
             wait=wait,
             sleep=self._sleep or tenacity.sleep_using_event(stopped),
@@ -145,7 +145,7 @@ class Transport:
             TimeoutError,
         ) as error:
             # The error's own text may show a signed address.
-            raise Transient(
+            raise LfsTransient(
                 f"{what}: the connection to {origin_of(url)} failed ({type(error).__name__})."
             ) from error
 
@@ -198,7 +198,7 @@ class Transport:
         if status in {401, 403}:
             raise Denied(status, detail)
         if status in {404, 410}:
-            raise NotThere(said)
+            raise ObjectNotFound(said)
         if status == 413:
             raise UserError(
                 f"{said} The file is larger than the server accepts: its administrator can raise the limit."
@@ -210,7 +210,7 @@ class Transport:
         if status == 507:
             raise ResourceError(f"{said} Its storage is full: free some space there or raise the quota.")
         if status in {408, 429} or status >= 500:
-            raise Transient(said, self._wait_asked_for(response))
+            raise LfsTransient(said, self._wait_asked_for(response))
         raise SystemFault(said)
 
     def _words_of(self, response: requests.Response) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from codex_worker.errors import DataError, UserError
 from codex_worker.stabletts.frontend.characters import CharactersFrontend
 from codex_worker.stabletts.frontend.compat import CompatFrontend, english_words, refuse_other_languages
-from codex_worker.stabletts.frontend.encoding import Frontend
+from codex_worker.stabletts.frontend.encoding import TextFrontend
 
 BEARABLE_LOSS = 0.005
 """`auto` keeps the official reading while it loses at most this share of the letters."""
@@ -33,10 +33,10 @@ class FrontendRequest:
 
 
 @dataclass(frozen=True)
-class Choice:
+class FrontendChoice:
     """A frontend and the sentences that say why it was chosen."""
 
-    frontend: Frontend
+    frontend: TextFrontend
     reasons: tuple[str, ...]
 
 
@@ -56,8 +56,8 @@ class Loss:
 
 
 def choose_frontend(
-    texts: Sequence[str], request: FrontendRequest, *, base: Frontend | None = None
-) -> Choice:
+    texts: Sequence[str], request: FrontendRequest, *, base: TextFrontend | None = None
+) -> FrontendChoice:
     """The frontend for a new training.
 
     `base` is the frontend of the checkpoint that training starts from, None for the official weights or none.
@@ -67,21 +67,21 @@ def choose_frontend(
             grown = CharactersFrontend.learn(texts, base=base)
             added = grown.letters[len(base.letters) :]
             more = f", with {len(added)} new letters: {' '.join(added)}" if added else ""
-            return Choice(grown, (f"text frontend characters, as in the base checkpoint{more}",))
-        return Choice(base, (f"text frontend {base.name}, as in the base checkpoint",))
+            return FrontendChoice(grown, (f"text frontend characters, as in the base checkpoint{more}",))
+        return FrontendChoice(base, (f"text frontend {base.name}, as in the base checkpoint",))
     if request.name == "characters":
         own = base if isinstance(base, CharactersFrontend) else None
         return _characters(texts, "as model.frontend asks", base=own)
     if request.name == "compat":
-        return Choice(_compat(request, texts), ("text frontend compat, as model.frontend asks",))
+        return FrontendChoice(_compat(request, texts), ("text frontend compat, as model.frontend asks",))
     if request.use_uroman:
-        return Choice(
+        return FrontendChoice(
             _compat(request, texts), ("text frontend compat, as model.use_uroman asks for Latin letters",)
         )
     loss = measure_loss(texts)
     if loss.share <= BEARABLE_LOSS:
         reason = f"the official alphabet loses {loss.share:.1%} of the letters"
-        return Choice(_compat(request, texts), (f"text frontend compat: {reason}",))
+        return FrontendChoice(_compat(request, texts), (f"text frontend compat: {reason}",))
     return _characters(
         texts,
         f"the official alphabet would lose or change {loss.share:.1%} of {loss.letters} letters "
@@ -90,7 +90,7 @@ def choose_frontend(
     )
 
 
-def legacy_frontend(texts: Sequence[str], request: FrontendRequest) -> Choice:
+def legacy_frontend(texts: Sequence[str], request: FrontendRequest) -> FrontendChoice:
     """The frontend of an older job's checkpoint, which records none.
 
     Older jobs romanised when the first text was mostly not in Latin script, unless the manifest spoke.
@@ -104,10 +104,12 @@ def legacy_frontend(texts: Sequence[str], request: FrontendRequest) -> Choice:
     frontend = _compat(request, texts)
     how = "with" if frontend.use_uroman else "without"
     source = "as model.use_uroman says" if request.use_uroman is not None else "detected from the first text"
-    return Choice(frontend, (f"an older checkpoint: text frontend compat, {how} romanisation ({source})",))
+    return FrontendChoice(
+        frontend, (f"an older checkpoint: text frontend compat, {how} romanisation ({source})",)
+    )
 
 
-def restore_frontend(name: str, version: int, state: Mapping[str, Any]) -> Frontend:
+def restore_frontend(name: str, version: int, state: Mapping[str, Any]) -> TextFrontend:
     """The frontend that a checkpoint records; raises DataError when this worker does not know it."""
     if version != 1 or name not in {"compat", "characters"}:
         raise DataError(
@@ -157,7 +159,9 @@ def _compat(request: FrontendRequest, texts: Sequence[str]) -> CompatFrontend:
     return CompatFrontend(use_uroman=use_uroman, uroman_language=request.uroman_language)
 
 
-def _characters(texts: Sequence[str], reason: str, *, base: CharactersFrontend | None = None) -> Choice:
+def _characters(
+    texts: Sequence[str], reason: str, *, base: CharactersFrontend | None = None
+) -> FrontendChoice:
     frontend = CharactersFrontend.learn(texts, base=base)
     form = (
         "composed (NFC)" if frontend.composed else "decomposed (NFD), because some composed letters are rare"
@@ -171,7 +175,7 @@ def _characters(texts: Sequence[str], reason: str, *, base: CharactersFrontend |
     if rare:
         listed = ", ".join(f"{symbol} ({count})" for symbol, count in list(rare.items())[:30])
         lines.append(f"{len(rare)} symbols are heard too seldom to be learnt well: {listed}")
-    return Choice(frontend, tuple(lines))
+    return FrontendChoice(frontend, tuple(lines))
 
 
 def _words(text: str) -> list[str]:

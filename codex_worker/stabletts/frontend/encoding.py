@@ -23,7 +23,7 @@ class Encoding:
     substituted: tuple[str, ...] = ()
 
 
-class Frontend(Protocol):
+class TextFrontend(Protocol):
     """A way of reading text. Two frontends with the same name, version and state give the same ids."""
 
     @property

@@ -5,19 +5,17 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from codex_worker.asr.load import load_checkpoint
+from codex_worker.asr.transcribe import DecodingSettings, Transcriber, Transcript
 from codex_worker.codex.choose import cells_to_transcribe
 from codex_worker.codex.patch import TextPatch
 from codex_worker.data.project import Project
-from codex_worker.data.publication import Publication
-from codex_worker.data.recordings import Recorded, RecordedCell, fetch_recordings
+from codex_worker.data.recordings import FetchedCells, RecordedCell, fetch_recordings
 from codex_worker.errors import DataError, UserError
-from codex_worker.w2v2bert.checkpoint import load_checkpoint
-from codex_worker.w2v2bert.transcribe import DecodingSettings, Transcriber, Transcript
+from codex_worker.job.publication import Publication, WaitingResults
 from handlers.asr.w2v2bert.utterances import utterance_of
 from handlers.base import CellResult, Inferred, JobCallbacks, JobContext, Result, run_inference
-from handlers.preparation import threads
-from handlers.progress import say
-from handlers.waiting import WaitingResults
+from handlers.steps import say, threads
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +72,7 @@ def infer(
 class _Work:
     """Transcripts on their way into the project; failed and skipped cells by id."""
 
-    def __init__(self, recorded: Recorded, author: str) -> None:
+    def __init__(self, recorded: FetchedCells, author: str) -> None:
         self.cells = {cell.key: cell for cell in recorded.cells}
         self.author = author
         self.heard: list[Transcript] = []

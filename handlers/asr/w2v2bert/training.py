@@ -11,17 +11,11 @@ from pathlib import Path
 import numpy as np
 from transformers import PreTrainedModel
 
-from codex_worker.audio.resample import resample
-from codex_worker.data.doctor import SAMPLE_RATE, Align
-from codex_worker.data.project import Project
-from codex_worker.data.recordings import Recorded, fetch_recordings
-from codex_worker.text.normalise import TextRecipe, recipe_from_config, unlearnt_letters
-from codex_worker.training.machine import this_machine
-from codex_worker.w2v2bert.align import align
-from codex_worker.w2v2bert.checkpoint import load_checkpoint
-from codex_worker.w2v2bert.data import Corpus, Sounds, Utterance, prepare, split
-from codex_worker.w2v2bert.features import FeatureCache, Frontend
-from codex_worker.w2v2bert.model import (
+from codex_worker.asr.align import align
+from codex_worker.asr.corpus import Corpus, Sounds, TranscribedClip, prepare, split
+from codex_worker.asr.features import FeatureCache, FeatureExtractor
+from codex_worker.asr.load import load_checkpoint
+from codex_worker.asr.networks.build import (
     DEFAULT_BASE_MODEL,
     build_model,
     count_parameters,
@@ -32,16 +26,20 @@ from codex_worker.w2v2bert.model import (
     read_pretrained,
     tiny_config,
 )
-from codex_worker.w2v2bert.recipe import Preset, choose_recipe
-from codex_worker.w2v2bert.train import METRICS_COLUMNS, TrainedModel, TrainingPlan
-from codex_worker.w2v2bert.train import train as train_model
-from codex_worker.w2v2bert.transcribe import Transcriber
-from codex_worker.w2v2bert.vocabulary import Vocabulary, build_vocabulary
+from codex_worker.asr.recipe import Preset, choose_recipe
+from codex_worker.asr.train import METRICS_COLUMNS, TrainedModel, TrainingPlan
+from codex_worker.asr.train import train as train_model
+from codex_worker.asr.transcribe import Transcriber
+from codex_worker.asr.vocabulary import Vocabulary, build_vocabulary
+from codex_worker.audio.resample import resample
+from codex_worker.data.project import Project
+from codex_worker.data.recordings import FetchedCells, fetch_recordings
+from codex_worker.doctor.examine import SAMPLE_RATE, Align
+from codex_worker.text.normalise import TextRecipe, recipe_from_config, unlearnt_letters
+from codex_worker.training.machine import this_machine
 from handlers.asr.w2v2bert.utterances import utterance_of
 from handlers.base import JobCallbacks, JobContext, Result, Trained, run_training
-from handlers.checkup import check_up
-from handlers.preparation import cells_to_train_on, threads, training_folder
-from handlers.progress import TrainingProgress, say
+from handlers.steps import TrainingProgress, cells_to_train_on, check_up, say, threads, training_folder
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +66,7 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
     check_up(
         job,
         callbacks,
-        Recorded(fetched.cells, cells.skipped + fetched.skipped),
+        FetchedCells(fetched.cells, cells.skipped + fetched.skipped),
         align=start.fit,
         lost_letters=lambda text: rare.keys() & set(text_recipe.apply(text)),
     )
@@ -103,7 +101,7 @@ class _Start:
             self.base = load_checkpoint(file, unpack_folder=job.folder / "base")
             self.frontend, self.origin = self.base.frontend, str(path)
         elif job.preset == "tiny":
-            self.frontend = Frontend()
+            self.frontend = FeatureExtractor()
         else:
             name = str(job.setting("model.base_model", DEFAULT_BASE_MODEL))
             weights = callbacks.scanner.fetch_weights(
@@ -156,7 +154,7 @@ class _Start:
 def _prepare(
     job: JobContext,
     callbacks: JobCallbacks,
-    utterances: list[Utterance],
+    utterances: list[TranscribedClip],
     text_recipe: TextRecipe,
     sounds: Sounds,
     start: _Start,
@@ -215,7 +213,7 @@ def _train(
     return train_model(plan, training_folder(job, callbacks), progress, device=machine.device)
 
 
-def _report(job: JobContext, callbacks: JobCallbacks, corpus: Corpus, fetched: Recorded) -> None:
+def _report(job: JobContext, callbacks: JobCallbacks, corpus: Corpus, fetched: FetchedCells) -> None:
     """Which recordings were of no use, and why, where there are any."""
     labels = {cell.key: cell.label for cell in fetched.cells}
     left_out = {entry.label: entry.reason for entry in fetched.skipped}

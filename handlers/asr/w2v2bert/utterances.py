@@ -1,12 +1,12 @@
 """A cell with its recording, as the transcriber takes it."""
 
+from codex_worker.asr.corpus import TranscribedClip
 from codex_worker.data.recordings import RecordedCell
-from codex_worker.w2v2bert.data import Utterance
 
 
-def utterance_of(cell: RecordedCell) -> Utterance:
+def utterance_of(cell: RecordedCell) -> TranscribedClip:
     """The recording and the text of one cell."""
-    return Utterance(
+    return TranscribedClip(
         key=cell.key,
         path=cell.path,
         text=cell.text,

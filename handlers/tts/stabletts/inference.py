@@ -10,18 +10,16 @@ from codex_worker.codex.attachments import NewRecording, new_attachment_id
 from codex_worker.codex.choose import cells_to_speak
 from codex_worker.codex.patch import RecordingPatch
 from codex_worker.data.project import ChosenCell, Project
-from codex_worker.data.publication import Publication
 from codex_worker.errors import DataError
-from codex_worker.stabletts.checkpoint import Checkpoint, Vocoder, Voice, read_checkpoint
+from codex_worker.job.publication import Publication, WaitingResults
+from codex_worker.stabletts.checkpoint import Vocoder, VoiceCheckpoint, VoiceDescription, read_checkpoint
 from codex_worker.stabletts.frontend.choose import legacy_frontend
 from codex_worker.stabletts.speak import Failed, Speaker, SpeakingSettings, SpokenFile, Verse, write_files
 from codex_worker.training.machine import this_machine
 from handlers.base import CellResult, Inferred, JobCallbacks, JobContext, Result, run_inference
-from handlers.preparation import threads
-from handlers.progress import say
+from handlers.steps import say, threads
 from handlers.tts.stabletts.training import frontend_request, vocoder_of
 from handlers.tts.stabletts.voices import find_reference
-from handlers.waiting import WaitingResults
 
 logger = logging.getLogger(__name__)
 
@@ -161,13 +159,15 @@ class _Work:
         self.callbacks.scanner.publish_artifact(path, "report")
 
 
-def _voice(job: JobContext, loaded: Checkpoint, cells: Sequence[ChosenCell], project: Project) -> Voice:
+def _voice(
+    job: JobContext, loaded: VoiceCheckpoint, cells: Sequence[ChosenCell], project: Project
+) -> VoiceDescription:
     request = frontend_request(job)
     if loaded.voice is None:
         choice = legacy_frontend([one.cell.text for one in cells], request)
         project.note(choice.reasons[0], logging.INFO)
         vocoder: Vocoder = "griffin_lim" if job.preset == "tiny" else "vocos"
-        return Voice(loaded.settings, choice.frontend, vocoder=vocoder)
+        return VoiceDescription(loaded.settings, choice.frontend, vocoder=vocoder)
     if request.name not in {"auto", loaded.voice.frontend.name}:
         project.note(
             f"model.frontend: {request.name} is not used: the voice was trained with "

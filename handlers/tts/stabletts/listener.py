@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
+from codex_worker.asr.align import align, cut_at_words
+from codex_worker.asr.load import load_checkpoint
+from codex_worker.asr.transcribe import Transcriber
 from codex_worker.audio.level import find_pauses
 from codex_worker.audio.resample import resample
-from codex_worker.data.doctor import SAMPLE_RATE
+from codex_worker.doctor.examine import SAMPLE_RATE
 from codex_worker.stabletts.dataset import Samples
-from codex_worker.stabletts.preparation import Piece
+from codex_worker.stabletts.preparation import TextPiece
 from codex_worker.text.error_rate import character_error_rate
-from codex_worker.w2v2bert.align import align, cut_at_words
-from codex_worker.w2v2bert.checkpoint import load_checkpoint
-from codex_worker.w2v2bert.transcribe import Transcriber
 from handlers.base import JobCallbacks, JobContext
 
 LONGEST_PIECE_S = 15.0
@@ -26,12 +26,12 @@ class Listener:
         self.transcriber = Transcriber(load_checkpoint(checkpoint, unpack_folder=unpack_folder))
         self.sample_rate = self.transcriber.checkpoint.frontend.sample_rate
 
-    def cut(self, samples: Samples, sample_rate: int, text: str) -> Sequence[Piece]:
+    def cut(self, samples: Samples, sample_rate: int, text: str) -> Sequence[TextPiece]:
         """Cut a long recording between its words. Raises DataError where text and sound do not fit."""
         alignment = align(self.transcriber, resample(samples, sample_rate, self.sample_rate), text)
         pauses = find_pauses(samples, sample_rate)
         cuts = cut_at_words(alignment, longest_s=LONGEST_PIECE_S, pauses=pauses)
-        return [Piece(one.start_s, one.end_s, one.text) for one in cuts]
+        return [TextPiece(one.start_s, one.end_s, one.text) for one in cuts]
 
     def fit(self, samples: Samples, text: str) -> float:
         """How well a text fits to its recording at 16 kHz, 0 to 1. Raises DataError where it cannot tell."""

@@ -13,7 +13,7 @@ from codex_worker.stabletts.checkpoint import read_checkpoint
 from codex_worker.stabletts.speak import Failed, Speaker
 from codex_worker.stabletts.train import METRICS, VoiceTraining, speak_samples
 from handlers.base import JobCallbacks, JobContext
-from handlers.progress import TrainingProgress
+from handlers.steps import TrainingProgress
 
 logger = logging.getLogger(__name__)
 

@@ -9,23 +9,25 @@ from dataclasses import dataclass
 import torch
 
 from codex_worker.data.project import Project, SkippedCell
-from codex_worker.data.recordings import Recorded, fetch_recordings
+from codex_worker.data.recordings import FetchedCells, fetch_recordings
 from codex_worker.errors import UserError
-from codex_worker.stabletts.checkpoint import Checkpoint, Voice, read_checkpoint, read_vocos
+from codex_worker.stabletts.checkpoint import VoiceCheckpoint, VoiceDescription, read_checkpoint, read_vocos
 from codex_worker.stabletts.dataset import Dataset
-from codex_worker.stabletts.frontend.choose import Choice, FrontendRequest, choose_frontend, legacy_frontend
+from codex_worker.stabletts.frontend.choose import (
+    FrontendChoice,
+    FrontendRequest,
+    choose_frontend,
+    legacy_frontend,
+)
 from codex_worker.stabletts.frontend.encoding import lost_letters
-from codex_worker.stabletts.preparation import Recorded as Spoken
-from codex_worker.stabletts.preparation import prepare
-from codex_worker.stabletts.recipe import Recipe, Start, TrainingRequest, plan
+from codex_worker.stabletts.preparation import SpokenText, prepare
+from codex_worker.stabletts.recipe import Start, TrainingRequest, VoiceRecipe, plan
 from codex_worker.stabletts.train import CHOICE, Beginning, VoiceTraining, begin_from, begin_from_scratch
 from codex_worker.stabletts.vocos import Vocos
 from codex_worker.training.loop import TrainingOutcome, fit
 from codex_worker.training.machine import this_machine
 from handlers.base import JobCallbacks, JobContext, Result, Trained, run_training
-from handlers.checkup import check_up
-from handlers.preparation import cells_to_train_on, threads, training_folder
-from handlers.progress import say
+from handlers.steps import cells_to_train_on, check_up, say, threads, training_folder
 from handlers.tts.stabletts.listener import Listener, listener_of
 from handlers.tts.stabletts.progress import VoiceProgress
 
@@ -52,14 +54,14 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
     callbacks.heartbeat(0, f"Fetching {len(cells.chosen)} recordings", "download")
     fetched = fetch_recordings(project.reader, cells.chosen)
     recorded = [
-        Spoken(one.key, one.label, one.text, one.path, one.start_s, one.end_s, one.expected_duration_s)
+        SpokenText(one.key, one.label, one.text, one.path, one.start_s, one.end_s, one.expected_duration_s)
         for one in fetched.cells
     ]
     choice = _frontend([one.text for one in recorded], wanted, source)
     check_up(
         job,
         callbacks,
-        Recorded(fetched.cells, cells.skipped + fetched.skipped),
+        FetchedCells(fetched.cells, cells.skipped + fetched.skipped),
         align=listener.fit if listener else None,
         lost_letters=lambda text: lost_letters(choice.frontend.encode(text)),
     )
@@ -126,7 +128,7 @@ class _Source:
     """What training starts from; no checkpoint means random weights."""
 
     start: Start
-    checkpoint: Checkpoint | None = None
+    checkpoint: VoiceCheckpoint | None = None
     base: str = "random weights"
     revision: str = ""
 
@@ -148,7 +150,7 @@ def _source(job: JobContext, callbacks: JobCallbacks) -> _Source:
     return _Source("official", read_checkpoint(weights.path), OFFICIAL, f"{OFFICIAL}@{weights.revision}")
 
 
-def _frontend(texts: Sequence[str], request: FrontendRequest, source: _Source) -> Choice:
+def _frontend(texts: Sequence[str], request: FrontendRequest, source: _Source) -> FrontendChoice:
     if source.start != "checkpoint" or source.checkpoint is None:
         return choose_frontend(texts, request)
     if source.checkpoint.voice is None and request.name != "characters":
@@ -157,7 +159,7 @@ def _frontend(texts: Sequence[str], request: FrontendRequest, source: _Source) -
     return choose_frontend(texts, request, base=voice.frontend if voice else None)
 
 
-def _begin(source: _Source, choice: Choice, job: JobContext) -> Beginning:
+def _begin(source: _Source, choice: FrontendChoice, job: JobContext) -> Beginning:
     if source.checkpoint is None:
         return begin_from_scratch(choice.frontend, tiny=job.preset == "tiny")
     return begin_from(source.checkpoint, choice.frontend, base=source.base, official_revision=source.revision)
@@ -168,11 +170,11 @@ def _fit(
     callbacks: JobCallbacks,
     beginning: Beginning,
     dataset: Dataset,
-    recipe: Recipe,
-    choice: Choice,
+    recipe: VoiceRecipe,
+    choice: FrontendChoice,
     listener: Listener | None,
 ) -> tuple[VoiceTraining, TrainingOutcome]:
-    voice = Voice(
+    voice = VoiceDescription(
         settings=beginning.network.settings,
         frontend=choice.frontend,
         vocoder="griffin_lim" if job.preset == "tiny" else "vocos",
@@ -202,9 +204,9 @@ def _publish_report(
     callbacks: JobCallbacks,
     dataset: Dataset,
     skipped: Sequence[SkippedCell],
-    choice: Choice,
+    choice: FrontendChoice,
     start: Sequence[str],
-    recipe: Recipe,
+    recipe: VoiceRecipe,
 ) -> None:
     """Everything that was decided about the data before training, for people."""
     path = job.folder / "training_data.json"

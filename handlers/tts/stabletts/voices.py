@@ -22,14 +22,14 @@ TRIED = 20
 
 
 @dataclass(frozen=True)
-class Reference:
+class VoiceReference:
     """A clip as the network hears it (None: the voice without one), and a sentence that says which it is."""
 
     samples: Samples | None
     said: str
 
 
-def find_reference(job: JobContext, project: Project, *, sample_rate: int) -> Reference:
+def find_reference(job: JobContext, project: Project, *, sample_rate: int) -> VoiceReference:
     """The reference for this job. A clip that cannot be used is said, and the default is taken.
 
     Raises UserError where `voice_reference` names no recording of a project at all.
@@ -45,13 +45,13 @@ def find_reference(job: JobContext, project: Project, *, sample_rate: int) -> Re
         duration_s = samples.size / sample_rate
         if duration_s < SHORTEST_REFERENCE_S:
             raise DataError(f"it has {duration_s:.1f} s of speech; choose a clip of 3 to 15 s")
-        return Reference(samples, f"voice reference: {path} ({duration_s:.1f} s), as the manifest says")
+        return VoiceReference(samples, f"voice reference: {path} ({duration_s:.1f} s), as the manifest says")
     except DataError as error:  # any voice of the project is better than no speech
         project.note(f"voice_reference {path} cannot be used: {error}")
         return _default(job, project, sample_rate)
 
 
-def _default(job: JobContext, project: Project, sample_rate: int) -> Reference:
+def _default(job: JobContext, project: Project, sample_rate: int) -> VoiceReference:
     """The recording whose length is nearest to eight seconds, of those that the job trains on."""
     cells = project.choose(cells_for_training, job.config, "training").chosen
     candidates = fetch_recordings(project.reader, _by_fitness(cells)[:TRIED]).cells
@@ -70,9 +70,11 @@ def _default(job: JobContext, project: Project, sample_rate: int) -> Reference:
         if duration_s >= SHORTEST_DEFAULT_S:
             break
     if longest is None or longest[0] < SHORTEST_REFERENCE_S:
-        return Reference(None, "voice reference: none, because the project has no recording to take it from")
+        return VoiceReference(
+            None, "voice reference: none, because the project has no recording to take it from"
+        )
     duration_s, samples, recorded = longest
-    return Reference(
+    return VoiceReference(
         samples, f"voice reference: the recording of {recorded.label} ({duration_s:.1f} s), by default"
     )
 

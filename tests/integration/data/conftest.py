@@ -2,7 +2,7 @@
 
 import pytest
 
-from codex_worker.cli import main
+from codex_worker.cli.main import main
 from sample.make_codex_project import make_project, make_repository
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from codex_worker.codex.notebook import Notebook
 from codex_worker.codex.patch import TextPatch
-from handlers.base import WAITING, CellResult, Published
-from handlers.memory import job_in
-from handlers.waiting import WaitingResults
+from codex_worker.job.api import WAITING, CellResult, Published
+from codex_worker.job.memory import job_in
+from codex_worker.job.publication import WaitingResults
 from tests.support.jobs import FakeProject, Stage
 from tests.support.notebooks import PATH, notebook, recorded_cell
 

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from codex_worker.audio.decode import probe
-from codex_worker.cli import main
-from codex_worker.commands.dataset_config import DatasetConfig
+from codex_worker.cli.dataset_config import DatasetConfig
+from codex_worker.cli.main import main
 from tests.support.gitlab import DEVELOPER, GitLabServer
 
 SPLITS = ("train", "validation", "test")
@@ -170,7 +170,7 @@ def test_explore_counts_what_a_project_holds(run, repository):
 
 def test_looking_at_data_needs_no_torch(run, repository):
     script = (
-        "import sys; from codex_worker.cli import main\n"
+        "import sys; from codex_worker.cli.main import main\n"
         f"assert main(['data', {str(repository)!r}, '--work-dir', 'work', '--include', 'RUT']) == 0\n"
         "assert 'torch' not in sys.modules"
     )

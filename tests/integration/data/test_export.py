@@ -6,20 +6,22 @@ import numpy as np
 import pytest
 import torch
 
-from codex_worker.stabletts.checkpoint import Voice, read_checkpoint, write_checkpoint
+from codex_worker.asr.checkpoint import TranscriberCheckpoint, save_checkpoint
+from codex_worker.asr.features import FeatureExtractor
+from codex_worker.asr.networks.build import build_model, tiny_config
+from codex_worker.asr.vocabulary import build_vocabulary
+from codex_worker.stabletts.checkpoint import VoiceDescription, read_checkpoint, write_checkpoint
 from codex_worker.stabletts.configuration import TINY
 from codex_worker.stabletts.frontend.choose import FrontendRequest, choose_frontend
 from codex_worker.stabletts.train import begin_from_scratch
-from codex_worker.w2v2bert.checkpoint import Checkpoint, save_checkpoint
-from codex_worker.w2v2bert.features import Frontend
-from codex_worker.w2v2bert.model import build_model, tiny_config
-from codex_worker.w2v2bert.vocabulary import build_vocabulary
 
 
 def test_a_voice_becomes_a_state_dict_that_is_read_without_running_code(run, tmp_path):
     choice = choose_frontend(["some words"], FrontendRequest(name="compat"))
     network = begin_from_scratch(choice.frontend, tiny=True).network
-    write_checkpoint(tmp_path / "voice.safetensors", network, Voice(network.settings, choice.frontend))
+    write_checkpoint(
+        tmp_path / "voice.safetensors", network, VoiceDescription(network.settings, choice.frontend)
+    )
     code, printed = run("export", "voice.safetensors", "out")
     assert code == 0, printed
     weights = torch.load(tmp_path / "out" / "voice.pt", weights_only=True)
@@ -37,13 +39,14 @@ def test_a_transcriber_becomes_a_folder_that_transformers_reads_the_same_way(run
     vocabulary = build_vocabulary(["kings carry fish", "women give stones"])
     model = build_model(tiny_config(vocabulary)).eval()
     save_checkpoint(
-        tmp_path / "asr.safetensors", Checkpoint(model, vocabulary, Frontend(), metadata={"language": "x"})
+        tmp_path / "asr.safetensors",
+        TranscriberCheckpoint(model, vocabulary, FeatureExtractor(), metadata={"language": "x"}),
     )
     code, printed = run("export", "asr.safetensors", "out")
     assert code == 0, printed
     theirs = AutoModelForCTC.from_pretrained(tmp_path / "out").eval()
     samples = np.random.default_rng(0).standard_normal(16_000).astype(np.float32) * 0.1
-    rows = torch.from_numpy(Frontend()(samples))[None]
+    rows = torch.from_numpy(FeatureExtractor()(samples))[None]
     with torch.no_grad():
         assert torch.allclose(theirs(rows).logits, model(rows).logits, atol=1e-5)
     extractor = AutoFeatureExtractor.from_pretrained(tmp_path / "out")

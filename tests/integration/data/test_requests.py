@@ -8,8 +8,8 @@ import pytest
 from codex_worker.clock import SystemClock
 from codex_worker.codex.notebook import Notebook
 from codex_worker.errors import SystemFault
-from codex_worker.git.cache import GitTransport
 from codex_worker.git.credentials import Credentials
+from codex_worker.git.git_transport import GitTransport
 from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.http import HttpSettings, HttpStore
 from codex_worker.git.lfs.pointer import Pointer, parse_pointer
@@ -17,8 +17,8 @@ from codex_worker.git.process import Git
 from codex_worker.git.repository import Repository
 from codex_worker.hub import Hub, HubSettings
 from codex_worker.publish.cells import CellPublisher
-from codex_worker.runtime.job_folder import JobFolder
-from codex_worker.runtime.project_files import RepositoryFiles
+from codex_worker.supervisor.job_folder import JobFolder
+from codex_worker.supervisor.project_access import RepositoryFiles
 from gitlab_jobs import JobQueue
 from tests.support.gitlab import DEVELOPER, GitLabServer
 from tests.support.notebooks import PATH, notebook, written_cell

@@ -4,11 +4,11 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from codex_worker.cli import main
+from codex_worker.cli.main import main
 from codex_worker.git.credentials import Credentials
 from codex_worker.gitlab.client import GitLabClient
 from codex_worker.gitlab.preflight import Level, check_project, check_server, token_findings
-from codex_worker.runtime.machine import git_condition, gpu_condition
+from codex_worker.supervisor.machine import git_condition, gpu_condition
 from tests.support.clock import FakeClock
 from tests.support.gitlab import DEVELOPER, GUEST, MAINTAINER, NO_ONE, REPORTER, GitLabServer
 from tests.support.queues import GitProject, job, manifest

@@ -14,8 +14,8 @@ import yaml
 from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.git.credentials import Credentials
 from codex_worker.git.lfs.pointer import parse_pointer, pointer_for
-from codex_worker.runtime import wiring
-from codex_worker.runtime.wiring import WorkerOptions, Workshop
+from codex_worker.worker import assembly
+from codex_worker.worker.assembly import Assembly, WorkerOptions
 from tests.support.event_clock import ManualClock, until
 from tests.support.gitlab import DEVELOPER, GitLabServer, Project
 from tests.support.jobs import ROOT, handlers_with, manifest
@@ -113,11 +113,11 @@ class Place:
         )
         return done.returncode, done.stdout + done.stderr
 
-    def workshop(self, **options) -> Workshop:
+    def assembly(self, **options) -> Assembly:
         """The same worker in this process, on a clock of ours."""
         chosen = WorkerOptions("tester", self.server.url, self.folder / "work")
         credentials = Credentials(self.token, self.server.url, env_file=self.env_file)
-        return Workshop(replace(chosen, **options), credentials, {"PATH": os.environ["PATH"]}, self.clock)
+        return Assembly(replace(chosen, **options), credentials, {"PATH": os.environ["PATH"]}, self.clock)
 
 
 @pytest.fixture
@@ -161,8 +161,8 @@ def test_a_token_that_ends_within_a_job_loses_nothing(place, monkeypatch, caplog
     caplog.set_level("INFO")
     place.project("team/mark")
     code = handlers_with(place.folder / "code", asr_w2v2bert_training=PUBLISH_TWICE)
-    monkeypatch.setattr(wiring, "handlers_root", lambda: code)
-    worker, _ = place.workshop().worker()
+    monkeypatch.setattr(assembly, "handlers_root", lambda: code)
+    worker, _ = place.assembly().worker()
     thread, codes = in_background(worker)
     until(lambda: list(place.folder.glob("work/job_*/reached")))
 
@@ -212,9 +212,9 @@ def test_a_worker_whose_token_is_of_no_use_says_so_and_claims_nothing(place, sco
 
 def test_a_server_that_is_away_is_no_reason_to_call_the_token_unfit(place):
     place.server.faults.answer(503, "/", times=None)
-    workshop = place.workshop()
-    assert workshop.unfit_token() == []
-    worker, _ = workshop.worker()
+    assembly = place.assembly()
+    assert assembly.unfit_token() == []
+    worker, _ = assembly.worker()
     assert worker.run() is ExitCode.FAILED
 
 
@@ -223,7 +223,7 @@ def test_an_idle_poll_of_the_worker_itself_is_one_sweep_and_nothing_else(place):
     for number in range(10):
         repository = place.repositories["team/mark"].bare
         place.server.create_project(f"team/p{number}", {"worker": DEVELOPER}, repository=repository)
-    worker, supervisor = place.workshop(loop_interval_s=300.0).worker()
+    worker, supervisor = place.assembly(loop_interval_s=300.0).worker()
     thread, _ = in_background(worker)
     sweeps = re.compile("/api/graphql")
     until(lambda: place.clock.idle == 2)
@@ -246,7 +246,7 @@ def test_an_idle_poll_of_the_worker_itself_is_one_sweep_and_nothing_else(place):
 def test_a_worker_leaves_a_project_that_had_no_work_for_a_day(place):
     place.token = place.server.create_token("worker", ["api"])
     idle = place.project("team/idle", {"gpu_jobs/manifest.yaml": manifest()})
-    worker, supervisor = place.workshop(loop_interval_s=300.0).worker()
+    worker, supervisor = place.assembly(loop_interval_s=300.0).worker()
     thread, _ = in_background(worker)
     number = place.server.user("worker").id
     began = place.clock.time()

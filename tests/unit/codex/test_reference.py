@@ -1,20 +1,20 @@
 import pytest
 
-from codex_worker.codex.reference import Reference, parse_reference
+from codex_worker.codex.reference import VerseReference, parse_reference
 
 
 @pytest.mark.parametrize(
     ("text", "reference"),
     [
-        ("MRK 1:3", Reference("MRK", 1, 3, 1, 3)),
-        ("mrk 1:3", Reference("MRK", 1, 3, 1, 3)),
-        ("1PE 3:1-2", Reference("1PE", 3, 1, 3, 2)),
-        ("MRK 1:45–2:2", Reference("MRK", 1, 45, 2, 2)),
-        ("MRK 1:3a", Reference("MRK", 1, 3, 1, 3)),
-        ("MRK 4", Reference("MRK", 4)),
-        ("JON", Reference("JON")),
-        ("Song of Songs 2:1", Reference("SONG OF SONGS", 2, 1, 2, 1)),
-        ("GEN 1:1:cue-12.5", Reference("GEN", 1, 1, 1, 1, child=True)),
+        ("MRK 1:3", VerseReference("MRK", 1, 3, 1, 3)),
+        ("mrk 1:3", VerseReference("MRK", 1, 3, 1, 3)),
+        ("1PE 3:1-2", VerseReference("1PE", 3, 1, 3, 2)),
+        ("MRK 1:45–2:2", VerseReference("MRK", 1, 45, 2, 2)),
+        ("MRK 1:3a", VerseReference("MRK", 1, 3, 1, 3)),
+        ("MRK 4", VerseReference("MRK", 4)),
+        ("JON", VerseReference("JON")),
+        ("Song of Songs 2:1", VerseReference("SONG OF SONGS", 2, 1, 2, 1)),
+        ("GEN 1:1:cue-12.5", VerseReference("GEN", 1, 1, 1, 1, child=True)),
         ("GEN.1.1", None),
         ("MRK 2:5-3", None),
         ("b7288c71-804a-8548-cc74-30254617f167", None),

@@ -6,7 +6,7 @@ from codex_worker.codex.choose import Selection, cells_for_training, cells_to_tr
 from codex_worker.data.project import Project
 from codex_worker.data.recordings import decoded, fetch_recordings, read_recorded
 from codex_worker.errors import DataError, UserError
-from handlers.memory import MemoryScanner, files_below, job_in
+from codex_worker.job.memory import MemoryScanner, files_below, job_in
 from sample.make_codex_project import make_project
 from tests.support.notebooks import PATH, notebook, recorded_cell, take
 

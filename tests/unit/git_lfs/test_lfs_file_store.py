@@ -6,8 +6,9 @@ import pytest
 from codex_worker.errors import DataError, UserError
 from codex_worker.git.credentials import Credentials
 from codex_worker.git.lfs.cache import LfsCache
+from codex_worker.git.lfs.open import open_store
 from codex_worker.git.lfs.pointer import Pointer, pointer_for
-from codex_worker.git.lfs.store import FileStore, open_store
+from codex_worker.git.lfs.store import FileStore
 
 
 @pytest.fixture

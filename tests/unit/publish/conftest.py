@@ -11,9 +11,9 @@ from codex_worker.codex.notebook import Notebook, document_name
 from codex_worker.codex.patch import RecordingPatch, TextPatch
 from codex_worker.errors import DataError
 from codex_worker.git.lfs.pointer import Pointer, pointer_for
+from codex_worker.job.api import CellResult
 from codex_worker.publish.cells import CellPublisher
 from codex_worker.queue.owned import OwnedJob
-from handlers.base import CellResult
 from tests.support.queues import MemoryProject, job, manifest, queue
 
 
@@ -88,7 +88,7 @@ def spoken(folder: Path, path: str, cell, number: int, content: bytes | None = N
 
 
 @pytest.fixture
-def open_desk(tmp_path):
+def open_fixture(tmp_path):
     """Claims a job in a project with these files."""
 
     def open_with(files: Mapping[str, bytes], **keys: object) -> Desk:

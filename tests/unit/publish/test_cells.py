@@ -24,84 +24,86 @@ def pointers_in(files):
     return {path: data for path, data in files.items() if path.startswith(".project/attachments/pointers/")}
 
 
-def test_a_recording_is_published_with_its_pointer_in_one_commit_after_its_object(open_desk):
-    desk = open_desk({PATH: three_verses()})
+def test_a_recording_is_published_with_its_pointer_in_one_commit_after_its_object(open_fixture):
+    project = open_fixture({PATH: three_verses()})
     commits = []
-    desk.store.before_upload = lambda: commits.append(desk.commits())
-    before = desk.commits()
-    published = desk.publisher.publish([desk.spoken(PATH, "MRK 1:2", 2)])
+    project.store.before_upload = lambda: commits.append(project.commits())
+    before = project.commits()
+    published = project.publisher.publish([project.spoken(PATH, "MRK 1:2", 2)])
     assert list(published.applied) == [0]
     assert commits == [before]
-    assert desk.commits() == before + 1
-    cell = desk.notebook(PATH).cell("MRK 1:2")
+    assert project.commits() == before + 1
+    cell = project.notebook(PATH).cell("MRK 1:2")
     assert cell.selected_audio_id == "audio-1767225700000-000000002"
-    (pointer,) = pointers_in(desk.files()).values()
-    assert parse_pointer(pointer) in desk.store.objects
+    (pointer,) = pointers_in(project.files()).values()
+    assert parse_pointer(pointer) in project.store.objects
 
 
-def test_a_cell_that_a_person_changed_meanwhile_is_left_alone_and_brings_no_pointer(open_desk):
-    desk = open_desk({PATH: three_verses()})
-    results = [desk.spoken(PATH, f"MRK 1:{verse}", verse) for verse in (1, 2)]
-    desk.set({PATH: three_verses().replace(b"Verse 2.", b"A better verse 2.")})
-    published = desk.publisher.publish(results)
+def test_a_cell_that_a_person_changed_meanwhile_is_left_alone_and_brings_no_pointer(open_fixture):
+    project = open_fixture({PATH: three_verses()})
+    results = [project.spoken(PATH, f"MRK 1:{verse}", verse) for verse in (1, 2)]
+    project.set({PATH: three_verses().replace(b"Verse 2.", b"A better verse 2.")})
+    published = project.publisher.publish(results)
     assert list(published.applied) == [0]
     assert "text was changed" in published.dropped[1]
-    assert len(pointers_in(desk.files())) == 1
-    assert b"A better verse 2." in desk.files()[PATH]
+    assert len(pointers_in(project.files())) == 1
+    assert b"A better verse 2." in project.files()[PATH]
 
 
-def test_a_cell_with_a_persons_recording_is_replaced_only_where_the_job_names_it(open_desk):
+def test_a_cell_with_a_persons_recording_is_replaced_only_where_the_job_names_it(open_fixture):
     files = {PATH: notebook(recorded_cell("MRK 1:1", "One."), recorded_cell("MRK 1:2", "Two."))}
-    desk = open_desk(files, inference={"include_verses": ["MRK 1:2"]})
-    published = desk.publisher.publish([desk.spoken(PATH, "MRK 1:1", 1), desk.spoken(PATH, "MRK 1:2", 2)])
+    project = open_fixture(files, inference={"include_verses": ["MRK 1:2"]})
+    published = project.publisher.publish(
+        [project.spoken(PATH, "MRK 1:1", 1), project.spoken(PATH, "MRK 1:2", 2)]
+    )
     assert list(published.applied) == [1]
     assert "nobody asked" in published.dropped[0]
 
 
-def test_publishing_the_same_results_again_changes_nothing(open_desk):
-    desk = open_desk({PATH: three_verses()})
-    results = [desk.spoken(PATH, f"MRK 1:{verse}", verse) for verse in (1, 2, 3)]
-    desk.publisher.publish(results)
-    files, commits = desk.files(), desk.commits()
-    again = desk.publisher.publish(results)
+def test_publishing_the_same_results_again_changes_nothing(open_fixture):
+    project = open_fixture({PATH: three_verses()})
+    results = [project.spoken(PATH, f"MRK 1:{verse}", verse) for verse in (1, 2, 3)]
+    project.publisher.publish(results)
+    files, commits = project.files(), project.commits()
+    again = project.publisher.publish(results)
     assert list(again.applied) == [0, 1, 2]
-    assert (desk.files(), desk.commits()) == (files, commits)
+    assert (project.files(), project.commits()) == (files, commits)
 
 
-def test_an_upload_that_fails_leaves_no_commit_behind(open_desk):
-    desk = open_desk({PATH: three_verses()})
+def test_an_upload_that_fails_leaves_no_commit_behind(open_fixture):
+    project = open_fixture({PATH: three_verses()})
 
     def fail() -> None:
         raise SystemFault("the store is away")
 
-    desk.store.before_upload = fail
-    before = desk.commits()
+    project.store.before_upload = fail
+    before = project.commits()
     with pytest.raises(SystemFault, match="away"):
-        desk.publisher.publish([desk.spoken(PATH, "MRK 1:1", 1)])
-    assert desk.commits() == before
+        project.publisher.publish([project.spoken(PATH, "MRK 1:1", 1)])
+    assert project.commits() == before
 
 
-def test_a_fenced_worker_publishes_nothing(open_desk):
-    desk = open_desk({PATH: three_verses()})
-    result = desk.spoken(PATH, "MRK 1:1", 1)
-    assert queue(desk.project, "other").claim("one", force=True) is not None
-    files = desk.files()
+def test_a_fenced_worker_publishes_nothing(open_fixture):
+    project = open_fixture({PATH: three_verses()})
+    result = project.spoken(PATH, "MRK 1:1", 1)
+    assert queue(project.project, "other").claim("one", force=True) is not None
+    files = project.files()
     with pytest.raises(LeaseLost):
-        desk.publisher.publish([result])
-    assert desk.files() == files
+        project.publisher.publish([result])
+    assert project.files() == files
 
 
-def test_one_wrong_result_costs_that_cell_only(open_desk):
-    desk = open_desk({PATH: three_verses(), OTHER: b"{ no notebook"})
-    good = desk.spoken(PATH, "MRK 1:1", 1)
-    empty = desk.spoken(PATH, "MRK 1:2", 2, content=b"")
-    gone = desk.spoken(PATH, "MRK 1:3", 3)
+def test_one_wrong_result_costs_that_cell_only(open_fixture):
+    project = open_fixture({PATH: three_verses(), OTHER: b"{ no notebook"})
+    good = project.spoken(PATH, "MRK 1:1", 1)
+    empty = project.spoken(PATH, "MRK 1:2", 2, content=b"")
+    gone = project.spoken(PATH, "MRK 1:3", 3)
     gone.recording.unlink()
-    cell = desk.notebook(PATH).cell("MRK 1:1")
-    unreadable = spoken(desk.folder, OTHER, cell, 4)
-    absent = spoken(desk.folder, "files/target/GEN.codex", cell, 5)
-    source = spoken(desk.folder, ".project/sourceTexts/MRK.source", cell, 6)
-    published = desk.publisher.publish([empty, gone, unreadable, absent, source, good])
+    cell = project.notebook(PATH).cell("MRK 1:1")
+    unreadable = spoken(project.folder, OTHER, cell, 4)
+    absent = spoken(project.folder, "files/target/GEN.codex", cell, 5)
+    source = spoken(project.folder, ".project/sourceTexts/MRK.source", cell, 6)
+    published = project.publisher.publish([empty, gone, unreadable, absent, source, good])
     assert list(published.applied) == [5]
     reasons = [published.dropped[index] for index in range(5)]
     assert "empty" in reasons[0]
@@ -111,31 +113,31 @@ def test_one_wrong_result_costs_that_cell_only(open_desk):
     assert "no notebook of the target" in reasons[4]
 
 
-def test_a_file_that_the_store_refuses_costs_its_cell_only(open_desk):
-    desk = open_desk({PATH: three_verses()})
-    results = [desk.spoken(PATH, f"MRK 1:{verse}", verse) for verse in (1, 2, 3)]
+def test_a_file_that_the_store_refuses_costs_its_cell_only(open_fixture):
+    project = open_fixture({PATH: three_verses()})
+    results = [project.spoken(PATH, f"MRK 1:{verse}", verse) for verse in (1, 2, 3)]
     refused = results[1].recording
 
-    class Picky(type(desk.store)):
+    class Picky(type(project.store)):
         def upload(self, objects, *, on_progress=None):
             if any(path == refused for _, path in objects):
                 raise DataError("the server does not accept this file")
             super().upload(objects)
 
-    published = CellPublisher(desk.owned, Picky()).publish(results)
+    published = CellPublisher(project.owned, Picky()).publish(results)
     assert list(published.applied) == [0, 2]
     assert "does not accept" in published.dropped[1]
 
 
-def test_a_pointer_that_is_there_already_is_never_overwritten(open_desk):
-    desk = open_desk({PATH: three_verses()})
-    result = desk.spoken(PATH, "MRK 1:1", 1)
+def test_a_pointer_that_is_there_already_is_never_overwritten(open_fixture):
+    project = open_fixture({PATH: three_verses()})
+    result = project.spoken(PATH, "MRK 1:1", 1)
     path = result.patch.recording.pointer_path
-    desk.set({path: b"somebody's"})
-    published = desk.publisher.publish([result])
+    project.set({path: b"somebody's"})
+    published = project.publisher.publish([result])
     assert "name is taken" in published.dropped[0]
-    assert desk.files()[path] == b"somebody's"
-    assert desk.notebook(PATH).cell("MRK 1:1").selected_audio_id == ""
+    assert project.files()[path] == b"somebody's"
+    assert project.notebook(PATH).cell("MRK 1:1").selected_audio_id == ""
 
 
 def books_of(count: int, verses: int) -> dict[str, bytes]:
@@ -155,41 +157,41 @@ def all_spoken(folder, files):
     ]
 
 
-def test_eight_thousand_verses_go_in_sixteen_commits_and_as_many_uploads(open_desk):
+def test_eight_thousand_verses_go_in_sixteen_commits_and_as_many_uploads(open_fixture):
     files = books_of(16, 500)
-    desk = open_desk(files)
-    before = desk.commits()
-    published = desk.publisher.publish(all_spoken(desk.folder, files))
+    project = open_fixture(files)
+    before = project.commits()
+    published = project.publisher.publish(all_spoken(project.folder, files))
     assert len(published.applied) == 8000
-    assert desk.commits() - before == 16
-    assert desk.store.calls == [500] * 16
+    assert project.commits() - before == 16
+    assert project.store.calls == [500] * 16
 
 
-def test_the_memory_that_publishing_needs_does_not_grow_with_the_job(open_desk, monkeypatch):
+def test_the_memory_that_publishing_needs_does_not_grow_with_the_job(open_fixture, monkeypatch):
     monkeypatch.setattr(cells_module, "MAX_CELLS", 20)
     files = books_of(10, 20)
-    desk = open_desk(files)
-    results = all_spoken(desk.folder, files)
+    project = open_fixture(files)
+    results = all_spoken(project.folder, files)
     needed = []
     for few in (results[:40], results[40:]):
         tracemalloc.start()
-        desk.publisher.publish(few)
+        project.publisher.publish(few)
         kept, peak = tracemalloc.get_traced_memory()  # kept: the commits of the server in memory
         tracemalloc.stop()
         needed.append(peak - kept)
     assert needed[1] < 1.5 * needed[0]
 
 
-def test_a_commit_rewrites_at_most_five_megabytes_of_notebooks(open_desk, monkeypatch):
+def test_a_commit_rewrites_at_most_five_megabytes_of_notebooks(open_fixture, monkeypatch):
     monkeypatch.setattr(cells_module, "MAX_COMMIT_BYTES", 3_000)
     paths = [f"files/target/B{number:02d}.codex" for number in range(4)]
     files = {
         path: notebook(*(written_cell(f"GEN 1:{v}", "In the beginning.") for v in (1, 2))) for path in paths
     }
-    desk = open_desk(files)
+    project = open_fixture(files)
     assert 1_000 < len(files[paths[0]]) < 1_500  # with the patch some 1,900
-    before = desk.commits()
-    results = [desk.spoken(path, "GEN 1:1", number) for number, path in enumerate(paths)]
-    published = desk.publisher.publish(results)
+    before = project.commits()
+    results = [project.spoken(path, "GEN 1:1", number) for number, path in enumerate(paths)]
+    published = project.publisher.publish(results)
     assert list(published.applied) == [0, 1, 2, 3]
-    assert desk.commits() - before == 4
+    assert project.commits() - before == 4

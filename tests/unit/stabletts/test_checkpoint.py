@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from codex_worker.errors import DataError
 from codex_worker.stabletts import checkpoint as checkpoint_module
 from codex_worker.stabletts.checkpoint import (
-    Voice,
+    VoiceDescription,
     grow_alphabet,
     read_checkpoint,
     read_vocos,
@@ -34,7 +34,7 @@ def network():
 
 @pytest.fixture
 def voice():
-    return Voice(
+    return VoiceDescription(
         settings=TINY,
         frontend=CompatFrontend(use_uroman=True, uroman_language="hin"),
         vocoder="griffin_lim",
@@ -66,7 +66,7 @@ def test_a_voice_with_letters_of_its_own_comes_back_with_them(tmp_path):
     frontend = CharactersFrontend.learn(["qarr ца"])
     settings = replace(TINY, n_vocab=len(frontend.symbols))
     path = tmp_path / "voice.safetensors"
-    write_checkpoint(path, StableTTS(settings), Voice(settings, frontend))
+    write_checkpoint(path, StableTTS(settings), VoiceDescription(settings, frontend))
     read = read_checkpoint(path)
     assert read.voice.frontend.encode("ца").ids == frontend.encode("ца").ids
     assert read.settings.n_vocab == 401 + 4

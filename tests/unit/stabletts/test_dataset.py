@@ -12,7 +12,7 @@ from codex_worker.errors import DataError, UserError
 from codex_worker.stabletts.dataset import split
 from codex_worker.stabletts.frontend.characters import CharactersFrontend
 from codex_worker.stabletts.mel import LogMel
-from codex_worker.stabletts.preparation import Piece, Recorded, prepare, ready_samples
+from codex_worker.stabletts.preparation import SpokenText, TextPiece, prepare, ready_samples
 
 RATE = 44_100
 FRONTEND = CharactersFrontend.learn(["mama na baba wanaenda"])
@@ -43,7 +43,7 @@ def record(tmp_path):
     def make(name, samples, text="mama na baba", **fields):
         path = tmp_path / f"{name}.wav"
         encode(samples, RATE, path, "wav")
-        return Recorded(name, name, text, path, **fields)
+        return SpokenText(name, name, text, path, **fields)
 
     return make
 
@@ -131,7 +131,7 @@ def test_a_broken_file_is_left_out(tmp_path, record, content):
     bad = tmp_path / "bad.webm"
     bad.write_bytes(content)
     data = prepare(
-        [record("good", voice_like(2.0)), Recorded("bad", "GEN 1:1", "mama", bad)], FRONTEND, tmp_path
+        [record("good", voice_like(2.0)), SpokenText("bad", "GEN 1:1", "mama", bad)], FRONTEND, tmp_path
     )
     assert len(data.utterances) == 1
     assert data.left_out[0][0] == "GEN 1:1"
@@ -142,7 +142,7 @@ def test_a_truncated_file_is_left_out(tmp_path, record):
     encode(voice_like(4.0), RATE, whole, "webm")
     cut = tmp_path / "cut.webm"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    bad = Recorded("cut", "cut", "mama", cut, expected_duration_s=4.0)
+    bad = SpokenText("cut", "cut", "mama", cut, expected_duration_s=4.0)
     data = prepare([record("good", voice_like(2.0)), bad], FRONTEND, tmp_path)
     assert [label for label, _ in data.left_out] == ["cut"]
 
@@ -168,7 +168,11 @@ def test_a_long_recording_is_cut_where_an_aligner_is_at_hand(tmp_path, record):
     def aligner(samples, rate, text):
         assert rate == RATE
         assert text == "mama na baba"
-        return [Piece(0.0, 10.0, "mama na"), Piece(10.0, 10.1, "wanaenda"), Piece(10.1, 35.0, "baba")]
+        return [
+            TextPiece(0.0, 10.0, "mama na"),
+            TextPiece(10.0, 10.1, "wanaenda"),
+            TextPiece(10.1, 35.0, "baba"),
+        ]
 
     data = prepare(
         [record("long", voice_like(35.0)), record("short", voice_like(2.0))], FRONTEND, tmp_path, cut=aligner

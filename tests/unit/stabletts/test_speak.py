@@ -11,7 +11,7 @@ from codex_worker.audio.decode import decode
 from codex_worker.audio.level import loudness
 from codex_worker.errors import DataError, ModelError, UserError
 from codex_worker.stabletts import speak as speak_module
-from codex_worker.stabletts.checkpoint import Voice
+from codex_worker.stabletts.checkpoint import VoiceDescription
 from codex_worker.stabletts.configuration import TINY, VocosSettings
 from codex_worker.stabletts.frontend.characters import CharactersFrontend
 from codex_worker.stabletts.frontend.compat import CompatFrontend
@@ -43,7 +43,7 @@ def speaker():
         network.dp.proj.bias.fill_(np.log(6.0))
     torch.manual_seed(1)
     vocos = Vocos(VocosSettings(dim=16, intermediate_dim=32, num_layers=1))
-    return Speaker(network, Voice(TINY, FRONTEND), vocos)
+    return Speaker(network, VoiceDescription(TINY, FRONTEND), vocos)
 
 
 def verses(*texts):
@@ -186,7 +186,7 @@ def test_verses_come_out_nearly_in_order(speaker, monkeypatch):
 
 
 def test_a_voice_without_vocos_is_heard_through_griffin_lim(speaker):
-    plain = Speaker(speaker.network, Voice(TINY, FRONTEND, vocoder="griffin_lim"), None)
+    plain = Speaker(speaker.network, VoiceDescription(TINY, FRONTEND, vocoder="griffin_lim"), None)
     first, second = (speak(plain, verses("mama na baba"))[0].samples for _ in range(2))
     assert np.array_equal(first, second)
     assert first.size > RATE // 2
@@ -272,6 +272,6 @@ def test_a_value_that_cannot_be_meant_is_refused(key, value):
 
 
 def test_the_reading_of_the_checkpoint_is_used(speaker):
-    english = Speaker(speaker.network, Voice(TINY, CompatFrontend()), speaker.vocos)
+    english = Speaker(speaker.network, VoiceDescription(TINY, CompatFrontend()), speaker.vocos)
     (one,) = list(english.speak(verses("quick"), english.listen(None), FAST))
     assert isinstance(one, Spoken)

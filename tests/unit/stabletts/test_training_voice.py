@@ -9,9 +9,9 @@ import torch
 from safetensors import safe_open
 
 from codex_worker.errors import DataError
-from codex_worker.stabletts.checkpoint import Voice, read_checkpoint, write_checkpoint
+from codex_worker.stabletts.checkpoint import VoiceDescription, read_checkpoint, write_checkpoint
 from codex_worker.stabletts.configuration import TINY
-from codex_worker.stabletts.dataset import Dataset, Utterance
+from codex_worker.stabletts.dataset import Dataset, EncodedUtterance
 from codex_worker.stabletts.frontend.characters import CharactersFrontend
 from codex_worker.stabletts.frontend.compat import CompatFrontend
 from codex_worker.stabletts.network import StableTTS
@@ -61,11 +61,11 @@ def dataset(folder, lengths, letters_per_frame=0.05):
         ids = intersperse(FRONTEND.encode(text).ids)
         spoken = np.repeat(ids[1::2], int(np.ceil(frames / len(ids[1::2]))))[:frames]
         rows.append(spectra[spoken] + rng.normal(0, 0.2, (frames, 128)))
-        utterances.append(Utterance(f"v{number:03}", f"GEN 1:{number}", text, tuple(ids), at, frames))
+        utterances.append(EncodedUtterance(f"v{number:03}", f"GEN 1:{number}", text, tuple(ids), at, frames))
         at += frames
     folder.mkdir(parents=True, exist_ok=True)
     np.concatenate(rows).astype(np.float16).tofile(folder / "mels.f16")
-    return Dataset(tuple(utterances), folder / "mels.f16", Voice(TINY, FRONTEND).mel, (), ())
+    return Dataset(tuple(utterances), folder / "mels.f16", VoiceDescription(TINY, FRONTEND).mel, (), ())
 
 
 def task(folder, lengths=(60, 70, 80, 90, 100, 60, 75, 85), epochs=3, judge=None, **keys):
@@ -79,7 +79,9 @@ def task(folder, lengths=(60, 70, 80, 90, 100, 60, 75, 85), epochs=3, judge=None
         best_metric=CHOICE if judge else "val_total_loss",
     )
     beginning = begin_from_scratch(FRONTEND, tiny=True)
-    voice = Voice(beginning.network.settings, FRONTEND, vocoder="griffin_lim", training_commit="c" * 40)
+    voice = VoiceDescription(
+        beginning.network.settings, FRONTEND, vocoder="griffin_lim", training_commit="c" * 40
+    )
     return VoiceTraining(beginning, data, recipe, voice, judge=judge)
 
 
@@ -169,7 +171,9 @@ def test_a_judge_that_listens_decides_which_checkpoint_is_best(tmp_path):
 def test_training_on_from_a_voice_keeps_its_root_and_grows_its_alphabet(tmp_path):
     first = begin_from_scratch(FRONTEND, tiny=True)
     path = tmp_path / "voice.safetensors"
-    write_checkpoint(path, first.network, Voice(first.network.settings, FRONTEND, official_revision="hub@1"))
+    write_checkpoint(
+        path, first.network, VoiceDescription(first.network.settings, FRONTEND, official_revision="hub@1")
+    )
     grown = CharactersFrontend.learn(["rita"], base=FRONTEND)
     second = begin_from(read_checkpoint(path), grown, base="gpu_jobs/job_a/checkpoint/x.safetensors")
     assert second.official_revision == "hub@1"

@@ -10,11 +10,11 @@ import torch
 
 from codex_worker.audio.decode import decode
 from codex_worker.errors import DataError, JobCanceled, UserError
+from codex_worker.job.memory import MemoryCallbacks, MemoryScanner, job_in
 from codex_worker.stabletts.checkpoint import read_checkpoint
 from codex_worker.stabletts.configuration import TINY
 from codex_worker.stabletts.network import StableTTS
 from codex_worker.stabletts.train import METRICS
-from handlers.memory import MemoryCallbacks, MemoryScanner, job_in
 from handlers.tts.stabletts import inference, training, training_and_inference
 from handlers.tts.stabletts.progress import name_of
 from sample.make_codex_project import make_project

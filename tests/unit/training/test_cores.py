@@ -4,7 +4,7 @@ import sys
 PROGRAM = """
 import torch
 from concurrent.futures import ThreadPoolExecutor
-from codex_worker.training.cores import keep_cores, take_one_core
+from codex_worker.training.machine import keep_cores, take_one_core
 
 torch.set_num_threads(2)
 with keep_cores(), ThreadPoolExecutor(1, initializer=take_one_core) as pool:

@@ -1,0 +1,246 @@
+"""From a project's recordings and texts to examples, and what was left out with its reason."""
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from codex_worker.asr.features import FeatureCache, FeatureExtractor, content_key
+from codex_worker.asr.vocabulary import Vocabulary
+from codex_worker.errors import DataError, UserError
+from codex_worker.text.normalise import LEARNABLE_COUNT, unlearnt_letters
+from codex_worker.training.machine import keep_cores, take_one_core
+from codex_worker.training.splits import can_hold_out_groups, hold_out
+
+logger = logging.getLogger(__name__)
+
+MIN_RECORDINGS = 2
+# Fewer recordings than this are all trained on; a validation set of one or two would say nothing.
+MIN_TO_HOLD_OUT = 10
+
+
+@dataclass(frozen=True)
+class TranscribedClip:
+    """A recording, or a stretch of one, and what is said in it."""
+
+    key: str  # the cell's id, for people
+    path: Path
+    text: str
+    chapter: str = ""  # what must not be split between training and validation
+    start_s: float | None = None
+    end_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Example:
+    """An utterance that can be learnt from: normalised text, content key of its sound, duration."""
+
+    utterance: TranscribedClip
+    text: str
+    sound: str
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class Split:
+    """Examples by what they are for. `validation` may be the training set itself where data is too little."""
+
+    train: tuple[Example, ...]
+    validation: tuple[Example, ...]
+    test: tuple[Example, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """All examples of a project, and why others are not among them (utterance key -> a sentence)."""
+
+    examples: tuple[Example, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    rare_letters: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def hours(self) -> float:
+        """Hours of usable recordings."""
+        return sum(example.duration_s for example in self.examples) / 3600
+
+
+class Sounds:
+    """Recordings as the network reads them: decoded at 16 kHz when first needed, then from disk."""
+
+    def __init__(self, frontend: FeatureExtractor, cache: FeatureCache) -> None:
+        self.frontend = frontend
+        self.cache = cache
+
+    def features(self, example: Example, speed: float = 1.0) -> np.ndarray:
+        """Input rows of one example, spoken `speed` times as fast (tempo and pitch, as a tape would)."""
+        key = example.sound if speed == 1.0 else f"{example.sound}-x{speed:g}"
+        return self.cache.get(key, self.frontend, lambda: self._compute(example.utterance, speed))
+
+    def _compute(self, utterance: TranscribedClip, speed: float) -> np.ndarray:
+        samples = read_samples(utterance, self.frontend.sample_rate)
+        if speed != 1.0:
+            from codex_worker.audio.resample import resample
+
+            samples = resample(samples, round(self.frontend.sample_rate * speed), self.frontend.sample_rate)
+        return self.frontend(samples)
+
+
+def read_samples(utterance: TranscribedClip, sample_rate: int) -> np.ndarray:
+    """The utterance's samples `[N]`, mono float32. Raises DataError for what is no usable recording."""
+    from codex_worker.audio.decode import decode
+
+    return decode(
+        utterance.path, sample_rate=sample_rate, start_s=utterance.start_s, end_s=utterance.end_s
+    ).samples
+
+
+def prepare(
+    utterances: Sequence[TranscribedClip],
+    *,
+    normalise: Callable[[str], str],
+    sounds: Sounds,
+    frames: Callable[[int], int],
+    max_duration_s: float,
+    workers: int = 4,
+    report: Callable[[str], None] = logger.info,
+) -> Corpus:
+    """Check every utterance: decodable, not silent, not too long, and longer than its text needs.
+
+    Args:
+        normalise: the text recipe.
+        frames: CTC frames for an input of that many rows.
+        workers: recordings decoded at a time.
+        report: gets a sentence now and then; it may raise to end the work.
+
+    Raises:
+        UserError: nothing, or a single recording, is left to learn from.
+    """
+    left_out: dict[str, str] = {}
+    texts = {u.key: normalise(u.text) for u in utterances}
+    texts, rare = _drop_rare_letters(texts)
+    spoken = []
+    for utterance in utterances:
+        if texts[utterance.key]:
+            spoken.append(utterance)
+        else:
+            left_out[utterance.key] = "its text holds no letters after normalisation"
+    examples = []
+    with keep_cores(), ThreadPoolExecutor(workers, initializer=take_one_core) as pool:
+        outcomes = pool.map(lambda u: _example(u, texts[u.key], sounds, frames, max_duration_s), spoken)
+        for position, (utterance, outcome) in enumerate(zip(spoken, outcomes, strict=True), start=1):
+            if isinstance(outcome, Example):
+                examples.append(outcome)
+            else:
+                left_out[utterance.key] = outcome
+            if position % 100 == 0 or position == len(spoken):
+                report(f"Read {position} of {len(spoken)} recordings; {len(left_out)} cannot be used")
+    for key, reason in left_out.items():
+        logger.warning("%s is left out: %s", key, reason)
+    _require_enough(examples, left_out)
+    notes = [
+        f"{len(examples)} recordings to learn from, {sum(e.duration_s for e in examples) / 60:.1f} minutes"
+    ]
+    if left_out:
+        notes.append(f"{len(left_out)} recordings left out; the log names each with its reason")
+    if rare:
+        listed = " ".join(f"{letter}({count})" for letter, count in rare.items())
+        notes.append(f"letters seen fewer than {LEARNABLE_COUNT} times are not learnt: {listed}")
+    return Corpus(tuple(examples), left_out, rare, tuple(notes))
+
+
+def split(corpus: Corpus, *, val_split: float, test_split: float) -> Split:
+    """Divide by whole chapters, the same way each time; by recordings where the chapters are too few.
+
+    See `hold_out` for which chapters are taken.
+    """
+    examples = corpus.examples
+    if len(examples) < MIN_TO_HOLD_OUT:
+        note = (
+            f"{len(examples)} recordings are too few to hold any back: "
+            "the error rates are those on the training recordings"
+        )
+        return Split(examples, examples, notes=(note,))
+    notes = []
+    groups = _by_chapter(examples)
+    wanted = val_split + test_split
+    if wanted > 0 and not can_hold_out_groups(_seconds(groups), wanted):
+        groups = {example.utterance.key: [example] for example in examples}
+        notes.append("too few chapters to hold a whole one back: single recordings are held back instead")
+    validation_names, test_names = hold_out(_seconds(groups), [val_split, test_split])
+    validation = [example for name in validation_names for example in groups.pop(name)]
+    test = [example for name in test_names for example in groups.pop(name)]
+    train = tuple(example for name in sorted(groups) for example in groups[name])
+    if not validation:
+        notes.append("val_split is 0: the error rates are those on the training recordings")
+    return Split(train, tuple(validation) or train, tuple(test), tuple(notes))
+
+
+def ctc_frames_needed(labels: Sequence[int]) -> int:
+    """The fewest frames that CTC can write these labels in: a blank must part equal neighbours."""
+    return len(labels) + sum(1 for left, right in pairwise(labels) if left == right)
+
+
+def _example(
+    utterance: TranscribedClip, text: str, sounds: Sounds, frames: Callable[[int], int], max_duration_s: float
+) -> Example | str:
+    try:
+        key = content_key(utterance.path)
+        if utterance.start_s is not None or utterance.end_s is not None:
+            key += f"-{utterance.start_s or 0:.3f}-{utterance.end_s or 0:.3f}"
+        example = Example(utterance, text, key, 0.0)
+        rows = len(sounds.features(example))
+    except DataError as error:
+        return str(error)
+    except OSError as error:
+        return f"the recording cannot be read: {error}"
+    duration_s = sounds.frontend.input_seconds(rows)
+    if duration_s > max_duration_s:
+        return f"{duration_s:.1f} s long, more than max_duration_seconds ({max_duration_s:g})"
+    needed = ctc_frames_needed([ord(letter) for letter in text])
+    if needed > frames(rows):
+        return f"its text of {len(text)} letters is longer than {duration_s:.1f} s of speech can hold"
+    return replace(example, duration_s=duration_s)
+
+
+def _drop_rare_letters(texts: Mapping[str, str]) -> tuple[dict[str, str], dict[str, int]]:
+    rare = unlearnt_letters(list(texts.values()))
+    if not rare:
+        return dict(texts), {}
+    table = {ord(letter): None for letter in rare}
+    return {key: " ".join(text.translate(table).split()) for key, text in texts.items()}, rare
+
+
+def _require_enough(examples: Sequence[Example], left_out: Mapping[str, str]) -> None:
+    if len(examples) >= MIN_RECORDINGS:
+        return
+    why = Counter(left_out.values()).most_common(3)
+    reasons = "; ".join(f"{count} x {reason}" for reason, count in why)
+    have = "one recording" if examples else "no recording"
+    raise UserError(
+        f"There is {have} with text to learn from, and at least {MIN_RECORDINGS} are needed "
+        f"(an hour or more reads well). "
+        + (f"Left out: {reasons}." if reasons else "Record verses that have text, then try again.")
+    )
+
+
+def _by_chapter(examples: Sequence[Example]) -> dict[str, list[Example]]:
+    groups: dict[str, list[Example]] = defaultdict(list)
+    for example in examples:
+        groups[example.utterance.chapter].append(example)
+    return dict(groups)
+
+
+def _seconds(groups: Mapping[str, Sequence[Example]]) -> dict[str, float]:
+    return {name: sum(example.duration_s for example in group) for name, group in groups.items()}
+
+
+def labels_of(examples: Sequence[Example], vocabulary: Vocabulary) -> list[list[int]]:
+    """CTC labels of each example."""
+    return [vocabulary.encode(example.text) for example in examples]

@@ -1,0 +1,90 @@
+"""How well a network reads examples whose texts are known: its loss, its readings and their error rates."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from codex_worker.asr.corpus import Example, Sounds
+from codex_worker.asr.features import pad_batch
+from codex_worker.asr.networks.build import frame_seconds, output_frames
+from codex_worker.asr.vocabulary import Vocabulary
+from codex_worker.asr.words import confidence_of, words_of
+from codex_worker.text.error_rate import character_error_rate, word_error_rate
+from codex_worker.training.batches import batches_by_length
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network read in a recording that it was not trained on, beside what is said there."""
+
+    key: str
+    hypothesis: str
+    reference: str
+    confidence: float = 0.0  # of the hypothesis, 0 to 1
+
+
+@torch.no_grad()
+def read_examples(
+    model: PreTrainedModel,
+    vocabulary: Vocabulary,
+    sounds: Sounds,
+    examples: Sequence[Example],
+    batch_seconds: float,
+) -> tuple[float, tuple[Prediction, ...]]:
+    """Mean CTC loss and greedy readings of examples, in their order."""
+    device = next(model.parameters()).device
+    predictions: dict[int, Prediction] = {}
+    losses = []
+    batches = batches_by_length([example.duration_s for example in examples], max_total=2 * batch_seconds)
+    for batch in batches:
+        chosen = [examples[i] for i in batch]
+        inputs, mask = pad_batch([sounds.features(example) for example in chosen])
+        logits = model(inputs.to(device), attention_mask=mask.to(device)).logits.float()
+        lengths = [output_frames(model, int(rows)) for rows in mask.sum(1)]
+        labels = [vocabulary.encode(example.text) for example in chosen]
+        losses.append((float(ctc_loss(logits, lengths, labels, vocabulary.blank_id)), len(batch)))
+        best = logits.softmax(-1).max(-1)
+        symbols, probabilities = best.indices.cpu(), best.values.cpu()
+        for row, (index, example) in enumerate(zip(batch, chosen, strict=True)):
+            frames = lengths[row]
+            words = words_of(
+                vocabulary,
+                symbols[row, :frames].tolist(),
+                probabilities[row, :frames].tolist(),
+                seconds_per_frame=frame_seconds(model),
+            )
+            heard = " ".join(word.text for word in words)
+            predictions[index] = Prediction(example.utterance.key, heard, example.text, confidence_of(words))
+    total = sum(loss * count for loss, count in losses) / sum(count for _, count in losses)
+    return total, tuple(predictions[i] for i in range(len(examples)))
+
+
+def error_rates(predictions: Sequence[Prediction]) -> dict[str, float]:
+    """Character and word error rates (`cer`, `wer`) over all predictions together."""
+    spoken = [prediction.reference for prediction in predictions]
+    heard = [prediction.hypothesis for prediction in predictions]
+    return {"cer": character_error_rate(spoken, heard), "wer": word_error_rate(spoken, heard)}
+
+
+def ctc_loss(
+    logits: Tensor, lengths: Sequence[int], labels: Sequence[Sequence[int]], blank_id: int
+) -> Tensor:
+    """CTC loss (Graves et al. 2006) of `logits [B, T, V]`: per letter, then the mean over the batch.
+
+    Infinite losses (a text that doesn't fit its frames) count as zero and have no gradient.
+    """
+    log_probs = logits.float().log_softmax(-1).transpose(0, 1)
+    targets = torch.tensor([label for row in labels for label in row], dtype=torch.long)
+    with torch.autocast(logits.device.type, enabled=False), torch.backends.cudnn.flags(enabled=False):
+        return nn.functional.ctc_loss(
+            log_probs,
+            targets.to(logits.device),
+            torch.tensor(lengths),
+            torch.tensor([len(row) for row in labels]),
+            blank=blank_id,
+            reduction="mean",
+            zero_infinity=True,
+        )

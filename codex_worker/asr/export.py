@@ -1,0 +1,48 @@
+"""A transcriber as a folder that Hugging Face's `transformers` reads."""
+
+import json
+from pathlib import Path
+
+from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor
+
+from codex_worker.asr.load import load_checkpoint
+
+
+def export_hugging_face(checkpoint: Path, folder: Path) -> list[Path]:
+    """Writes network, vocabulary and feature extractor; answers the paths of all files.
+
+    `AutoModelForCTC.from_pretrained(folder)` and `Wav2Vec2CTCTokenizer.from_pretrained(folder)` load it. The
+    text recipe, the corrector and what else only this worker uses go beside it as JSON. Raises DataError for
+    what is no transcriber.
+    """
+    loaded = load_checkpoint(checkpoint, unpack_folder=folder / "unpacked")
+    folder.mkdir(parents=True, exist_ok=True)
+    loaded.model.save_pretrained(folder)
+    vocabulary = loaded.vocabulary
+    symbols = {symbol: index for index, symbol in enumerate(vocabulary.symbols)}
+    (folder / "vocab.json").write_text(json.dumps(symbols, ensure_ascii=False, indent=1), encoding="utf-8")
+    # Older workers' networks wrote spaces as "unknown"; their delimiter is then that symbol.
+    delimiter_id = vocabulary.unknown_id if vocabulary.delimiter_id is None else vocabulary.delimiter_id
+    tokenizer = Wav2Vec2CTCTokenizer(
+        str(folder / "vocab.json"),
+        unk_token=vocabulary.symbols[vocabulary.unknown_id],
+        pad_token=vocabulary.symbols[vocabulary.blank_id],
+        word_delimiter_token=vocabulary.symbols[delimiter_id],
+        bos_token=None,
+        eos_token=None,
+    )
+    tokenizer.save_pretrained(folder)
+    extractor: SeamlessM4TFeatureExtractor | Wav2Vec2FeatureExtractor
+    if loaded.frontend.kind == "log_mel":
+        extractor = SeamlessM4TFeatureExtractor(
+            feature_size=80, num_mel_bins=80, sampling_rate=loaded.frontend.sample_rate, padding_value=0.0
+        )
+    else:
+        extractor = Wav2Vec2FeatureExtractor(sampling_rate=loaded.frontend.sample_rate)
+    extractor.save_pretrained(folder)
+    (folder / "codex_worker.json").write_text(
+        json.dumps(dict(loaded.metadata), ensure_ascii=False, indent=1), encoding="utf-8"
+    )
+    if loaded.corrector is not None:
+        (folder / "corrector.json").write_text(loaded.corrector.to_json(), encoding="utf-8")
+    return sorted(path for path in folder.iterdir() if path.is_file())

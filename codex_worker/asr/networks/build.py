@@ -1,0 +1,267 @@
+"""Networks that a transcriber may be made of: built from a preset or read from a folder of weights."""
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from transformers import (
+    PretrainedConfig,
+    PreTrainedModel,
+    Wav2Vec2BertConfig,
+    Wav2Vec2BertForCTC,
+    Wav2Vec2Config,
+    Wav2Vec2ForCTC,
+)
+
+from codex_worker.asr.features import FeatureExtractor
+from codex_worker.asr.networks.w2v2bert_attention import use_fast_attention
+from codex_worker.asr.networks.w2v2bert_convolution import use_fast_convolution
+from codex_worker.asr.vocabulary import Vocabulary
+from codex_worker.errors import DataError, UserError
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_BASE_MODEL = "facebook/w2v-bert-2.0"
+Preset = Literal["full", "tiny"]
+
+_CONFIGS = {"wav2vec2-bert": Wav2Vec2BertConfig, "wav2vec2": Wav2Vec2Config}
+_MODELS = {"wav2vec2-bert": Wav2Vec2BertForCTC, "wav2vec2": Wav2Vec2ForCTC}
+_MAX_CONFIG_BYTES = 1_000_000
+_MAX_PARAMETERS = 2_500_000_000
+# What takes long to build before it can be counted.
+_LIMITS = {
+    "num_hidden_layers": 128,
+    "num_adapter_layers": 16,
+    "max_source_positions": 100_000,
+    "num_conv_pos_embeddings": 1024,
+}
+
+
+def tiny_config(vocabulary: Vocabulary) -> Wav2Vec2BertConfig:
+    """About 0.8 million parameters: learns a few dozen words in a minute on two CPU cores."""
+    return _with_ctc(
+        Wav2Vec2BertConfig(
+            hidden_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=512,
+            output_hidden_size=128,
+            position_embeddings_type="relative_key",
+            conv_depthwise_kernel_size=9,
+            add_adapter=False,
+            hidden_dropout=0.1,
+            activation_dropout=0.0,
+            attention_dropout=0.0,
+            feat_proj_dropout=0.0,
+            conformer_conv_dropout=0.1,
+            final_dropout=0.1,
+            layerdrop=0.0,
+            apply_spec_augment=False,
+        ),
+        vocabulary,
+    )
+
+
+def full_config(vocabulary: Vocabulary, *, layers: int = 24) -> Wav2Vec2BertConfig:
+    """The shape of w2v-bert-2.0 with a convolutional adapter before the CTC head."""
+    return _with_ctc(Wav2Vec2BertConfig(num_hidden_layers=layers, **_FINE_TUNING), vocabulary)
+
+
+def build_model(config: PretrainedConfig) -> PreTrainedModel:
+    """A CTC network with random weights. Raises DataError for what is not an allowed architecture."""
+    kind = _MODELS.get(str(config.model_type))
+    if kind is None:
+        raise DataError(_not_allowed(str(config.model_type)))
+    model = kind(config)
+    use_fast_layers(model)
+    return model
+
+
+def use_fast_layers(model: nn.Module) -> None:
+    """Let a Wav2Vec2-BERT compute the same numbers in less time; other networks stay as they are."""
+    use_fast_attention(model)
+    use_fast_convolution(model)
+
+
+def read_pretrained(folder: Path, vocabulary: Vocabulary) -> PreTrainedModel:
+    """The network of a Hugging Face folder that the supervisor fetched, with a new head for `vocabulary`.
+
+    Only `config.json` and `*.safetensors` are read. Raises UserError for an architecture that can't do
+    CTC and DataError for weights that don't fit their configuration.
+    """
+    config = read_config(folder)
+    if not list(folder.glob("*.safetensors")):
+        raise UserError(
+            f"{folder.name} has no safetensors weights, and other formats can run code when they are read. "
+            f"Choose a base model with safetensors, for example {DEFAULT_BASE_MODEL}."
+        )
+    if config.model_type == "wav2vec2-bert":
+        config.update(_FINE_TUNING)
+    else:
+        config.update(_FINE_TUNING_WAVEFORM)
+    _with_ctc(config, vocabulary)
+    try:
+        model, report = _MODELS[config.model_type].from_pretrained(
+            folder,
+            config=config,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
+        raise DataError(
+            f"The weights in {folder.name} cannot be read ({error}); fetch them again."
+        ) from error
+    _check_body(report, folder)
+    use_fast_layers(model)
+    return model
+
+
+def read_config(folder: Path) -> PretrainedConfig:
+    """The configuration of a folder of weights, if it is an allowed architecture."""
+    path = folder / "config.json"
+    try:
+        if path.stat().st_size > _MAX_CONFIG_BYTES:
+            raise DataError(f"{folder.name}/config.json is larger than any real configuration.")
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder.name} has no readable config.json ({error}); it is no model.") from error
+    return config_from(fields)
+
+
+def config_from(fields: object) -> PretrainedConfig:
+    """A configuration from JSON fields. Raises UserError for an architecture that is not allowed and
+    DataError for numbers that no real network has."""
+    if not isinstance(fields, dict):
+        raise DataError("The model's configuration is not a table of settings.")
+    model_type = str(fields.get("model_type"))
+    if model_type not in _CONFIGS:
+        raise UserError(_not_allowed(model_type))
+    safe = {name: value for name, value in fields.items() if name not in {"auto_map", "quantization_config"}}
+    for name, limit in _LIMITS.items():
+        if isinstance(safe.get(name), int | float) and safe[name] > limit:
+            raise DataError(f"The model's configuration has {name} = {safe[name]}; {limit} is the limit.")
+    if safe.get("vocab_size") is None:
+        safe["vocab_size"] = 1  # a body without a head, as w2v-bert-2.0 is; the head is made for the letters
+    try:
+        config = _CONFIGS[model_type].from_dict(safe)
+        parameters = count_parameters(config)
+    # Whatever a made-up configuration makes transformers raise, the file is to blame.
+    except Exception as error:
+        raise DataError(f"The model's configuration cannot be built ({error}).") from error
+    if parameters > _MAX_PARAMETERS:
+        raise DataError(
+            f"The configuration asks for {parameters:,} parameters; {_MAX_PARAMETERS:,} is the limit."
+        )
+    return config
+
+
+def count_parameters(config: PretrainedConfig) -> int:
+    """How many parameters a CTC network of this configuration has; none of them is made."""
+    with torch.device("meta"):
+        return int(_MODELS[str(config.model_type)](config).num_parameters())
+
+
+def frontend_of(config: PretrainedConfig) -> FeatureExtractor:
+    """What this network reads."""
+    return FeatureExtractor("log_mel" if config.model_type == "wav2vec2-bert" else "waveform")
+
+
+def output_frames(model: PreTrainedModel, input_length: int) -> int:
+    """How many CTC frames an input of this many rows (log-mel) or samples (waveform) comes out as."""
+    length = torch.tensor(input_length)
+    return int(model._get_feat_extract_output_lengths(length))
+
+
+def frame_seconds(model: PreTrainedModel) -> float:
+    """Seconds between two CTC frames."""
+    config = model.config
+    if config.model_type == "wav2vec2-bert":
+        stride = config.adapter_stride**config.num_adapter_layers if config.add_adapter else 1
+        return 0.02 * stride
+    samples = 1
+    for conv_stride in config.conv_stride:
+        samples *= conv_stride
+    return samples / 16_000
+
+
+def grow_head(model: PreTrainedModel, vocabulary: Vocabulary) -> None:
+    """Make the CTC head as wide as an extended vocabulary; rows that were trained are kept.
+
+    A new word delimiter of an old model starts from its unknown symbol's row, which is what spaces were.
+    """
+    old: nn.Linear = model.lm_head
+    grown = len(vocabulary) - old.out_features
+    if grown < 0:
+        raise ValueError("a vocabulary can only grow")
+    if grown == 0:
+        return
+    head = nn.Linear(old.in_features, len(vocabulary)).to(old.weight.device, old.weight.dtype)
+    with torch.no_grad():
+        head.weight[: old.out_features] = old.weight
+        head.bias[: old.out_features] = old.bias
+        # New letters start improbable, or they would take frames from the letters that are known.
+        head.weight[old.out_features :] *= 0.1
+        head.bias[old.out_features :] = old.bias.min()
+        if vocabulary.delimiter_id is not None and vocabulary.delimiter_id >= old.out_features:
+            head.weight[vocabulary.delimiter_id] = old.weight[vocabulary.unknown_id]
+            head.bias[vocabulary.delimiter_id] = old.bias[vocabulary.unknown_id]
+            head.bias[vocabulary.unknown_id] = old.bias.min()
+    model.lm_head = head
+    _with_ctc(model.config, vocabulary)
+
+
+# The published recipe for w2v-bert-2.0: Hugging Face blog, "Fine-Tune W2V2-Bert for low-resource ASR".
+_FINE_TUNING: dict[str, Any] = {
+    "add_adapter": True,
+    "attention_dropout": 0.0,
+    "hidden_dropout": 0.0,
+    "feat_proj_dropout": 0.0,
+    "layerdrop": 0.0,
+    "mask_time_prob": 0.0,
+    "mask_feature_prob": 0.0,
+    "apply_spec_augment": False,
+}
+_FINE_TUNING_WAVEFORM = {name: value for name, value in _FINE_TUNING.items() if name != "add_adapter"}
+# Heads of pre-training and of other languages: missing or left over on purpose.
+_EXPECTED_KEYS = ("lm_head.", ".adapter.", ".masked_spec_embed", "quantizer.", "project_hid.", "project_q.")
+
+
+def _with_ctc(config: Any, vocabulary: Vocabulary) -> Any:
+    """The settings that CTC needs: blank equals padding, infinite losses are zero, the loss is a mean."""
+    config.vocab_size = len(vocabulary)
+    config.pad_token_id = vocabulary.blank_id
+    config.bos_token_id = None
+    config.eos_token_id = None
+    config.ctc_loss_reduction = "mean"
+    config.ctc_zero_infinity = True
+    return config
+
+
+def _check_body(report: Mapping[str, Any], folder: Path) -> None:
+    """Complain when anything but the head and adapter had to be made up."""
+    missing = [
+        key
+        for key in report.get("missing_keys", ())
+        if not any(part in f".{key}" or key.startswith(part) for part in _EXPECTED_KEYS)
+    ]
+    if missing:
+        raise DataError(
+            f"The weights in {folder.name} lack {len(missing)} tensors of their own architecture, "
+            f"for example {sorted(missing)[0]}; choose another base model."
+        )
+
+
+def _not_allowed(model_type: str) -> str:
+    return (
+        f"A model of type {model_type!r} cannot be a transcriber here. "
+        f"Choose a Wav2Vec2-BERT or Wav2Vec2 model, for example {DEFAULT_BASE_MODEL}."
+    )

@@ -1,0 +1,256 @@
+"""How to train: from hours of data, preset and the manifest's keys to settings, each with its reason."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from codex_worker.errors import UserError
+from codex_worker.training.machine import Machine
+
+Preset = Literal["full", "tiny"]
+
+# Hours below which the pre-trained body stays frozen at first: random new layers would otherwise shake it up.
+SMALL_DATA_H = 5.0
+# Projects above this size can spare a test set without being asked.
+TEST_SET_FROM_H = 10.0
+FULL_PARAMETERS = 600_000_000  # of w2v-bert-2.0 with its adapter
+# GPU memory from which such a network trains without gradient checkpointing, half as fast again: a batch of
+# 160 s took 30 GB in bf16, and 11 GB with it. Activations take twice as much in fp32.
+ROOMY_BYTES = 44 * 10**9
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Changes to a recording each time it is used (SpecAugment: Park et al. 2019; speed: Ko et al. 2015)."""
+
+    speeds: tuple[float, ...] = (1.0,)
+    time_mask_share: float = 0.0  # of the frames, at most
+    time_mask_s: float = 0.2  # the longest mask
+    band_masks: int = 0
+    band_mask_bins: int = 0  # the widest mask, of 80 mel bins
+
+
+@dataclass(frozen=True)
+class TranscriberRecipe:
+    """Everything that decides a training run, apart from its data."""
+
+    epochs: int
+    learning_rate: float
+    batch_size: int  # recordings in a batch, at most
+    batch_seconds: float  # padded seconds in a batch, at most
+    accumulation: int
+    warmup_steps: int | None
+    warmup_share: float
+    frozen_epochs: int  # adapter and head only
+    layer_decay: float  # learning rate of a layer against the one above it
+    patience_epochs: int | None
+    val_split: float
+    test_split: float
+    max_duration_s: float
+    gradient_checkpointing: bool
+    precision: Literal["bf16", "fp32"]
+    sort_by_length: bool  # recordings of like length share a batch
+    augmentation: Augmentation
+    seed: int = 0
+    reasons: tuple[str, ...] = field(default=(), compare=False)
+
+    def safer(self) -> "TranscriberRecipe":
+        """The recipe to start again with after a collapse: slower, longer warm-up, nothing masked, fp32."""
+        return replace(
+            self,
+            learning_rate=self.learning_rate / 3,
+            warmup_steps=None,
+            warmup_share=0.2,
+            precision="fp32",
+            gradient_checkpointing=self.gradient_checkpointing or self.precision == "bf16",
+            augmentation=replace(self.augmentation, time_mask_share=0.0, band_masks=0),
+            seed=self.seed + 1,
+            reasons=(
+                *self.reasons,
+                f"after a collapse: learning rate {self.learning_rate / 3:g}, warm-up 20 %, fp32, no masks",
+            ),
+        )
+
+
+def choose_recipe(
+    hours: float,
+    recordings: int,
+    *,
+    preset: Preset = "full",
+    pretrained: bool = True,
+    parameters: int = FULL_PARAMETERS,
+    machine: Machine | None = None,
+    manifest: Mapping[str, Any] | None = None,
+) -> TranscriberRecipe:
+    """Settings for this much data; the manifest's keys come first, each choice carries its reason.
+
+    Args:
+        hours: hours of usable recordings.
+        recordings: how many there are.
+        pretrained: whether the body starts from trained weights.
+        parameters: how many the network has; with the machine's memory they decide what is kept in it.
+        machine: what it trains on; decides precision, batches and gradient checkpointing.
+        manifest: the job's entry; keys as older manifests have them.
+
+    Raises:
+        UserError: a key holds something that cannot be used.
+    """
+    asked = _Asked(manifest or {})
+    recipe = (
+        _tiny(recordings) if preset == "tiny" else _full(hours, pretrained, parameters, machine or Machine())
+    )
+    reasons = list(recipe.reasons)
+    changes: dict[str, Any] = {}
+    for key, name, kind, low, high in _KEYS:
+        value = asked.number(key, kind, low, high)
+        if value is not None:
+            changes[name] = value
+            reasons.append(f"{name} {value:g}: the manifest's {key}")
+    if "epochs" in changes:
+        frozen = min(recipe.frozen_epochs, changes["epochs"] // 3)
+        changes["frozen_epochs"] = frozen
+        if recipe.patience_epochs is not None:
+            reasons.append(f"early stopping after {recipe.patience_epochs} epochs without a better reading")
+    reasons += [f"{key} has no effect: {why}" for key, why in _NOT_NEEDED.items() if key in asked.entry]
+    if changes.get("val_split", recipe.val_split) + changes.get("test_split", recipe.test_split) > 0.8:
+        raise UserError("val_split and test_split leave less than a fifth of the recordings to learn from.")
+    return replace(recipe, **changes, reasons=tuple(reasons))
+
+
+def _tiny(recordings: int) -> TranscriberRecipe:
+    """A network of 0.8 million parameters from nothing: measured to read a few dozen words in a minute."""
+    batch_size = 4
+    epochs = max(1, round(_TINY_UPDATES / max(1, math.ceil(recordings / batch_size))))
+    return TranscriberRecipe(
+        epochs=epochs,
+        learning_rate=1e-3,
+        batch_size=batch_size,
+        batch_seconds=160.0,
+        accumulation=1,
+        warmup_steps=100,
+        warmup_share=0.1,
+        frozen_epochs=0,
+        layer_decay=1.0,
+        patience_epochs=None,
+        val_split=0.05,
+        test_split=0.0,
+        max_duration_s=40.0,
+        gradient_checkpointing=False,
+        precision="fp32",
+        sort_by_length=False,
+        augmentation=Augmentation(speeds=(0.9, 0.95, 1.0, 1.06, 1.12)),
+        reasons=(
+            f"preset tiny: a small network from random weights, {epochs} epochs, {_TINY_UPDATES} updates",
+            "no SpecAugment: so small a network underfits with it",
+            "5 % held back to measure on: of so few recordings each one is missed in training",
+            "small batches at random, not sorted by length: more updates, each with other neighbours",
+        ),
+    )
+
+
+_TINY_UPDATES = 1000
+
+
+def _full(hours: float, pretrained: bool, parameters: int, machine: Machine) -> TranscriberRecipe:
+    reasons = [f"{hours:.2f} hours of recordings"]
+    batch_seconds, accumulation = (160.0, 1) if machine.device == "cuda" else (40.0, 4)
+    updates_per_epoch = max(1.0, hours * 3600 / (batch_seconds * accumulation))
+    epochs = min(60, max(10, math.ceil(_FULL_UPDATES / updates_per_epoch)))
+    reasons.append(
+        f"{epochs} epochs: {epochs * updates_per_epoch:.0f} updates of {batch_seconds * accumulation:.0f} s"
+    )
+    small = hours < SMALL_DATA_H
+    frozen = max(1, round(0.15 * epochs)) if small and pretrained else 0
+    if frozen:
+        reasons.append(
+            f"the body is frozen for {frozen} epochs: below {SMALL_DATA_H:g} hours the new layers go first"
+        )
+    decay = (0.9 if small else 0.95) if pretrained else 1.0
+    learning_rate = 5e-5 if pretrained else 3e-4
+    reasons.append(f"learning rate {learning_rate:g}, times {decay:g} for each layer further down")
+    time_masks, band_masks = (0.05, 1) if small else (0.1, 2)
+    reasons.append(f"SpecAugment over {time_masks:.0%} of the time, {band_masks} mel bands; speed ±5 %")
+    test_split = 0.05 if hours >= TEST_SET_FROM_H else 0.0
+    reasons.append(
+        "5 % kept for a test"
+        if test_split
+        else f"no test set: below {TEST_SET_FROM_H:g} hours all is needed to learn"
+    )
+    # Main memory is large and time is short on a CPU, so only a GPU's memory is economised on.
+    memory = machine.memory_bytes
+    roomy = ROOMY_BYTES * parameters / FULL_PARAMETERS * (1 if machine.has_bf16 else 2)
+    checkpointing = memory is not None and memory < roomy
+    if checkpointing:
+        reasons.append("gradient checkpointing: the GPU's memory is too small to keep all activations")
+    return TranscriberRecipe(
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=64,
+        batch_seconds=batch_seconds,
+        accumulation=accumulation,
+        warmup_steps=None,
+        warmup_share=0.1,
+        frozen_epochs=frozen,
+        layer_decay=decay,
+        patience_epochs=max(5, epochs // 4),
+        val_split=0.1 if hours < TEST_SET_FROM_H else 0.05,
+        test_split=test_split,
+        max_duration_s=30.0,
+        gradient_checkpointing=checkpointing,
+        precision="bf16" if machine.has_bf16 else "fp32",
+        sort_by_length=True,
+        augmentation=Augmentation(
+            speeds=(0.95, 1.0, 1.05), time_mask_share=time_masks, band_masks=band_masks, band_mask_bins=15
+        ),
+        reasons=tuple(reasons),
+    )
+
+
+_FULL_UPDATES = 3000
+# manifest key, field of the recipe, type, smallest, largest
+_KEYS: tuple[tuple[str, str, type, float, float], ...] = (
+    ("epochs", "epochs", int, 1, 10_000),
+    ("batch_size", "batch_size", int, 1, 4096),
+    ("learning_rate", "learning_rate", float, 1e-8, 1.0),
+    ("gradient_accumulation_steps", "accumulation", int, 1, 4096),
+    ("warmup_steps", "warmup_steps", int, 0, 1_000_000),
+    ("max_duration_seconds", "max_duration_s", float, 0.5, 120.0),
+    ("val_split", "val_split", float, 0.0, 0.5),
+    ("test_split", "test_split", float, 0.0, 0.5),
+    ("seed", "seed", int, 0, 2**31),
+)
+_NOT_NEEDED = {
+    "use_8bit_optimizer": "AdamW runs in full precision, which bf16 leaves room for",
+    "eval_strategy": "every epoch is validated",
+    "eval_steps": "every epoch is validated",
+    "save_steps": "the state is saved by the clock",
+    "save_interval": "the state is saved by the clock",
+}
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The manifest's entry, read with suspicion: numbers may be strings, missing or absurd."""
+
+    entry: Mapping[str, Any]
+
+    def number(self, key: str, kind: type, low: float, high: float) -> Any:
+        value = self.entry.get(key)
+        if value is None:
+            return None
+        try:
+            number = float(value)
+            sound = (
+                not isinstance(value, bool)
+                and low <= number <= high
+                and (kind is float or number == int(number))
+            )
+        except (TypeError, ValueError, OverflowError):
+            sound = False
+        if not sound:
+            raise UserError(
+                f"The manifest's {key} is {value!r}; it must be a {'whole ' if kind is int else ''}number "
+                f"between {low:g} and {high:g}."
+            )
+        return kind(number)

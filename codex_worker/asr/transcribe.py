@@ -1,0 +1,256 @@
+"""From recordings to text: batches by seconds, long recordings in pieces, a confidence for every word."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from codex_worker.asr.checkpoint import TranscriberCheckpoint
+from codex_worker.asr.confidence import stored_confidence
+from codex_worker.asr.corpus import TranscribedClip, read_samples
+from codex_worker.asr.features import pad_batch
+from codex_worker.asr.networks.build import frame_seconds, output_frames
+from codex_worker.asr.precision import Precision, fastest_precision, with_precision
+from codex_worker.asr.words import PIECE_S, Word, confidence_of, cut_at_pauses, words_of
+from codex_worker.errors import DataError, ResourceError, WorkerError
+from codex_worker.training.batches import batches_by_length
+from codex_worker.training.machine import keep_cores, take_one_core
+
+logger = logging.getLogger(__name__)
+
+# Recordings are read in rounds. How long they are is not known before, so the first round is small.
+FIRST_ROUND = 16
+ROUND_BATCHES = 4
+
+Source = TypeVar("Source")  # what a recording is read from: an utterance's file, or samples
+Outcome = list[tuple[float, np.ndarray]] | WorkerError  # its pieces with their starts, or why there are none
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What was heard in one recording. `error` says why nothing was, where a recording can't be used."""
+
+    key: str
+    text: str
+    confidence: float
+    words: tuple[Word, ...] = ()
+    duration_s: float = 0.0
+    is_uncertain: bool = False  # a person should listen before trusting it
+    error: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DecodingSettings:
+    """How to read: the manifest's `inference` keys and the limits of the machine."""
+
+    suppress_unknown: bool = True
+    unknown_replacement: str = ""
+    batch_seconds: float | None = None  # None: 400 s on a GPU, 60 s otherwise
+    precision: Precision | None = None  # None: what the hardware multiplies fastest
+    use_corrector: bool = True
+    workers: int = 4
+
+
+@dataclass(frozen=True)
+class InputPiece:
+    """Input rows of a recording or a part of one, and where in the recording it starts."""
+
+    recording: int
+    start_s: float
+    features: np.ndarray
+
+
+class Transcriber:
+    """A checkpoint made ready to read recordings on a device, which its network is moved to."""
+
+    def __init__(
+        self,
+        checkpoint: TranscriberCheckpoint,
+        settings: DecodingSettings | None = None,
+        device: str | None = None,
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.settings = settings or DecodingSettings()
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        on_gpu = self.device.type == "cuda"
+        self.precision = self.settings.precision or fastest_precision(self.device)
+        self.dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        self.batch_seconds = self.settings.batch_seconds or (400.0 if on_gpu else 60.0)
+        self.low_confidence = stored_confidence(checkpoint.metadata.get("low_confidence"))
+        self.model = with_precision(checkpoint.model, self.precision, self.device)
+        logger.info("Reading with %s on %s", self.precision, self.device)
+
+    def transcribe(
+        self,
+        recordings: Sequence[TranscribedClip],
+        *,
+        should_stop: Callable[[], bool] = lambda: False,
+        on_progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Iterator[Transcript]:
+        """Transcripts in the order of `recordings`, in rounds: read ahead, sort, batch, join.
+
+        A recording that cannot be used gets a transcript with its `error`. Ends early, between two batches,
+        when `should_stop` says so.
+        """
+        keys = [recording.key for recording in recordings]
+        yield from self._read_ahead(keys, recordings, self._read, should_stop, on_progress)
+
+    def transcribe_samples(self, samples: Sequence[np.ndarray]) -> list[Transcript]:
+        """Transcripts of waveforms `[N]` at the frontend's sample rate."""
+        keys = [str(index) for index in range(len(samples))]
+        return list(self._read_ahead(keys, samples, self._pieces_of, lambda: False, lambda done, total: None))
+
+    def frame_log_probs(self, features: Sequence[np.ndarray]) -> list[torch.Tensor]:
+        """Log probabilities `[frames, symbols]` (float32, on the device) of inputs that fit one batch."""
+        inputs, mask = pad_batch(features)
+        with torch.inference_mode():
+            logits = self.model(
+                inputs.to(self.device, self.dtype), attention_mask=mask.to(self.device)
+            ).logits
+            log_probs = logits.float().log_softmax(-1)
+        return [log_probs[i, : output_frames(self.model, len(rows))] for i, rows in enumerate(features)]
+
+    def _read_ahead(
+        self,
+        keys: Sequence[str],
+        sources: Sequence[Source],
+        read: Callable[[Source], Outcome],
+        should_stop: Callable[[], bool],
+        on_progress: Callable[[int, int], None],
+    ) -> Iterator[Transcript]:
+        done, size = 0, FIRST_ROUND
+        with keep_cores(), ThreadPoolExecutor(self.settings.workers, initializer=take_one_core) as pool:
+            reading = [pool.submit(read, source) for source in sources[:size]]
+            try:
+                while reading:
+                    outcomes = [future.result() for future in reading]
+                    part = keys[done : done + len(outcomes)]
+                    size = self._next_round(outcomes)
+                    # The next round is decoded while the network works on this one.
+                    start = done + len(outcomes)
+                    reading = [pool.submit(read, source) for source in sources[start : start + size]]
+                    for transcript in self._transcribe_round(part, outcomes, should_stop):
+                        yield transcript
+                        done += 1
+                        on_progress(done, len(keys))
+                    if should_stop():
+                        return
+            finally:
+                for future in reading:
+                    future.cancel()
+
+    def _next_round(self, outcomes: Sequence[Outcome]) -> int:
+        """Enough recordings like the last ones for batches of like length, few enough to hold in memory."""
+        frontend = self.checkpoint.frontend
+        seconds = sum(
+            frontend.input_seconds(len(features))
+            for outcome in outcomes
+            if not isinstance(outcome, WorkerError)
+            for _, features in outcome
+        )
+        wanted = ROUND_BATCHES * self.batch_seconds * len(outcomes) / max(seconds, 1.0)
+        return round(max(1.0, min(wanted, 4.0 * len(outcomes))))
+
+    def _read(self, utterance: TranscribedClip) -> Outcome:
+        try:
+            return self._pieces_of(read_samples(utterance, self.checkpoint.frontend.sample_rate))
+        except DataError as error:
+            return error
+        except OSError as error:
+            return DataError(f"The recording {utterance.path.name} cannot be read ({error}).")
+
+    def _pieces_of(self, samples: np.ndarray) -> Outcome:
+        rate = self.checkpoint.frontend.sample_rate
+        pieces: list[tuple[float, np.ndarray]] = []
+        problem: DataError | None = None
+        for start, end in cut_at_pauses(samples, rate, PIECE_S):
+            try:
+                pieces.append((start / rate, self.checkpoint.frontend(samples[start:end])))
+            except DataError as error:
+                # One silent piece of a long recording says nothing; only if all are, the recording is bad.
+                problem = error
+        return pieces if pieces or problem is None else problem
+
+    def _transcribe_round(
+        self,
+        keys: Sequence[str],
+        outcomes: Sequence[Outcome],
+        should_stop: Callable[[], bool],
+    ) -> Iterator[Transcript]:
+        pieces = [
+            InputPiece(index, start_s, features)
+            for index, outcome in enumerate(outcomes)
+            if not isinstance(outcome, WorkerError)
+            for start_s, features in outcome
+        ]
+        seconds = [self.checkpoint.frontend.input_seconds(len(piece.features)) for piece in pieces]
+        words: list[list[Word]] = [[] for _ in keys]
+        finished = [0 for _ in keys]
+        for batch in batches_by_length(seconds, max_total=self.batch_seconds):
+            if should_stop():
+                break
+            for index, piece_words in zip(batch, self._read_batch([pieces[i] for i in batch]), strict=True):
+                words[pieces[index].recording] += piece_words
+                finished[pieces[index].recording] += 1
+        for index, (key, outcome) in enumerate(zip(keys, outcomes, strict=True)):
+            if isinstance(outcome, WorkerError):
+                yield Transcript(key, "", 0.0, error=str(outcome))
+            elif finished[index] < len(outcome):
+                return
+            else:
+                yield self._joined(key, words[index], outcome)
+
+    def _read_batch(self, pieces: Sequence[InputPiece]) -> list[list[Word]]:
+        try:
+            log_probs = self.frame_log_probs([piece.features for piece in pieces])
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            if len(pieces) == 1:
+                raise ResourceError(
+                    f"{self.device} has too little memory for one recording: {error}"
+                ) from error
+            # Half a batch may fit; the result is the same.
+            torch.cuda.empty_cache()
+            middle = len(pieces) // 2
+            return self._read_batch(pieces[:middle]) + self._read_batch(pieces[middle:])
+        # Only the best symbol of each frame travels back from the device.
+        best = [frames.max(dim=-1) for frames in log_probs]
+        return [
+            words_of(
+                self.checkpoint.vocabulary,
+                frames.indices.tolist(),
+                frames.values.exp().tolist(),
+                seconds_per_frame=frame_seconds(self.model),
+                start_s=piece.start_s,
+                suppress_unknown=self.settings.suppress_unknown,
+                unknown_replacement=self.settings.unknown_replacement,
+            )
+            for piece, frames in zip(pieces, best, strict=True)
+        ]
+
+    def _joined(self, key: str, words: list[Word], pieces: Sequence[tuple[float, np.ndarray]]) -> Transcript:
+        words = sorted(words, key=lambda word: word.start_s)
+        text = " ".join(word.text for word in words)
+        last_start, last = pieces[-1]
+        duration_s = last_start + self.checkpoint.frontend.input_seconds(len(last))
+        notes: tuple[str, ...] = (f"read in {len(pieces)} pieces",) if len(pieces) > 1 else ()
+        corrector = self.checkpoint.corrector
+        if corrector is not None and self.settings.use_corrector and text:
+            corrected = corrector.correct(text)
+            if corrected and corrected != text:
+                notes += (f"corrected from: {text}",)
+                text = corrected
+        confidence = confidence_of(words)
+        return Transcript(
+            key,
+            text,
+            confidence,
+            tuple(words),
+            duration_s,
+            is_uncertain=not text or confidence < self.low_confidence,
+            notes=notes,
+        )

@@ -1,0 +1,122 @@
+"""The process that computes: `python -m codex_worker.child.main <read fd> <write fd>`.
+
+It is told its job over the channel, imports the handler, runs it and says one last word. It holds no
+token, and whatever it does to itself, its supervisor lives.
+"""
+
+import contextlib
+import importlib
+import logging
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codex_worker.child import patching
+from codex_worker.child.callbacks import ChildCallbacks, Line, end_process_group
+from codex_worker.contract.exit_codes import ExitCode
+from codex_worker.errors import Kind, SystemFault, WorkerError
+from codex_worker.job.api import JobContext, Result, StopReason
+from codex_worker.job.channel import Channel
+from codex_worker.job.failures import describe, exit_code
+from codex_worker.job.json_values import as_json
+
+logger = logging.getLogger(__name__)
+
+# The kernel, short of memory, ends the child rather than the supervisor.
+_OOM_SCORE = "700"
+
+
+@dataclass(frozen=True)
+class LastWord:
+    """What the child says before it leaves."""
+
+    result: Result | None = None
+    kind: Kind | None = None
+    message: str = ""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The process's exit code."""
+        return ExitCode.DONE if self.kind is None else exit_code(self.kind)
+
+
+def main(argv: list[str]) -> None:
+    """Runs one job and leaves with its exit code. Never returns."""
+    _be_a_good_child()
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stdout, format="%(levelname)s %(name)s: %(message)s", force=True
+    )
+    read_fd, write_fd = int(argv[0]), int(argv[1])
+    channel = Channel(os.fdopen(read_fd, "rb"), os.fdopen(write_fd, "wb"))
+    order = channel.receive()
+    if order is None:
+        sys.exit(ExitCode.FAILED)
+    line = Line(channel, on_end=end_process_group)
+    signal.signal(signal.SIGTERM, lambda *_: line.ask_to_stop(StopReason.PREEMPTED))
+    line.start()
+    job = job_of(order["job"])
+    word = run_handler(str(order["handler"]), job, ChildCallbacks(line, job, time.monotonic))
+    _say(line, word)
+    # Threads and worker processes that a handler left behind must not keep the process alive.
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(word.exit_code)
+
+
+def run_handler(module: str, job: JobContext, callbacks: ChildCallbacks) -> LastWord:
+    """Imports a handler and runs it; every way of failing becomes a kind and a sentence."""
+    try:
+        patching.install()
+        run = getattr(importlib.import_module(module), "run", None)
+        if not callable(run):
+            raise SystemFault(f"The handler {module} has no function run(job, callbacks).")
+        returned = run(job, callbacks)
+    except BaseException as error:  # the process ends here in any case, and its reason must be told
+        kind, message = describe(error)
+        if not isinstance(error, WorkerError):  # these say by themselves what is wrong, and where
+            traceback.print_exc()
+        return LastWord(kind=kind, message=message)
+    return last_word(returned, callbacks.result, callbacks.failure)
+
+
+def last_word(returned: object, marked: Result | None, failure: str | None) -> LastWord:
+    """What counts of what a handler returned and marked: a failure first, then both results together."""
+    if failure is not None:
+        return LastWord(kind=Kind.DATA, message=failure)
+    if returned is None and marked is None:
+        return LastWord(kind=Kind.SYSTEM, message="The handler returned no result.")
+    if returned is not None and not isinstance(returned, Mapping):
+        return LastWord(
+            kind=Kind.SYSTEM, message=f"The handler returned a {type(returned).__name__}, not a result."
+        )
+    result: Any = {**(marked or {}), **(returned or {})}
+    if result.get("success", True):
+        return LastWord(result=result)
+    return LastWord(kind=Kind.DATA, message=str(result.get("error_message") or "The handler gave no reason."))
+
+
+def job_of(fields: Mapping[str, Any]) -> JobContext:
+    """The job as the supervisor describes it."""
+    return JobContext(**{**fields, "folder": Path(fields["folder"])})
+
+
+def _say(line: Line, word: LastWord) -> None:
+    if word.kind is None:
+        line.tell("result", result=as_json(word.result))
+    else:
+        line.tell("failed", kind=word.kind.value, message=word.message)
+
+
+def _be_a_good_child() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Not on every system, and the job runs without it.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)

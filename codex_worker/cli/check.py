@@ -1,0 +1,137 @@
+"""`codex-worker check`: whether this machine, the token and the projects are fit for work."""
+
+import argparse
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codex_worker.contract.exit_codes import ExitCode
+from codex_worker.errors import WorkerError
+
+if TYPE_CHECKING:
+    from codex_worker.gitlab.client import GitLabClient
+    from codex_worker.gitlab.preflight import CheckResult
+    from codex_worker.worker.assembly import Assembly
+
+MAX_PROJECTS = 200  # each takes some requests
+
+
+def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the command."""
+    check = commands.add_parser(
+        "check", help="say what is wrong with machine, token and projects, and how to mend it"
+    )
+    check.add_argument(
+        "--project", action="append", default=[], metavar="PATH-OR-URL",
+        help="check this one only; may be given several times, and may be a repository on disk",
+    )  # fmt: skip
+    check.add_argument("--gitlab-url", metavar="URL", help="the server that the token is for ($GITLAB_URL)")
+    check.add_argument("--env-file", type=Path, metavar="FILE", help="a file with GITLAB_TOKEN=...")
+    check.add_argument("--work-dir", type=Path, metavar="FOLDER", help="for caches ($WORK_DIR, or ./work)")
+    check.set_defaults(run=run_check)
+
+
+def run_check(arguments: argparse.Namespace) -> int:
+    """Prints a line for each finding. 0 where no problem is found, else 1."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from codex_worker.cli.work import credentials_of, gitlab_url_of
+    from codex_worker.gitlab.preflight import Level
+    from codex_worker.worker.assembly import Assembly, WorkerOptions
+
+    options = WorkerOptions(
+        worker_id="codex-worker-check",
+        gitlab_url=gitlab_url_of(arguments, os.environ),
+        work_dir=arguments.work_dir or Path(os.environ.get("WORK_DIR") or "work"),
+    )
+    credentials = credentials_of(arguments, os.environ)
+    assembly = Assembly(options, credentials, os.environ)
+    colours = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
+    console = Console(soft_wrap=True)
+    problems = 0
+    for finding in _findings(assembly, options.work_dir, arguments.project, options.gitlab_url):
+        problems += finding.level is Level.PROBLEM
+        console.print(
+            f"[{colours[finding.level]}]{finding.level.value:8}[/] {escape(credentials.redact(str(finding)))}"
+        )
+    console.print(f"{problems} problem{'' if problems == 1 else 's'} found." if problems else "Fit for work.")
+    return ExitCode.FAILED if problems else ExitCode.DONE
+
+
+def _findings(
+    assembly: "Assembly", work_dir: Path, named: list[str], gitlab_url: str
+) -> Iterator["CheckResult"]:
+    from codex_worker.clock import SystemEventClock
+    from codex_worker.gitlab.preflight import check_project, check_server
+    from codex_worker.worker.projects import project_at
+
+    yield from _machine(work_dir)
+    client = assembly.client()
+    projects = [project_at(address) for address in named]
+    remote = [project for project in projects if project.address.startswith(f"{gitlab_url}/")]
+    if remote or not named:
+        yield from check_server(client, SystemEventClock())
+    for project in projects:
+        if project in remote:
+            path = project.address.removeprefix(f"{gitlab_url}/").removesuffix(".git")
+            yield from check_project(client, path)
+        yield from _manifest(assembly, project.name, project.address)
+    if not named:
+        yield from _all_projects(assembly, client)
+
+
+def _all_projects(assembly: "Assembly", client: "GitLabClient") -> Iterator["CheckResult"]:
+    from codex_worker.clock import SystemEventClock
+    from codex_worker.gitlab.preflight import CheckResult, Level, check_project
+    from codex_worker.gitlab.projects import ProjectFinder
+
+    finder = ProjectFinder(client, SystemEventClock())
+    try:
+        with_jobs = {project.project_id for project in finder.changed()}
+    except WorkerError as error:
+        yield CheckResult(Level.PROBLEM, "projects", str(error))
+        return
+    members = sorted(finder.members, key=lambda project: (project.project_id not in with_jobs, project.name))
+    yield CheckResult(
+        Level.OK if members else Level.WARNING, "projects",
+        f"{len(members)} are shared with the worker, {len(with_jobs)} of them have jobs",
+        "" if members else "Share a project with the worker's user, as a Developer.",
+    )  # fmt: skip
+    for project in members[:MAX_PROJECTS]:
+        yield from check_project(client, project.project_id)
+        if project.project_id in with_jobs:
+            yield from _manifest(assembly, project.name, project.url)
+    if len(members) > MAX_PROJECTS:
+        rest = len(members) - MAX_PROJECTS
+        yield CheckResult(
+            Level.WARNING,
+            "projects",
+            f"{rest} more were not checked",
+            "Name them with --project to check them.",
+        )
+
+
+def _manifest(assembly: "Assembly", name: str, address: str) -> Iterator["CheckResult"]:
+    from codex_worker.gitlab.preflight import CheckResult, Level
+
+    queue = assembly.open_queue(address)
+    try:
+        jobs = len(queue.survey())
+    except WorkerError as error:
+        yield CheckResult(Level.PROBLEM, name, str(error))
+        return
+    for problem in queue.problems:
+        yield CheckResult(Level.WARNING if queue.is_readable else Level.PROBLEM, name, problem)
+    if not queue.problems:
+        yield CheckResult(Level.OK, name, f"its manifest can be read; jobs: {jobs}")
+
+
+def _machine(work_dir: Path) -> Iterable["CheckResult"]:
+    from codex_worker.gitlab.preflight import CheckResult, Level
+    from codex_worker.supervisor.machine import conditions
+
+    for condition in conditions(work_dir):
+        level = Level.PROBLEM if condition.is_fatal else Level.WARNING if condition.remedy else Level.OK
+        yield CheckResult(level, condition.subject, condition.text, condition.remedy)

@@ -1,0 +1,312 @@
+"""`codex-worker data`, `dataset` and `explore`: what a project's recordings are like, and copies of them."""
+
+import argparse
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codex_worker.cli.dataset_config import DatasetConfig
+from codex_worker.contract.exit_codes import ExitCode
+from codex_worker.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from codex_worker.codex.choose import Selection
+    from codex_worker.data.audiofolder import DatasetOptions
+    from codex_worker.data.project import Reader
+    from codex_worker.doctor.examine import Align
+    from codex_worker.git.credentials import Credentials
+
+_CACHE_BYTES = 20_000_000_000
+
+
+def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the three commands; each has its function in `run`."""
+    data = commands.add_parser(
+        "data", help="listen to a project's recordings and say what is wrong with them"
+    )
+    _add_source(data)
+    data.add_argument("--output", type=Path, default=Path("data.html"), metavar="FILE", help="the page")
+    data.add_argument(
+        "--checkpoint", type=Path, metavar="FILE",
+        help="a transcriber of this language: tells where text and recording do not fit",
+    )  # fmt: skip
+    data.set_defaults(run=run_data)
+    dataset = commands.add_parser("dataset", help="write a project as a Hugging Face audio folder")
+    _add_source(dataset)
+    dataset.add_argument("folder", type=Path, nargs="?", metavar="DIR", help="a new or empty folder")
+    dataset.add_argument("--max-records", type=int, metavar="N", help="at most so many clips")
+    dataset.add_argument("--min-duration", type=float, dest="min_duration_s", metavar="SECONDS")
+    dataset.add_argument("--max-duration", type=float, dest="max_duration_s", metavar="SECONDS")
+    dataset.add_argument("--min-characters", type=int, metavar="N", help="of a clip's text")
+    dataset.add_argument("--validation-share", type=float, metavar="SHARE", help="of the text (0.1)")
+    dataset.add_argument("--test-share", type=float, metavar="SHARE", help="of the text (0.1)")
+    dataset.add_argument("--sample-rate", type=int, metavar="HZ", help="of the clips (16000)")
+    dataset.add_argument("--audio-format", metavar="FORMAT", help="wav, ogg, webm, mp3 or m4a (wav)")
+    dataset.add_argument("--metadata-format", metavar="FORMAT", help="csv or jsonl (csv)")
+    dataset.set_defaults(run=run_dataset)
+    explore = commands.add_parser("explore", help="count what a project holds")
+    _add_source(explore)
+    explore.set_defaults(run=run_explore)
+
+
+def run_data(arguments: argparse.Namespace) -> int:
+    """Listens to everything, and writes the page."""
+    from rich.console import Console
+
+    from codex_worker.data.recordings import read_recorded
+    from codex_worker.doctor.examine import examine
+    from codex_worker.doctor.page import data_page
+    from codex_worker.text.normalise import recipe_from_config, unlearnt_letters
+
+    console = Console()
+    source = _open(arguments)
+    recorded = read_recorded(source.reader, source.selection)
+    align = _aligner(arguments.checkpoint) if arguments.checkpoint else None
+    recipe = recipe_from_config(None, [cell.text for cell in recorded.cells])
+    rare = unlearnt_letters([recipe.apply(cell.text) for cell in recorded.cells])
+    with _Bar(console, "Listening") as on_progress:
+        report = examine(
+            recorded,
+            align=align,
+            lost_letters=lambda text: rare.keys() & set(recipe.apply(text)),
+            workers=os.cpu_count() or 1,
+            on_progress=on_progress,
+        )
+    for line in report.lines():
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    arguments.output.write_text(data_page(report, source.name), encoding="utf-8")
+    console.print(f"The page is in {arguments.output}", markup=False, soft_wrap=True)
+    return ExitCode.DONE if report.examined else ExitCode.FAILED
+
+
+def run_dataset(arguments: argparse.Namespace) -> int:
+    """Writes clips and metadata."""
+    from rich.console import Console
+
+    from codex_worker.codex.choose import cells_for_training
+    from codex_worker.data.audiofolder import write_audiofolder
+    from codex_worker.data.project import Project
+    from codex_worker.data.recordings import fetch_recordings
+    from codex_worker.data.sources import TextChoice, recorded_cells, text_of
+
+    console = Console()
+    config = DatasetConfig.read(arguments.config)
+    options = _options(arguments, config)
+    choice = TextChoice(
+        config.get("dataset.text_source") or "value", config.get("dataset.edit_history_selection") or "last"
+    )
+    folder = _output(arguments, config)
+    source = _open(arguments)
+    project = Project(source.reader)
+    rule = cells_for_training if choice.source == "value" else recorded_cells
+    cells = project.choose_from(rule, source.selection)
+    # Some of them will turn out to be unusable: those that are not needed then were fetched for nothing.
+    wanted = cells.chosen if options.max_records is None else cells.chosen[: 2 * options.max_records]
+    recorded = fetch_recordings(source.reader, wanted)
+    text = text_of(project, choice)
+    if config.get("uroman.enabled"):
+        from codex_worker.text.romanise import romanise
+
+        language = config.get("uroman.language")
+        plain = text
+        text = lambda chosen: romanise(plain(chosen), language)  # noqa: E731 - a def would have to repeat its type
+    with _Bar(console, "Writing clips") as on_progress:
+        summary = write_audiofolder(recorded.cells, folder, options, text_of=text, on_progress=on_progress)
+    for split, count in summary.records.items():
+        console.print(f"{split}: {count} clips, {summary.seconds[split] / 60:.1f} minutes", highlight=False)
+    skipped = (*cells.skipped, *recorded.skipped, *summary.left_out)
+    for note in project.notes:
+        console.print(note, markup=False, soft_wrap=True)
+    console.print(f"{len(skipped)} cells are left out; `codex-worker data` says why.", markup=False)
+    console.print(f'load_dataset("audiofolder", data_dir={str(folder)!r})', markup=False, soft_wrap=True)
+    return ExitCode.DONE
+
+
+def run_explore(arguments: argparse.Namespace) -> int:
+    """Prints a table of documents; fetches no recording."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from codex_worker.data.explore import holdings
+    from codex_worker.data.project import Project
+
+    source = _open(arguments)
+    project = Project(source.reader)
+    table = Table(title=f"What {source.name} holds", title_justify="left")
+    for column in ("document", "cells", "text and recording", "minutes", "only recording", "only text"):
+        table.add_column(column, overflow="fold")
+    rows = holdings(project)
+    for row in rows:
+        counts = (row.cells, row.to_train, f"{row.noted_s / 60:.1f}", row.to_transcribe, row.to_speak)
+        table.add_row(row.document, *(str(count) for count in counts))
+    table.add_row(
+        "all", str(sum(row.cells for row in rows)), str(sum(row.to_train for row in rows)),
+        f"{sum(row.noted_s for row in rows) / 60:.1f}", str(sum(row.to_transcribe for row in rows)),
+        str(sum(row.to_speak for row in rows)),
+    )  # fmt: skip
+    console = Console()
+    console.print(table)
+    for note in project.notes:
+        console.print(note, markup=False, soft_wrap=True)
+    return ExitCode.DONE
+
+
+@dataclass(frozen=True)
+class _Source:
+    name: str
+    reader: "Reader"
+    selection: "Selection"
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "project", nargs="?", metavar="PROJECT",
+        help="a translator's folder, a repository on disk, or a URL (also from --config)",
+    )  # fmt: skip
+    parser.add_argument("--config", type=Path, metavar="FILE", help="see config.yaml.example")
+    parser.add_argument(
+        "--include", action="append", default=[], metavar="VERSES",
+        help="only these: a cell id, a verse, a range, a chapter or a book; may be given several times",
+    )  # fmt: skip
+    parser.add_argument("--exclude", action="append", default=[], metavar="VERSES", help="but not these")
+    parser.add_argument("--env-file", type=Path, metavar="FILE", help="a file with GITLAB_TOKEN=...")
+    parser.add_argument("--gitlab-url", metavar="URL", help="the server that the token is for ($GITLAB_URL)")
+    parser.add_argument("--work-dir", type=Path, metavar="FOLDER", help="for caches ($WORK_DIR, or ./work)")
+
+
+def _open(arguments: argparse.Namespace) -> _Source:
+    """The project that the command line or the configuration names."""
+    from codex_worker.cli.reading import FolderReader, is_working_folder
+    from codex_worker.codex.choose import Selection
+    from codex_worker.git.lfs.cache import LfsCache
+    from codex_worker.worker.projects import project_at
+
+    config = DatasetConfig.read(arguments.config)
+    if arguments.gitlab_url is None and config.get("gitlab.server_url"):
+        arguments.gitlab_url = str(config.get("gitlab.server_url"))
+    credentials = _credentials(arguments, config)
+    address = arguments.project or config.project() or _address_by_number(config, credentials)
+    selection = Selection(
+        tuple(arguments.include) or config.names("dataset.include"),
+        tuple(arguments.exclude) or config.names("dataset.exclude"),
+    )
+    work_dir = arguments.work_dir or Path(os.environ.get("WORK_DIR") or "work")
+    if is_working_folder(address):
+        folder = Path(address).expanduser()
+        cache = LfsCache(work_dir / "lfs", _CACHE_BYTES)
+        return _Source(folder.resolve().name, FolderReader(folder, cache), selection)
+    project = project_at(address)
+    return _Source(project.name, _repository_reader(project.address, credentials, work_dir), selection)
+
+
+def _repository_reader(address: str, credentials: "Credentials", work_dir: Path) -> "Reader":
+    import re
+
+    from codex_worker.cli.reading import RepositoryReader
+    from codex_worker.git.lfs.cache import LfsCache
+    from codex_worker.git.lfs.open import open_store
+    from codex_worker.hub import Hub, HubSettings
+    from codex_worker.supervisor.job_folder import JobFolder
+    from codex_worker.supervisor.project_access import RepositoryFiles
+    from codex_worker.worker.assembly import Assembly, WorkerOptions
+
+    options = WorkerOptions(
+        "codex-worker-data", (credentials.origin and str(credentials.origin)) or "", work_dir
+    )
+    repository = Assembly(options, credentials, os.environ).open_queue(address).repository
+    name = re.sub(r"[^A-Za-z0-9]+", "-", address)[-60:].strip("-")
+    files = RepositoryFiles(
+        repository.snapshot(),
+        open_store(address, credentials),
+        LfsCache(work_dir / "lfs", _CACHE_BYTES),
+        Hub(HubSettings.from_environment(os.environ)),
+        JobFolder(work_dir / "reading" / name),
+        lambda: None,
+    )
+    return RepositoryReader(files)
+
+
+def _credentials(arguments: argparse.Namespace, config: DatasetConfig) -> "Credentials":
+    from codex_worker.cli.work import credentials_of, gitlab_url_of
+    from codex_worker.git.credentials import Credentials
+
+    token = config.get("gitlab.access_token")
+    if token and not arguments.env_file:
+        return Credentials(str(token), gitlab_url_of(arguments, os.environ))
+    return credentials_of(arguments, os.environ)
+
+
+def _address_by_number(config: DatasetConfig, credentials: "Credentials") -> str:
+    """Asks the server for the repository of `gitlab.project_id`."""
+    number, server = config.get("gitlab.project_id"), config.get("gitlab.server_url")
+    if number is None or server is None:
+        raise UserError("Name a project: on the command line, or in a configuration (--config).")
+    import gitlab
+
+    try:
+        client = gitlab.Gitlab(str(server), private_token=credentials.token, timeout=30)
+        return str(client.projects.get(number).http_url_to_repo)
+    except (gitlab.GitlabError, OSError) as error:
+        raise UserError(
+            f"The server {server} does not give project {number}: {credentials.redact(str(error))}"
+        ) from error
+
+
+def _options(arguments: argparse.Namespace, config: DatasetConfig) -> "DatasetOptions":
+    from dataclasses import fields
+
+    from codex_worker.data.audiofolder import DatasetOptions
+
+    wanted: dict[str, Any] = {}
+    kinds = {field.name: type(field.default) for field in fields(DatasetOptions)}
+    for name, kind in kinds.items():
+        value = getattr(arguments, name, None)
+        value = config.get(f"dataset.{name}") if value is None else value
+        if value is None:
+            continue
+        allowed = (int, float) if kind is float else int if kind is type(None) else kind
+        if isinstance(value, bool) or not isinstance(value, allowed):
+            raise UserError(f"dataset.{name}: {value!r} is not of the right kind.")
+        wanted[name] = value
+    return DatasetOptions(**{"workers": os.cpu_count() or 1, **wanted})
+
+
+def _output(arguments: argparse.Namespace, config: DatasetConfig) -> Path:
+    folder = arguments.folder or config.get("dataset.output_dir")
+    if folder is None:
+        raise UserError("Name a folder for the dataset: on the command line, or as dataset.output_dir.")
+    return Path(folder)
+
+
+def _aligner(checkpoint: Path) -> "Align":
+    from codex_worker.asr.align import align
+    from codex_worker.asr.load import load_checkpoint
+    from codex_worker.asr.transcribe import Transcriber
+    from codex_worker.audio.resample import resample
+    from codex_worker.doctor.examine import SAMPLE_RATE
+
+    loaded = load_checkpoint(checkpoint)
+    transcriber = Transcriber(loaded)
+    rate = loaded.frontend.sample_rate
+    return lambda samples, text: align(transcriber, resample(samples, SAMPLE_RATE, rate), text).score
+
+
+class _Bar:
+    """A bar on a terminal, nothing elsewhere."""
+
+    def __init__(self, console: "Console", title: str) -> None:
+        from rich.progress import Progress
+
+        self._progress = Progress(console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._progress.add_task(title, total=None)
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        self._progress.start()
+        return lambda done, total: self._progress.update(self._task, completed=done, total=total)
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()

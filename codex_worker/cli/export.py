@@ -1,0 +1,49 @@
+"""`codex-worker export`: a checkpoint for other programs."""
+
+import argparse
+from pathlib import Path
+
+from codex_worker.contract.exit_codes import ExitCode
+from codex_worker.errors import DataError, UserError
+
+
+def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the command; its function is in `run`."""
+    export = commands.add_parser(
+        "export", help="write a voice as StableTTS .pt and JSON, a transcriber as a Hugging Face folder"
+    )
+    export.add_argument(
+        "checkpoint", type=Path, metavar="CHECKPOINT", help="a .safetensors file of this worker"
+    )
+    export.add_argument("folder", type=Path, metavar="DIR", help="a new or empty folder")
+    export.set_defaults(run=run_export)
+
+
+def run_export(arguments: argparse.Namespace) -> int:
+    """Looks what kind of checkpoint it is, and writes it."""
+    from rich.console import Console
+    from safetensors import SafetensorError, safe_open
+
+    checkpoint, folder = arguments.checkpoint, arguments.folder
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} is not empty. Name a new folder for the export.")
+    try:
+        with safe_open(checkpoint, "np") as file:
+            kind = (file.metadata() or {}).get("format", "")
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{checkpoint} is no checkpoint of this worker: {error}") from error
+    if kind.startswith("codex-worker/stabletts"):
+        from codex_worker.stabletts.export import export_stabletts
+
+        written = export_stabletts(checkpoint, folder)
+    elif kind.startswith("codex-worker/w2v2bert"):
+        from codex_worker.asr.export import export_hugging_face
+
+        written = export_hugging_face(checkpoint, folder)
+    else:
+        raise DataError(
+            f"{checkpoint} is no checkpoint of this worker (its format is {kind or 'not given'})."
+        )
+    for path in written:
+        Console().print(str(path), markup=False, highlight=False, soft_wrap=True)
+    return ExitCode.DONE

@@ -1,0 +1,1 @@
+"""What a project's recordings are like, in a translator's words."""

@@ -1,0 +1,172 @@
+"""The data doctor: listens to every recording of a project and says what would harm a model, in plain words.
+
+It refuses nothing but what cannot work at all; everything else is a warning with the verses it is about.
+"""
+
+import hashlib
+import logging
+import re
+from collections import Counter
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+
+from codex_worker.audio.decode import Recording
+from codex_worker.audio.level import trim_silence
+from codex_worker.data.project import SkippedCell
+from codex_worker.data.recordings import FetchedCells, RecordedCell, decoded
+from codex_worker.doctor.examined import Examined
+from codex_worker.doctor.findings import Finding, findings_of
+from codex_worker.doctor.measures import Samples, measure_all
+from codex_worker.doctor.speakers import guess_speakers
+from codex_worker.errors import DataError, UserError
+
+logger = logging.getLogger(__name__)
+
+SAMPLE_RATE = 16_000
+SILENT_DB = -55.0
+AT_ONCE = 8  # recordings measured while the next ones are decoded
+
+Align = Callable[[Samples, str], float]
+"""How well a text fits to its recording (16 kHz): 0 not at all, 1 word for word; DataError where unknown."""
+LostLetters = Callable[[str], Collection[str]]
+"""The letters of a text that a model could not learn or would read as something else."""
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What there is to learn from, what is left out and why, and what is worth a look."""
+
+    examined: tuple[Examined, ...]
+    speakers: tuple[int, ...]  # a guess for each of the examined, 0 being the most frequent
+    left_out: tuple[SkippedCell, ...]
+    findings: tuple[Finding, ...]
+    lost_letters: dict[str, int] = field(default_factory=dict)  # letter -> in how many verses
+
+    @property
+    def hours(self) -> float:
+        """Hours of usable recordings."""
+        return sum(each.duration_s for each in self.examined) / 3600
+
+    @property
+    def skipped_by_reason(self) -> Counter[str]:
+        """How many cells are left out for each reason, without the particulars of each."""
+        return Counter(re.split(r"[:(;]", entry.reason)[0].strip() for entry in self.left_out)
+
+    def hours_by_book(self) -> dict[str, float]:
+        """Hours of usable recordings of each book, in the order of the project."""
+        hours: dict[str, float] = {}
+        for each in self.examined:
+            hours[each.book] = hours.get(each.book, 0.0) + each.duration_s / 3600
+        return hours
+
+    def hours_by_speaker(self) -> dict[int, float]:
+        """Hours of each guessed speaker."""
+        hours: dict[int, float] = {}
+        for each, speaker in zip(self.examined, self.speakers, strict=True):
+            hours[speaker] = hours.get(speaker, 0.0) + each.duration_s / 3600
+        return dict(sorted(hours.items()))
+
+    def lines(self) -> list[str]:
+        """For a log: the sum, then each finding."""
+        minutes = self.hours * 60
+        lines = [
+            f"{len(self.examined)} recordings with text can be used, {minutes:.1f} minutes in all; "
+            f"{len(self.left_out)} cells are not used."
+        ]
+        lines += [f"not used, {count}: {reason}" for reason, count in self.skipped_by_reason.most_common(12)]
+        return lines + [str(finding) for finding in self.findings]
+
+
+def examine(
+    recorded: FetchedCells,
+    *,
+    align: Align | None = None,
+    lost_letters: LostLetters | None = None,
+    workers: int = 2,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> DataReport:
+    """Listens to all recordings, a few at a time; `on_progress(done, total)` may raise to end it."""
+    examined: list[Examined] = []
+    left_out = list(recorded.skipped)
+    cells = recorded.cells
+    sounds = decoded(cells, sample_rate=SAMPLE_RATE, workers=workers)
+    done = 0
+
+    def measured(each: tuple[RecordedCell, Recording | DataError]) -> Examined | str:
+        return _examine(each[0], each[1], align)
+
+    with ThreadPoolExecutor(workers, thread_name_prefix="measure") as pool:
+        while some := list(islice(sounds, AT_ONCE)):
+            for (cell, _), outcome in zip(some, pool.map(measured, some), strict=True):
+                if isinstance(outcome, Examined):
+                    examined.append(outcome)
+                else:
+                    chosen = cell.chosen
+                    left_out.append(SkippedCell(chosen.cell.id, cell.label, chosen.book, outcome))
+            done += len(some)
+            on_progress(done, len(cells))
+    lost = Counter(
+        letter for each in examined for letter in (lost_letters(each.text) if lost_letters else ())
+    )
+    speakers = guess_speakers([each.voice for each in examined])
+    return DataReport(
+        tuple(examined),
+        tuple(speakers),
+        tuple(left_out),
+        tuple(findings_of(examined, speakers, left_out, lost)),
+        dict(lost.most_common()),
+    )
+
+
+def require_usable(report: DataReport) -> None:
+    """Raises UserError where there is nothing at all to learn from, with the most frequent reasons."""
+    if report.examined:
+        return
+    reasons = "; ".join(f"{count} x {reason}" for reason, count in report.skipped_by_reason.most_common(3))
+    raise UserError(
+        "No cell of this project has text and a recording that can be used"
+        + (f" ({reasons})." if reasons else ".")
+        + " Record some verses that have text, synchronise, and ask again."
+    )
+
+
+def _examine(cell: RecordedCell, outcome: Recording | DataError, align: Align | None) -> Examined | str:
+    """What was measured, or why the recording cannot be used."""
+    if isinstance(outcome, DataError):
+        return _sentence(outcome, cell)
+    samples = outcome.samples
+    levels, voice = measure_all(samples, SAMPLE_RATE)
+    if levels.speech_db < SILENT_DB:
+        return f"its recording is silent (the loudest parts are at {levels.speech_db:.0f} dB)"
+    return Examined(
+        key=cell.key,
+        label=cell.label,
+        book=cell.chosen.book,
+        text=cell.text,
+        duration_s=outcome.duration_s,
+        speech_s=trim_silence(samples, SAMPLE_RATE).size / SAMPLE_RATE,
+        levels=levels,
+        voice=voice,
+        sound=hashlib.sha256(np.ascontiguousarray(samples).tobytes()).hexdigest(),
+        fit=_fit(samples, cell, align),
+        notes=outcome.notes,
+    )
+
+
+def _fit(samples: Samples, cell: RecordedCell, align: Align | None) -> float | None:
+    if align is None:
+        return None
+    try:
+        return align(samples, cell.text)
+    except DataError as error:
+        logger.info("%s could not be aligned: %s", cell.label, error)
+        return None
+
+
+def _sentence(error: DataError, cell: RecordedCell) -> str:
+    """The error without the path on this machine, which says nothing to a translator."""
+    return str(error).replace(str(cell.path), "its recording")

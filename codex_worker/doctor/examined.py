@@ -1,0 +1,28 @@
+"""One recording with its text, as it was measured."""
+
+from dataclasses import dataclass
+
+from codex_worker.audio.level import Levels
+from codex_worker.doctor.measures import VoiceMeasures
+
+
+@dataclass(frozen=True)
+class Examined:
+    """One recording with its text, measured. `fit` is None where no aligner was at hand."""
+
+    key: str
+    label: str
+    book: str
+    text: str
+    duration_s: float
+    speech_s: float  # without the silence at both ends
+    levels: Levels
+    voice: VoiceMeasures
+    sound: str  # the same for recordings with the same samples
+    fit: float | None
+    notes: tuple[str, ...]
+
+    @property
+    def characters_per_second(self) -> float:
+        """Letters and signs without spaces, per second of speech."""
+        return len("".join(self.text.split())) / max(self.speech_s, 0.1)

@@ -1,0 +1,318 @@
+"""A project's bare cache repository: shallow, without blobs, and the git commands on it."""
+
+import fcntl
+import logging
+import os
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from codex_worker.errors import AccessDenied, DataError, SystemFault
+from codex_worker.git.ports import Entry, Heads, PushAnswer, RefMove, Snapshot
+from codex_worker.git.process import Git, network_error
+
+logger = logging.getLogger(__name__)
+
+HEAD_REF = "refs/worker/head"
+TRY_REF = "refs/worker/try"
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # the id that git gives a tree without entries
+LEASE_REF = "refs/worker/lease"
+LEASE_PATTERNS = ("refs/gpu-jobs/*", "refs/heads/gpu-jobs/*")
+# A merge that forked before the shallow boundary would bring the whole history.
+MAX_FETCHED_OBJECTS = 5_000
+MAX_BLOB_BYTES = 200_000_000
+
+
+class GitTransport:
+    """A repository on a GitLab server or on disk, through a cache repository in the work directory."""
+
+    def __init__(
+        self,
+        url: str,
+        folder: Path,
+        *,
+        author: str,
+        email: str,
+        secrets: Callable[[], Mapping[str, str]] = dict,
+        redact: Callable[[str], str] = str,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`url` is an http(s) address or a path; `author` and `email` sign the commits."""
+        self.url = repository_url(url)
+        self._author = f"{_signature_text(author)} <{_signature_text(email)}>"
+        self._now = now
+        self._git = Git(folder, secrets=secrets, redact=redact)
+        self._can_push_options = True
+        self._can_atomic = True
+        self._thread_lock = threading.RLock()
+        self._lock_held = False
+
+    @property
+    def folder(self) -> Path:
+        """The cache repository."""
+        return self._git.folder
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Parallel shallow fetches into one repository break each other; one process at a time."""
+        with self._thread_lock:
+            if self._lock_held:
+                yield
+                return
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            with self.folder.with_suffix(".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                self._lock_held = True
+                try:
+                    self._prepare()
+                    yield
+                finally:
+                    self._lock_held = False
+
+    def look(self) -> Heads:
+        """Asks for the default branch and the leases."""
+        self._prepare()
+        output = self._git.online("ls-remote", "--symref", "origin", "HEAD", *LEASE_PATTERNS).decode()
+        branch, commit, leases = None, None, {}
+        for line in output.splitlines():
+            value, _, ref = line.partition("\t")
+            if ref == "HEAD" and value.startswith("ref: "):
+                branch = value.removeprefix("ref: ")
+            elif ref == "HEAD":
+                commit = value
+            elif ref.startswith(("refs/gpu-jobs/", "refs/heads/gpu-jobs/")):
+                leases[ref] = value
+        if commit is None or branch is None:
+            raise AccessDenied(f"The repository {self.url} is empty or has no default branch.")
+        return Heads(branch, commit, leases)
+
+    def snapshot(self, heads: Heads) -> "GitSnapshot":
+        """Fetches the head that was seen (or a newer one, where the branch has moved since)."""
+        if self._head() != heads.commit:
+            self._fetch(heads.branch)
+        head = self._head()
+        if head is None:
+            raise SystemFault(f"git fetched no commit of {heads.branch} into {self.folder}.")
+        return GitSnapshot(self._git, head)
+
+    def commit(self, base: Snapshot, files: Mapping[str, bytes | None], message: str) -> str:
+        """Builds a commit from the trees alone: no checkout, no blob of `base` is needed."""
+        stamp = f"{self._author} {int(self._now())} +0000\n".encode()
+        text = message.encode()
+        stream = [b"commit " + TRY_REF.encode() + b"\nmark :1\ncommitter " + stamp]
+        stream += [b"data %d\n" % len(text), text, b"\nfrom ", base.commit.encode(), b"\n"]
+        for path, data in files.items():
+            name = _quoted(path)
+            if data is None:
+                stream.append(b"D " + name + b"\n")
+            else:
+                stream += [b"M 100644 inline " + name + b"\ndata %d\n" % len(data), data, b"\n"]
+        stream.append(b"get-mark :1\ndone\n")
+        output = self._git.local("fast-import", "--quiet", "--force", "--done", stdin=b"".join(stream))
+        return output.decode().split()[-1]
+
+    def lease_commit(self, content: bytes) -> str:
+        """Makes a commit without parents or files whose message is `content`."""
+        self._prepare()
+        name, _, email = self._author.partition(" <")
+        who = {"NAME": name, "EMAIL": email.rstrip(">"), "DATE": f"{int(self._now())} +0000"}
+        environment = {f"GIT_{role}_{key}": who[key] for role in ("AUTHOR", "COMMITTER") for key in who}
+        return (
+            self._git.local("commit-tree", EMPTY_TREE, stdin=content, environment=environment)
+            .decode()
+            .strip()
+        )
+
+    def read_lease(self, ref: str, commit: str) -> bytes:
+        """The message of a lease's commit on the server."""
+        refspec = f"+{ref}:{LEASE_REF}"
+        self._git.online("fetch", "--depth=1", "--no-tags", "--no-write-fetch-head", "origin", refspec)
+        data = self._git.local("cat-file", "commit", LEASE_REF)
+        return data.partition(b"\n\n")[2]
+
+    def push(self, moves: Sequence[RefMove], *, atomic: bool) -> PushAnswer:
+        """Moves refs. A server that knows no atomic pushes gets them one after another, the branch first."""
+        if atomic and len(moves) > 1 and not self._can_atomic:
+            for move in sorted(moves, key=lambda m: not m.fast_forward):
+                answer = self.push([move], atomic=False)
+                if not answer.accepted:
+                    return answer
+            return PushAnswer(True)
+        arguments = ["push", "--porcelain", "--no-verify"]
+        if atomic and len(moves) > 1:
+            arguments.append("--atomic")
+        if self._can_push_options:
+            arguments += ["-o", "ci.skip"]
+        for move in moves:
+            if not move.fast_forward:
+                arguments.append(f"--force-with-lease={move.ref}:{move.expected or ''}")
+        arguments += ["origin", *(f"{move.new or ''}:{move.ref}" for move in moves)]
+        done = self._git.run(*arguments, online=True)
+        if done.code == 0:
+            return PushAnswer(True)
+        # Both of these fail here, before anything is sent.
+        if self._can_push_options and "does not support push options" in done.words:
+            self._can_push_options = False
+            return self.push(moves, atomic=atomic)
+        if atomic and self._can_atomic and "does not support --atomic" in done.words:
+            self._can_atomic = False
+            return self.push(moves, atomic=atomic)
+        report = done.output.decode(errors="replace")
+        refusals = [line for line in report.splitlines() if line.startswith("!")]
+        if not refusals or any("[remote failure]" in line for line in refusals):
+            raise network_error("push", done.words)
+        return PushAnswer(False, f"{report}\n{done.words}".strip())
+
+    def contains(self, heads: Heads, commit: str) -> bool:
+        """True when the fetched head descends from `commit` (within what the shallow cache knows)."""
+        return self._git.run("merge-base", "--is-ancestor", commit, HEAD_REF).code == 0
+
+    def _head(self) -> str | None:
+        done = self._git.run("rev-parse", "--verify", "--quiet", HEAD_REF)
+        return done.output.decode().strip() if done.code == 0 else None
+
+    def _fetch(self, branch: str) -> None:
+        options = ["--filter=blob:none", "--no-tags", "--no-write-fetch-head"]
+        options += ["origin", f"+{branch}:{HEAD_REF}"]
+        if self._head() is not None:
+            if self._git.fetch_at_most(MAX_FETCHED_OBJECTS, *options):
+                return
+            logger.info("Starting a fresh cache of %s: its new history is long.", self.url)
+            self._start_afresh()
+        self._git.online("fetch", "--depth=1", *options)
+
+    def _prepare(self) -> None:
+        if (self.folder / "worker-ready").exists():
+            return
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        self._git.local("init", "--quiet", "--bare", str(self.folder))
+        settings = {
+            "remote.origin.url": self.url,
+            "remote.origin.promisor": "true",
+            "remote.origin.partialclonefilter": "blob:none",
+            "gc.auto": "0",
+            "http.lowSpeedLimit": "1000",
+            "http.lowSpeedTime": "60",
+            "core.logAllRefUpdates": "false",
+            "fastimport.unpackLimit": "1000",
+        }
+        for key, value in settings.items():
+            self._git.local("config", key, value)
+        self._git.local("hash-object", "-w", "-t", "tree", "--stdin")
+        (self.folder / "worker-ready").touch()
+
+    def _start_afresh(self) -> None:
+        (self.folder / "worker-ready").unlink(missing_ok=True)
+        self._prepare()
+
+
+class GitSnapshot:
+    """One commit in the cache repository; blobs are fetched when they are read."""
+
+    def __init__(self, git: Git, commit: str) -> None:
+        self.commit = commit
+        self._git = git
+        self._entries: dict[str, list[Entry]] = {}
+
+    def files(self, prefix: str = "") -> list[Entry]:
+        """All files below a folder, sorted by path."""
+        if prefix not in self._entries:
+            arguments = ["ls-tree", "-r", "-z", self.commit]
+            if prefix:
+                arguments += ["--", prefix.rstrip("/") + "/"]
+            records = self._git.local(*arguments).split(b"\0")
+            self._entries[prefix] = [entry for record in records if (entry := _parse_entry(record))]
+        return self._entries[prefix]
+
+    def existing(self, paths: Iterable[str]) -> set[str]:
+        """Those of the paths that are files of this commit."""
+        wanted = list(paths)
+        return {entry.path for entry in self._find(wanted)} & set(wanted) if wanted else set()
+
+    def read(self, path: str) -> bytes | None:
+        """A file's bytes; None where it isn't there."""
+        return self.read_many([path]).get(path)
+
+    def read_many(self, paths: Iterable[str]) -> dict[str, bytes]:
+        """Several files with one request; those that aren't there are left out."""
+        wanted = dict.fromkeys(paths)
+        if not wanted:
+            return {}
+        found = {entry.path: entry.oid for entry in self._find(list(wanted))}
+        blobs = self.read_blobs(found.values())
+        return {path: blobs[found[path]] for path in wanted if path in found and found[path] in blobs}
+
+    def read_blobs(self, oids: Iterable[str]) -> dict[str, bytes]:
+        """Several blobs by their ids, with one request for those that are not here yet."""
+        wanted = list(dict.fromkeys(oids))
+        if not wanted:
+            return {}
+        present = self._present(wanted)
+        self._bring([oid for oid in wanted if oid not in present])
+        return self._contents(wanted)
+
+    def _find(self, paths: list[str]) -> list[Entry]:
+        if len(paths) > 200:
+            return self.files()
+        records = self._git.local("ls-tree", "-r", "-z", self.commit, "--", *paths).split(b"\0")
+        exact = set(paths)
+        return [entry for record in records if (entry := _parse_entry(record)) and entry.path in exact]
+
+    def _present(self, oids: list[str]) -> set[str]:
+        """Which blobs are here; asking git directly would make it fetch the others one by one."""
+        every = ("--batch-all-objects", "--unordered", "--batch-check=%(objectname)")
+        listing = self._git.local("cat-file", *every)
+        return set(listing.decode().split()) & set(oids)
+
+    def _bring(self, oids: list[str]) -> None:
+        if not oids:
+            return
+        self._git.online(
+            "fetch", "--no-tags", "--no-write-fetch-head", "--filter=blob:none", "--stdin", "origin",
+            stdin="\n".join(oids).encode(), settings=["fetch.negotiationAlgorithm=noop"],
+        )  # fmt: skip
+
+    def _contents(self, oids: list[str]) -> dict[str, bytes]:
+        output = self._git.local("cat-file", "--batch", stdin="".join(f"{oid}\n" for oid in oids).encode())
+        blobs: dict[str, bytes] = {}
+        position = 0
+        while position < len(output):
+            header_end = output.index(b"\n", position)
+            oid, kind, *size = output[position:header_end].split()
+            if kind != b"blob":
+                raise DataError(f"git has no blob {oid.decode()} in {self._git.folder}.")
+            start, length = header_end + 1, int(size[0])
+            blobs[oid.decode()] = output[start : start + length]
+            position = start + length + 1
+        return blobs
+
+
+def repository_url(address: str) -> str:
+    """An http(s) address as it is; a path as `file://`, which makes git treat a disk like a server."""
+    if urlsplit(address).scheme in {"http", "https", "file"}:
+        return address
+    path = Path(os.path.expandvars(address)).expanduser().resolve()
+    return path.as_uri()
+
+
+def _parse_entry(record: bytes) -> Entry | None:
+    meta, tab, path = record.partition(b"\t")
+    if not tab:
+        return None
+    _, kind, oid = meta.split()
+    return Entry(path.decode("utf-8", "surrogateescape"), oid.decode()) if kind == b"blob" else None
+
+
+def _quoted(path: str) -> bytes:
+    raw = path.encode("utf-8", "surrogateescape")
+    return b'"' + raw.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"' if raw.startswith(b'"') else raw
+
+
+def _signature_text(text: str) -> str:
+    return re.sub(r"[<>\x00-\x1f]", "", text).strip() or "worker"

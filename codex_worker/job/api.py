@@ -1,0 +1,289 @@
+"""What a handler sees of the worker, and the three ways to run one.
+
+A handler module lives at `handlers/<job type>/<model>/<mode>.py` and has a function
+`run(job, callbacks) -> Result`. It knows the project only through `callbacks`: everything
+there is carried to the supervisor, which alone holds the token.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol, TypedDict
+
+from codex_worker.codex.patch import RecordingPatch, TextPatch
+from codex_worker.errors import JobCanceled, JobTimeout, Preempted, UserError
+
+__all__ = [
+    "WAITING",
+    "CellResult",
+    "Fetched",
+    "Inferred",
+    "JobCallbacks",
+    "JobCanceled",
+    "JobContext",
+    "Published",
+    "Result",
+    "Scanner",
+    "StopReason",
+    "Trained",
+    "Weights",
+    "run_both",
+    "run_inference",
+    "run_training",
+    "stop_error",
+]
+
+WAITING = "waiting.jsonl"
+"""The file in the job folder that notes results until they are published, a JSON object a line."""
+
+
+class StopReason(StrEnum):
+    """Why the supervisor wants the child to come to an end."""
+
+    CANCELED = "canceled"  # a person canceled, withdrew or deleted the job
+    PREEMPTED = "preempted"  # the worker has to leave; save and go
+    TIMEOUT = "timeout"  # the job's time is used up
+
+
+class Result(TypedDict, total=False):
+    """What `run` returns; keys beside these are kept and shown in `response.yaml` under `result`."""
+
+    success: bool
+    error_message: str
+    epochs_completed: int
+    checkpoint_path: str
+    metrics: dict[str, float]
+    cells_written: int
+    cells_failed: int
+    cells_skipped: int
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class JobContext:
+    """One attempt at one job, as the child sees it."""
+
+    job_id: str
+    job_type: str  # "tts" or "asr"
+    mode: str  # "training", "inference" or "training_and_inference"
+    model_type: str  # "stabletts" or "w2v2bert"
+    preset: str  # "full" or "tiny"
+    attempt: str  # "<number>-<nonce>": goes into every file name that the attempt makes
+    worker_id: str
+    project: str  # the project's name, for people
+    commit: str  # the commit that the job's data is read at
+    folder: Path  # the job folder; the only place where the child writes
+    config: Mapping[str, Any]  # the job's manifest entry as it stands there
+
+    def setting(self, key: str, default: Any = None) -> Any:
+        """The manifest's value at a dotted key (`inference.cfg_scale`); `default` where absent or null."""
+        value: Any = self.config
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+            if value is None:
+                return default
+        return value
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """Files brought into the job folder, and why others could not be."""
+
+    files: Mapping[str, Path]
+    missing: Mapping[str, str]  # repository path -> a sentence
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Official weights on this machine: a file or a folder, and the revision they are of."""
+
+    path: Path
+    revision: str
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """A result for one cell: the patch, and the recording's bytes where it brings one."""
+
+    notebook: str  # repository path of the .codex file
+    patch: TextPatch | RecordingPatch
+    recording: Path | None = None
+
+    def to_dict(self, inside: Callable[[Path], str]) -> dict[str, Any]:
+        """As JSON values; `inside` gives a file's path within the job folder."""
+        return {
+            "notebook": self.notebook,
+            "patch": self.patch.to_dict(),
+            "recording": None if self.recording is None else inside(self.recording),
+        }
+
+
+@dataclass(frozen=True)
+class Published:
+    """What became of a batch of cell results (their indexes in the batch)."""
+
+    applied: Sequence[int]
+    dropped: Mapping[int, str]  # index -> why: a person was there first, the cell is gone, ...
+
+
+class Scanner(Protocol):
+    """The project, as far as a job may see and change it."""
+
+    def list_files(self, prefix: str = "") -> list[str]:
+        """Repository paths below `prefix`, at the job's commit."""
+
+    def read_files(self, paths: Sequence[str]) -> dict[str, Path]:
+        """Text files (notebooks) as they are at the job's commit; a path that isn't there is left out."""
+
+    def fetch_recordings(self, pointer_paths: Sequence[str]) -> Fetched:
+        """The recordings behind LFS pointers, keyed by the pointers' repository paths."""
+
+    def fetch_checkpoint(self, path: str) -> Path:
+        """A checkpoint of this project (`model.base_checkpoint`). Raises UserError where there is none."""
+
+    def fetch_weights(self, name: str) -> Weights:
+        """Official weights by their name in the supervisor's list; SystemFault where they can't be had."""
+
+    def publish_cells(self, results: Sequence[CellResult]) -> Published:
+        """Commits patches with their recordings; a cell that a person changed meanwhile is left alone."""
+
+    def publish_artifact(self, file: Path, folder: str) -> str:
+        """Commits a file as `gpu_jobs/job_<id>/<folder>/<stem>-<attempt>[-<k>]<suffix>`; answers that path.
+
+        `folder` is "checkpoint", "samples" or "report".
+        """
+
+    def save_resume(self, file: Path) -> None:
+        """Uploads what the next attempt needs to go on where this one stopped."""
+
+    def fetch_resume(self) -> Path | None:
+        """What an earlier attempt left behind, or None."""
+
+
+class JobCallbacks(Protocol):
+    """The child's line to its supervisor."""
+
+    scanner: Scanner
+
+    def heartbeat(
+        self, epochs_completed: float | None = None, message: str | None = None, stage: str | None = None
+    ) -> None:
+        """Reports progress. Raises JobCanceled, Preempted or JobTimeout when the job is to end."""
+
+    def should_stop(self) -> bool:
+        """True when the job is to end; for loops that save before they leave."""
+
+    def stop_reason(self) -> StopReason | None:
+        """Why the job is to end, or None."""
+
+    def get_work_dir(self) -> Path:
+        """The job folder."""
+
+    def get_job_config(self, key: str, default: Any = None) -> Any:
+        """The manifest's value at a dotted key."""
+
+    def mark_complete(self, result: Result) -> None:
+        """The job's last word when it went well."""
+
+    def mark_failed(self, message: str) -> None:
+        """The job's last word when it did not."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training made."""
+
+    checkpoint: Path
+    epochs_completed: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    stopped_early: bool = False  # because of should_stop(), not by its own early stopping
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """What inference did; its results are published already."""
+
+    cells_written: int
+    cells_failed: Mapping[str, str] = field(default_factory=dict)  # cell id -> why
+    cells_skipped: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    stopped_early: bool = False
+
+
+Train = Callable[[JobContext, JobCallbacks], Trained]
+Infer = Callable[[JobContext, JobCallbacks, Path], Inferred]
+
+
+def run_training(job: JobContext, callbacks: JobCallbacks, train: Train) -> Result:
+    """Trains, publishes the checkpoint, and only then ends as canceled where that was asked for."""
+    trained = train(job, callbacks)
+    result = _training_result(trained, callbacks)
+    _leave_if_asked(callbacks, trained.stopped_early)
+    return result
+
+
+def run_inference(job: JobContext, callbacks: JobCallbacks, infer: Infer) -> Result:
+    """Runs a checkpoint of the project (`model.base_checkpoint`) over the chosen cells."""
+    path = job.setting("model.base_checkpoint") or job.setting("trained_model_path")
+    if not path:
+        raise UserError(
+            f"Job {job.job_id} asks for {job.mode} but names no checkpoint. "
+            "Choose one that an earlier training job made (model.base_checkpoint)."
+        )
+    inferred = infer(job, callbacks, callbacks.scanner.fetch_checkpoint(str(path)))
+    _leave_if_asked(callbacks, inferred.stopped_early)
+    return _inference_result(inferred)
+
+
+def run_both(job: JobContext, callbacks: JobCallbacks, train: Train, infer: Infer) -> Result:
+    """Trains, then uses the fresh checkpoint from where it lies: nothing is fetched twice."""
+    trained = train(job, callbacks)
+    result = _training_result(trained, callbacks)
+    _leave_if_asked(callbacks, trained.stopped_early)
+    inferred = infer(job, callbacks, trained.checkpoint)
+    _leave_if_asked(callbacks, inferred.stopped_early)
+    after = _inference_result(inferred)
+    after["metrics"] = {**result.get("metrics", {}), **after.get("metrics", {})}
+    after["notes"] = [*result.get("notes", []), *after.get("notes", [])]
+    return {**result, **after}
+
+
+def _training_result(trained: Trained, callbacks: JobCallbacks) -> Result:
+    path = callbacks.scanner.publish_artifact(trained.checkpoint, "checkpoint")
+    return {
+        "success": True,
+        "epochs_completed": trained.epochs_completed,
+        "checkpoint_path": path,
+        "metrics": dict(trained.metrics),
+        "notes": list(trained.notes),
+    }
+
+
+def _inference_result(inferred: Inferred) -> Result:
+    return {
+        "success": True,
+        "cells_written": inferred.cells_written,
+        "cells_failed": len(inferred.cells_failed),
+        "cells_skipped": len(inferred.cells_skipped),
+        "metrics": dict(inferred.metrics),
+        "notes": list(inferred.notes),
+    }
+
+
+def _leave_if_asked(callbacks: JobCallbacks, stopped_early: bool) -> None:
+    """Raises what the stop was for, once everything that could be saved is published."""
+    if not stopped_early:
+        return
+    raise stop_error(callbacks.stop_reason())
+
+
+def stop_error(reason: StopReason | None) -> JobCanceled | Preempted | JobTimeout:
+    """The exception that ends an attempt for this reason."""
+    if reason is StopReason.PREEMPTED:
+        return Preempted("The worker had to leave; the job goes on with the next one.")
+    if reason is StopReason.TIMEOUT:
+        return JobTimeout("The job's time is used up; what was finished by then is saved.")
+    return JobCanceled("The job was canceled; what was finished by then is saved.")

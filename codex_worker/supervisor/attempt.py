@@ -1,0 +1,297 @@
+"""One attempt at one job: a folder, a log, a child, and the last word in the project."""
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from codex_worker.clock import EventClock
+from codex_worker.contract.records import EndState
+from codex_worker.errors import LeaseLost, WorkerError
+from codex_worker.job.failures import describe
+from codex_worker.job.json_values import as_json
+from codex_worker.queue.owned import Outcome, OwnedJob
+from codex_worker.retry import Patience
+from codex_worker.supervisor.child_watch import ChildWatch, Complaints, JobProgress, Leaving
+from codex_worker.supervisor.decide import Cause, Departure, outcome_of
+from codex_worker.supervisor.handlers_found import choose_handler, find_handlers
+from codex_worker.supervisor.job_folder import JobFolder, remove_old
+from codex_worker.supervisor.logs import JobLog
+from codex_worker.supervisor.process import ChildProcess
+from codex_worker.supervisor.salvage import publish_left_behind
+from codex_worker.supervisor.sandbox import child_command, child_environment
+from codex_worker.supervisor.services import ProjectFiles, Publishing, Services
+from codex_worker.supervisor.settings import RuntimeSettings
+from codex_worker.supervisor.unpublished import Outbox, Owner
+
+logger = logging.getLogger(__name__)
+
+MAX_RESULT_BYTES = 64_000
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What the supervisor may do with the token without knowing it."""
+
+    redact: Callable[[str], str] = lambda text: text
+    refresh: Callable[[], object] = lambda: None
+
+
+@dataclass(frozen=True)
+class ProjectAccess:
+    """How an attempt reads its project and writes to it."""
+
+    files: ProjectFiles
+    publishing: Publishing
+    commit: str  # the commit that `files` reads
+
+
+OpenProject = Callable[[OwnedJob, JobFolder, str], ProjectAccess]  # the last: the repository's address
+
+
+class Supervisor:
+    """Runs attempts, one at a time."""
+
+    def __init__(
+        self,
+        settings: RuntimeSettings,
+        open_project: OpenProject,
+        clock: EventClock,
+        secrets: Secrets,
+        environment: Mapping[str, str],
+    ) -> None:
+        self._settings = settings
+        self._open_project = open_project
+        self._clock = clock
+        self._secrets = secrets
+        self._environment = environment
+        self._give_up = threading.Event()
+        self._child: ChildProcess | None = None
+        self.leaving = Leaving(clock)
+
+    def leave(self) -> None:
+        """Save what is there and leave. Not to be called from a signal handler itself: it takes locks."""
+        self.leaving.ask()
+        self._give_up.set()
+
+    def read_token_again(self) -> None:
+        """A server refused it; a person may have put a valid one into the file."""
+        self._secrets.refresh()
+
+    def kill(self) -> None:
+        """Ends the child at once, for a worker that exits without waiting for anything."""
+        if self._child is not None:
+            self._child.kill()
+
+    def run(self, owned: OwnedJob, project: str, address: str) -> Outcome | None:
+        """The attempt from its folder to its end; None where it came to belong to somebody else.
+
+        `project` is a name for people, `address` the repository that unpublished results go back to.
+        Raises ResourceError where this machine can't even make a folder: then the job is released.
+        """
+        if not self.leaving.event.is_set():
+            self._give_up.clear()
+        with JobFolder.create(self._settings.work_dir, owned.entry.job_id, owned.attempt.name) as folder:
+            outbox = Outbox(folder)
+            outbox.belongs_to(Owner(address, owned.attempt))
+            log = JobLog(folder.log_path, self._secrets.redact, self._clock.time)
+            with log.capturing():
+                log.header(
+                    job=owned.entry.job_id,
+                    attempt=f"{owned.attempt.name} by {owned.attempt.worker_id}",
+                    project=project,
+                    commit=owned.commit,
+                    version=self._settings.version,
+                    folder=folder.path,
+                )
+                outcome = self._attempt(_Seen(owned, address, folder, log), project, outbox)
+            log.close()
+        remove_old(self._settings.work_dir, self._settings.keep_jobs)
+        return outcome
+
+    def _attempt(self, seen: "_Seen", project: str, outbox: Outbox) -> Outcome | None:
+        over = threading.Event()
+        beat = threading.Thread(target=self._beat, args=(seen, over), name="beat", daemon=True)
+        beat.start()
+        try:
+            outcome = self._compute(seen, project, outbox)
+            if outcome is not None:
+                seen.log.line("worker", f"The attempt ended: {outcome.state.value}. {outcome.message}")
+                self._end(seen, outcome, outbox)
+            return outcome
+        finally:
+            over.set()
+            beat.join(self._settings.rhythm.beat_s)
+
+    def _compute(self, seen: "_Seen", project: str, outbox: Outbox) -> Outcome | None:
+        """Runs the child; whatever goes wrong on the way is an outcome as well."""
+        owned, folder = seen.owned, seen.folder
+        try:
+            entry = owned.entry
+            handlers = find_handlers(self._settings.handlers_root)
+            handler = choose_handler(handlers, entry.job_type, entry.model_type, entry.mode)
+            access = self._open_project(owned, folder, seen.address)
+            services = Services(folder, access.files, access.publishing, outbox, self._patience())
+            order = {
+                "handler": handler,
+                "job": self._job(owned, project, access.commit, folder.path),
+            }
+            departure = self._supervise(seen, order, services)
+            publish_left_behind(folder, services)
+        except LeaseLost as error:
+            logger.warning("%s", error)
+            return None
+        except Exception as error:  # the job must end with a reason, and the worker go on to the next
+            kind, message = describe(error)
+            if not isinstance(error, WorkerError):
+                logger.exception("The attempt could not be run")
+            return Outcome(EndState.FAILED, kind, message)
+        outcome = outcome_of(departure, self._settings.limits)
+        if outcome is None:
+            logger.warning("Nothing more is written of this attempt: %s", departure.cause)
+            return None
+        return _truthful(outcome, services.artifacts, seen.progress)
+
+    def _supervise(self, seen: "_Seen", order: Mapping[str, Any], services: Services) -> Departure:
+        settings, folder, owned = self._settings, seen.folder, seen.owned
+        environment = child_environment(
+            self._environment,
+            folder.path,
+            [settings.handlers_root, settings.code_root],
+            self._secrets.redact,
+        )
+        child = ChildProcess(
+            child_command, environment, folder.path, partial(seen.log.read_from, source="job")
+        )
+        watch = ChildWatch(
+            child,
+            services,
+            seen,
+            self._clock,
+            self.leaving,
+            self._give_up,
+            settings.limits,
+            settings.rhythm,
+            self._deadline_s(owned),
+        )
+        seen.watch, self._child = watch, child
+        try:
+            return watch.run(order)
+        finally:
+            self._child = None
+
+    def _job(self, owned: OwnedJob, project: str, commit: str, folder: Path) -> dict[str, Any]:
+        entry = owned.entry
+        return {
+            "job_id": entry.job_id,
+            "job_type": entry.job_type,
+            "mode": entry.mode,
+            "model_type": entry.model_type,
+            "preset": entry.model.preset or self._settings.preset or "full",
+            "attempt": owned.attempt.name,
+            "worker_id": owned.attempt.worker_id,
+            "project": project,
+            "commit": commit,
+            "folder": str(folder),
+            "config": as_json(entry.config),
+        }
+
+    def _deadline_s(self, owned: OwnedJob) -> float | None:
+        """The earlier of the manifest's timeout and the operator's limit, on the monotonic clock."""
+        now_s, limits = self._clock.monotonic(), []
+        deadline = owned.entry.deadline(owned.attempt.claimed_at)
+        if deadline is not None:
+            limits.append(now_s + deadline.timestamp() - self._clock.time())
+        if self._settings.limits.max_job_s is not None:
+            limits.append(now_s + self._settings.limits.max_job_s)
+        return min(limits, default=None)
+
+    def _patience(self) -> Patience:
+        return Patience(self._clock, self._secrets.refresh, self._settings.publish_timeout_s, self._give_up)
+
+    def _beat(self, seen: "_Seen", over: threading.Event) -> None:
+        complaints = Complaints()
+        while not self._clock.wait(over, self._settings.rhythm.beat_s):
+            try:
+                seen.beat(seen.progress)
+            except LeaseLost as error:
+                logger.warning("%s", error)
+                seen.lost()
+                return
+            except (WorkerError, OSError) as error:
+                complaints.say(f"{error} The lease is beaten again soon.")
+            except Exception:  # a defect of ours must not end a job that goes well
+                logger.exception("Beating the lease failed; the job goes on")
+
+    def _end(self, seen: "_Seen", outcome: Outcome, outbox: Outbox) -> None:
+        """Writes the end; kept for later where the server does not take it now."""
+        try:
+            self._patience().insist(
+                lambda: seen.owned.end(outcome, log=seen.log.content(), metrics=seen.folder.metrics())
+            )
+        except LeaseLost as error:
+            logger.warning("The end of the attempt is not written: %s", error)
+        except (WorkerError, OSError) as error:
+            logger.error("The end of the attempt could not be written: %s", error)
+            outbox.keep_end(outcome)
+
+
+class _Seen:
+    """An attempt as its threads share it: a supervision's view of the queue's job."""
+
+    def __init__(self, owned: OwnedJob, address: str, folder: JobFolder, log: JobLog) -> None:
+        self.owned = owned
+        self.address = address
+        self.folder = folder
+        self.log = log
+        self.watch: ChildWatch | None = None
+
+    @property
+    def progress(self) -> JobProgress:
+        return JobProgress() if self.watch is None else self.watch.progress
+
+    def beat(self, progress: JobProgress) -> None:
+        self.owned.beat(progress.stage, progress.epochs_completed, progress.message)
+
+    def look(self) -> Cause | None:
+        wish = self.owned.look()
+        return None if wish is None else Cause[wish.name]
+
+    def report(self, progress: JobProgress) -> None:
+        self.owned.progress(
+            progress.stage,
+            progress.epochs_completed,
+            progress.message,
+            self.log.content(),
+            self.folder.metrics(),
+        )
+
+    def lost(self) -> None:
+        if self.watch is not None:
+            self.watch.wish(Cause.LOST)
+
+
+def _truthful(outcome: Outcome, artifacts: list[str], progress: JobProgress) -> Outcome:
+    """The result with only what is so: files that are in the project, epochs that were run."""
+    result = {
+        str(key): value for key, value in outcome.result.items() if key not in {"success", "error_message"}
+    }
+    models = [path for path in artifacts if "/checkpoint/" in path]
+    if result.get("checkpoint_path") is not None and result["checkpoint_path"] not in artifacts:
+        logger.warning(
+            "The handler names a checkpoint that it did not publish: %s", result["checkpoint_path"]
+        )
+        del result["checkpoint_path"]
+    if "checkpoint_path" not in result and models:
+        result["checkpoint_path"] = models[-1]
+    epochs = result.get("epochs_completed", progress.epochs_completed)
+    epochs = int(epochs) if isinstance(epochs, int | float) else None
+    if len(json.dumps(result)) > MAX_RESULT_BYTES:
+        logger.warning("The handler's result is too long for response.yaml; only its plain values are kept.")
+        result = {k: v for k, v in result.items() if isinstance(v, int | float) or len(json.dumps(v)) < 1000}
+        result = dict(list(result.items())[:50])
+    return replace(outcome, result=result, epochs_completed=epochs)

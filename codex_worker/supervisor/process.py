@@ -1,0 +1,74 @@
+"""A child process with its channel: in a session of its own, so that it can be ended with all it started."""
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from codex_worker.errors import SystemFault
+from codex_worker.job.api import StopReason
+from codex_worker.job.channel import Channel, ChannelClosed
+
+_PUMP_PATIENCE_S = 5.0
+
+
+class ChildProcess:
+    """A running child. `pump` reads its output in a thread of its own.
+
+    Raises SystemFault where no process can be started.
+    """
+
+    def __init__(
+        self,
+        command: Callable[[int, int], Sequence[str]],
+        environment: Mapping[str, str],
+        folder: Path,
+        pump: Callable[[BinaryIO], None],
+    ) -> None:
+        calls_read, calls_write = os.pipe()
+        replies_read, replies_write = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                command(replies_read, calls_write),
+                cwd=folder,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=(replies_read, calls_write),
+                start_new_session=True,
+            )
+        except OSError as error:
+            os.close(calls_read)
+            os.close(replies_write)
+            raise SystemFault(f"The job's process cannot be started: {error}") from error
+        finally:
+            os.close(replies_read)
+            os.close(calls_write)
+        self.channel = Channel(os.fdopen(calls_read, "rb"), os.fdopen(replies_write, "wb"))
+        self.pid = self._process.pid
+        self._pump = threading.Thread(target=pump, args=(self._process.stdout,), name="output", daemon=True)
+        self._pump.start()
+
+    def ask_to_stop(self, reason: StopReason) -> None:
+        """Lets the handler save and leave."""
+        with suppress(ChannelClosed):  # it is leaving already
+            self.channel.send({"event": "stop", "reason": reason.value})
+
+    def kill(self) -> None:
+        """Ends it and everything it started, at once."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def wait(self) -> int:
+        """Its return code, once it is gone; what it left running in its session is ended as well."""
+        # Until it is reaped its number can't be another's, so that killing the group is safe.
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        self.kill()
+        return_code = self._process.wait()
+        self._pump.join(_PUMP_PATIENCE_S)
+        return return_code

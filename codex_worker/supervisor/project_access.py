@@ -1,0 +1,178 @@
+"""Reading a project for a job: files from one commit, recordings and models from the large-file store."""
+
+import logging
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from codex_worker.contract.records import ResumePointer
+from codex_worker.errors import DataError, ResourceError, UserError
+from codex_worker.git.lfs.cache import LfsCache
+from codex_worker.git.lfs.pointer import Pointer, parse_pointer, pointer_for
+from codex_worker.git.lfs.store import LfsStore, TransferProgress
+from codex_worker.git.ports import Snapshot
+from codex_worker.hub import Hub
+from codex_worker.job.api import CellResult, Fetched, Published, Weights
+from codex_worker.publish.artifacts import publish_artifact
+from codex_worker.publish.cells import CellPublisher
+from codex_worker.queue.owned import OwnedJob
+from codex_worker.supervisor.job_folder import JobFolder
+
+logger = logging.getLogger(__name__)
+
+PATHS_AT_ONCE = 1000
+
+
+class RepositoryFiles:
+    """ProjectFiles over a snapshot, a store and the hub.
+
+    The child gets copies: a file of the shared cache that it could write to would be everybody's.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        store: LfsStore,
+        cache: LfsCache,
+        hub: Hub,
+        folder: JobFolder,
+        resume: Callable[[], ResumePointer | None],
+    ) -> None:
+        self._snapshot = snapshot
+        self._store = store
+        self._cache = cache
+        self._hub = hub
+        self._folder = folder
+        self._resume = resume
+
+    def list(self, prefix: str) -> Sequence[str]:
+        """Paths that start with `prefix`."""
+        folder = prefix.rpartition("/")[0]
+        return [entry.path for entry in self._snapshot.files(folder) if entry.path.startswith(prefix)]
+
+    def read(self, paths: Sequence[str]) -> dict[str, Path]:
+        """Copies text files into the job folder."""
+        found: dict[str, Path] = {}
+        for start in range(0, len(paths), PATHS_AT_ONCE):
+            contents = self._snapshot.read_many(paths[start : start + PATHS_AT_ONCE])
+            found |= {path: self._folder.put(f"files/{path}", data) for path, data in contents.items()}
+        return found
+
+    def recordings(self, pointer_paths: Sequence[str]) -> Fetched:
+        """Copies recordings into the job folder; those that cannot be had are named with the reason."""
+        found: dict[str, Path] = {}
+        missing: dict[str, str] = {}
+        pointers: dict[str, Pointer] = {}
+        for start in range(0, len(pointer_paths), PATHS_AT_ONCE):
+            paths = pointer_paths[start : start + PATHS_AT_ONCE]
+            contents = self._snapshot.read_many(paths)
+            for path in paths:
+                data = contents.get(path)
+                pointer = parse_pointer(data) if data else None
+                if not data:
+                    missing[path] = (
+                        f"There is no {path} in the project. Whoever recorded it has to synchronise."
+                    )
+                elif pointer is None:
+                    # Some projects hold a small recording itself where the pointer should be.
+                    found[path] = self._folder.put(f"recordings/{path}", data)
+                else:
+                    pointers[path] = pointer
+        with self._cache.hold(pointers.values()):
+            fetched = self._store.download(pointers.values(), self._cache, on_progress=_say)
+            for path, pointer in pointers.items():
+                answer = fetched[pointer]
+                if isinstance(answer, DataError):
+                    missing[path] = str(answer)
+                else:
+                    found[path] = self._copy(answer, f"recordings/{path}", pointer.size)
+        return Fetched(found, missing)
+
+    def checkpoint(self, path: str) -> Path:
+        """Copies a model of this project into the job folder. Raises UserError where there is none."""
+        if not path.startswith("gpu_jobs/"):
+            raise UserError(
+                f"The checkpoint {path} is not one that a job of this project made (gpu_jobs/...)."
+            )
+        data = self._snapshot.read(path)
+        if data is None:
+            raise UserError(
+                f"There is no checkpoint at {path} in this project (any more). "
+                "Choose one that an earlier training job made."
+            )
+        pointer = parse_pointer(data)
+        if pointer is None:
+            return self._folder.put(f"fetched/{path}", data)
+        return self._object(pointer, f"fetched/{path}", f"The checkpoint {path}")
+
+    def weights(self, name: str) -> Weights:
+        """Official weights, where they lie on this machine."""
+        found = self._hub.fetch(name)
+        return Weights(found.path, found.revision)
+
+    def resume(self) -> Path | None:
+        """Copies what an earlier attempt left; where that is gone the job starts from its beginning."""
+        left = self._resume()
+        if left is None:
+            return None
+        try:
+            return self._object(Pointer(left.oid, left.size), "fetched/resume", "The earlier attempt's state")
+        except DataError as error:
+            logger.warning("%s The job starts from its beginning.", error)
+            return None
+
+    def _object(self, pointer: Pointer, name: str, what: str) -> Path:
+        with self._cache.hold([pointer]):
+            answer = self._store.download([pointer], self._cache)[pointer]
+            if isinstance(answer, DataError):
+                raise DataError(f"{what} cannot be had: {answer}")
+            return self._copy(answer, name, pointer.size)
+
+    def _copy(self, source: Path, name: str, size_bytes: int) -> Path:
+        target = self._folder.place(name)
+        if target.is_file() and target.stat().st_size == size_bytes:
+            return target
+        free_bytes = shutil.disk_usage(self._folder.path).free
+        if free_bytes < size_bytes:
+            raise ResourceError(
+                f"{name} needs {size_bytes:,} bytes and {self._folder.path} has {free_bytes:,} free. "
+                "Make room, or move the work directory (--work-dir)."
+            )
+        partial = target.with_name(target.name + ".part")
+        partial.unlink(missing_ok=True)
+        shutil.copyfile(source, partial)
+        return partial.replace(target)
+
+
+def _say(progress: TransferProgress) -> None:
+    if progress.done_objects % 100 == 0 or progress.done_objects == progress.total_objects:
+        logger.info(
+            "Fetched %d of %d recordings (%.1f of %.1f MB)",
+            progress.done_objects,
+            progress.total_objects,
+            progress.done_bytes / 1e6,
+            progress.total_bytes / 1e6,
+        )
+
+
+class RepositoryPublishing:
+    """Publishing over a claimed job and its project's large-file store."""
+
+    def __init__(self, owned: OwnedJob, store: LfsStore) -> None:
+        self._owned = owned
+        self._store = store
+        self._cells = CellPublisher(owned, store)
+
+    def cells(self, results: Sequence[CellResult]) -> Published:
+        """Patches and their recordings."""
+        return self._cells.publish(results)
+
+    def artifact(self, file: Path, folder: str) -> str:
+        """A file of the job; answers its path in the repository."""
+        return publish_artifact(self._owned, self._store, file, folder)
+
+    def resume(self, file: Path) -> None:
+        """Uploads the state that the next attempt goes on from, and names it in the lease."""
+        pointer = pointer_for(file)
+        self._store.upload([(pointer, file)])
+        self._owned.save_resume(ResumePointer(oid=pointer.oid, size=pointer.size))

@@ -1,0 +1,95 @@
+"""Offers the unpublished results of earlier attempts again, where those attempts still own their jobs."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from codex_worker.clock import Clock
+from codex_worker.contract.manifest import JobEntry
+from codex_worker.contract.records import Attempt, Lease, now_utc, read_record
+from codex_worker.errors import DataError, LeaseLost, WorkerError
+from codex_worker.queue.facts import lease_at
+from codex_worker.queue.job_queue import JobQueue
+from codex_worker.queue.owned import Outcome, OwnedJob, OwnerSettings
+from codex_worker.supervisor.attempt import OpenProject
+from codex_worker.supervisor.job_folder import JobFolder, folders_in, has_unpublished
+from codex_worker.supervisor.logs import bounded
+from codex_worker.supervisor.unpublished import Outbox, publish_waiting
+
+logger = logging.getLogger(__name__)
+
+OpenQueue = Callable[[str], JobQueue]  # by the project's address
+
+PATIENCE_S = 60.0
+
+
+def offer_again(work_dir: Path, open_queue: OpenQueue, open_project: OpenProject, clock: Clock) -> int:
+    """Publishes what waits in job folders; answers how much. The rest goes on waiting."""
+    done = 0
+    for path in reversed(folders_in(work_dir)):
+        if not has_unpublished(path):
+            continue
+        try:
+            with JobFolder(path) as folder:
+                done += _offer(folder, open_queue, open_project, clock)
+        except (WorkerError, OSError) as error:
+            logger.warning("The results in %s are still unpublished: %s", path, error)
+    return done
+
+
+def _offer(folder: JobFolder, open_queue: OpenQueue, open_project: OpenProject, clock: Clock) -> int:
+    outbox = Outbox(folder)
+    owner = outbox.owner()
+    if owner is None:
+        return 0
+    try:
+        owned = reopen(open_queue(owner.project), owner.attempt, clock)
+        publishing = open_project(owned, folder, owner.project).publishing
+
+        def end(outcome: Outcome) -> None:
+            log = folder.log_path.read_bytes() if folder.log_path.is_file() else b""
+            owned.end(outcome, log=bounded(log), metrics=folder.metrics())
+
+        done = publish_waiting(outbox, publishing.cells, publishing.artifact, end)
+    except LeaseLost as error:
+        logger.warning("%s What was to be published stays in %s, for you to look at.", error, folder.path)
+        outbox.discard()
+        return 0
+    logger.info("Published %d kept results of job %s", done, owner.attempt.job_id)
+    return done
+
+
+def reopen(queue: JobQueue, attempt: Attempt, clock: Clock) -> OwnedJob:
+    """An earlier attempt of this machine, to publish for it. Whether it still may is for the fence to say.
+
+    Raises LeaseLost where the job is gone altogether.
+    """
+    heads = queue.repository.look()
+    views = {view.job_id: view for view in queue.survey(heads)}
+    view = views.get(attempt.job_id)
+    if view is None:
+        raise LeaseLost(f"There is no job {attempt.job_id} in the project any more.")
+    ref, lease_id = lease_at(heads, attempt.job_id)
+    return OwnedJob(
+        entry=view.entry or JobEntry.model_validate({"job_id": attempt.job_id}),
+        attempt=attempt,
+        lease=_lease(queue, attempt, ref, lease_id, clock),
+        lease_id=lease_id,
+        commit=heads.commit,
+        repository=queue.repository,
+        beats=queue.repository,
+        clock=clock,
+        settings=OwnerSettings(publish_timeout_s=PATIENCE_S),
+    )
+
+
+def _lease(queue: JobQueue, attempt: Attempt, ref: str | None, lease_id: str | None, clock: Clock) -> Lease:
+    """The attempt's own lease, which may name a resume state; a fresh one where there is none."""
+    if ref is not None and lease_id is not None:
+        try:
+            lease = read_record(Lease, queue.repository.read_lease(ref, lease_id), f"The lease {ref}")
+            if lease.nonce == attempt.nonce:
+                return lease
+        except DataError as error:
+            logger.warning("%s", error)
+    return Lease(number=attempt.number, nonce=attempt.nonce, beat="", at=now_utc(clock.time()))

@@ -1,0 +1,48 @@
+"""What a job's process had finished and not yet published when it died."""
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from codex_worker.errors import LeaseLost, WorkerError
+from codex_worker.job.api import WAITING
+from codex_worker.supervisor.job_folder import JobFolder
+from codex_worker.supervisor.services import MAX_CELLS, Services
+
+logger = logging.getLogger(__name__)
+
+MAX_BYTES = 64_000_000
+
+
+def publish_left_behind(folder: JobFolder, services: Services) -> int:
+    """Publishes the results that wait in the folder; answers how many. Publishing twice is harmless.
+
+    Raises LeaseLost. Every other failure is reported only: the attempt has its own reason for its end.
+    """
+    path = folder.path / WAITING
+    if not path.is_file() or path.is_symlink() or not 0 < path.stat().st_size <= MAX_BYTES:
+        return 0
+    results = list(_results(path.read_text(encoding="utf-8", errors="replace")))
+    done = 0
+    try:
+        for start in range(0, len(results), MAX_CELLS):
+            some = results[start : start + MAX_CELLS]
+            answer = services.answer("publish_cells", {"results": some})
+            done += len(answer["applied"])
+    except LeaseLost:
+        raise
+    except WorkerError as error:
+        logger.warning("What the job's process had finished could not be published: %s", error)
+        return done
+    path.unlink(missing_ok=True)
+    logger.info("Published %d results that the job's process had left behind", done)
+    return done
+
+
+def _results(text: str) -> Iterator[Any]:
+    for line in text.splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            logger.warning("A result was noted only half when the job's process died; it is made again")

@@ -1,0 +1,55 @@
+"""The environment of the child: what computing needs, and nothing that is secret."""
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+# Everything else stays behind: a variable that nobody thought of may hold a secret.
+_PASSED = {
+    "PATH", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CUDA_HOME", "SSL_CERT_FILE",
+    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PYTORCH_CUDA_ALLOC_CONF",
+    "PYTORCH_ALLOC_CONF", "TORCH_NUM_THREADS", "PYTHONHASHSEED", "PYTHONDONTWRITEBYTECODE",
+}  # fmt: skip
+_PASSED_PREFIXES = ("LC_", "CUDA_VISIBLE", "CUDA_DEVICE", "NVIDIA_", "NCCL_", "ROCR_", "HIP_")
+# Folders of libraries, passed on unless the owner's credentials for a hub lie in them.
+_FOLDERS = ("HF_HOME", "TORCH_HOME")
+_TOKEN_FILES = ("token", "stored_tokens")
+
+
+def child_environment(
+    own: Mapping[str, str], folder: Path, code_roots: list[Path], redact: Callable[[str], str]
+) -> dict[str, str]:
+    """The variables of a child that works in `folder` and imports from `code_roots`.
+
+    A variable in which `redact` finds a secret is left out, whatever its name.
+    """
+    environment = {
+        name: value
+        for name, value in own.items()
+        if (name in _PASSED or name.startswith(_PASSED_PREFIXES)) and redact(value) == value
+    }
+    environment.update({name: own[name] for name in _FOLDERS if name in own and _is_safe(Path(own[name]))})
+    environment.update(
+        HOME=str(folder / "home"),
+        TMPDIR=str(folder / "tmp"),
+        PYTHONPATH=":".join(dict.fromkeys(str(root) for root in code_roots)),
+        PYTHONUNBUFFERED="1",
+        PYTHONNOUSERSITE="1",
+        HF_HUB_OFFLINE="1",
+        HF_HUB_DISABLE_TELEMETRY="1",
+        TOKENIZERS_PARALLELISM="false",
+    )
+    return environment
+
+
+def child_command(read_fd: int, write_fd: int) -> list[str]:
+    """-P: the job folder, which is the child's working directory, must not become a place of code."""
+    return [sys.executable, "-P", "-m", "codex_worker.child", str(read_fd), str(write_fd)]
+
+
+def _is_safe(folder: Path) -> bool:
+    return (
+        folder.is_absolute()
+        and folder.is_dir()
+        and not any((folder / name).exists() for name in _TOKEN_FILES)
+    )

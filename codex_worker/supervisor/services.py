@@ -1,0 +1,219 @@
+"""The supervisor's answers to the child's calls. The child is not trusted: every argument is checked."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from codex_worker.codex.patch import RecordingPatch, patch_from_dict
+from codex_worker.contract.ids import check_repository_path
+from codex_worker.errors import SystemFault
+from codex_worker.job.api import CellResult, Fetched, Published, Weights
+from codex_worker.retry import PASSING, Patience
+from codex_worker.supervisor.job_folder import JobFolder
+from codex_worker.supervisor.unpublished import Outbox
+
+logger = logging.getLogger(__name__)
+
+MAX_PATHS = 200_000
+MAX_CELLS = 10_000
+
+RepositoryPath = Annotated[str, Field(min_length=1, max_length=1024)]
+LocalPath = Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+class ProjectFiles(Protocol):
+    """Reading the project at the job's commit; files are put into the job folder."""
+
+    def list(self, prefix: str) -> Sequence[str]:
+        """Paths below a folder."""
+
+    def read(self, paths: Sequence[str]) -> Mapping[str, Path]:
+        """Text files."""
+
+    def recordings(self, pointer_paths: Sequence[str]) -> Fetched:
+        """What lies behind LFS pointers."""
+
+    def checkpoint(self, path: str) -> Path:
+        """A model of this project."""
+
+    def weights(self, name: str) -> Weights:
+        """Official weights."""
+
+    def resume(self) -> Path | None:
+        """What an earlier attempt left behind."""
+
+
+class Publishing(Protocol):
+    """Writing to the project, behind the fence."""
+
+    def cells(self, results: Sequence[CellResult]) -> Published:
+        """Patches and their recordings."""
+
+    def artifact(self, file: Path, folder: str) -> str:
+        """A file of the job; answers its path in the repository."""
+
+    def resume(self, file: Path) -> None:
+        """What the next attempt needs."""
+
+
+class _Arguments(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Nothing(_Arguments):
+    pass
+
+
+class _Prefix(_Arguments):
+    prefix: str = Field(default="", max_length=1024)
+
+
+class _Paths(_Arguments):
+    paths: list[RepositoryPath] = Field(max_length=MAX_PATHS)
+
+
+class _Pointers(_Arguments):
+    pointer_paths: list[RepositoryPath] = Field(max_length=MAX_PATHS)
+
+
+class _Path(_Arguments):
+    path: RepositoryPath
+
+
+class _Name(_Arguments):
+    name: str = Field(max_length=200)
+
+
+class _Cell(_Arguments):
+    notebook: RepositoryPath
+    patch: dict[str, Any]
+    recording: LocalPath | None = None
+
+
+class _Cells(_Arguments):
+    results: list[_Cell] = Field(max_length=MAX_CELLS)
+
+
+class _Artifact(_Arguments):
+    file: LocalPath
+    folder: Literal["checkpoint", "samples", "report"]
+
+
+class _File(_Arguments):
+    file: LocalPath
+
+
+class Services:
+    """Answers calls, one after the other. Remembers which artifacts are in the repository."""
+
+    def __init__(
+        self,
+        folder: JobFolder,
+        files: ProjectFiles,
+        publishing: Publishing,
+        outbox: Outbox,
+        patience: Patience,
+    ) -> None:
+        self._folder = folder
+        self._files = files
+        self._publishing = publishing
+        self._outbox = outbox
+        self._patience = patience
+        self.artifacts: list[str] = []
+        self._calls: Mapping[str, tuple[type[_Arguments], Callable[[Any], Any]]] = {
+            "list_files": (_Prefix, self._list_files),
+            "read_files": (_Paths, self._read_files),
+            "fetch_recordings": (_Pointers, self._fetch_recordings),
+            "fetch_checkpoint": (_Path, self._fetch_checkpoint),
+            "fetch_weights": (_Name, self._fetch_weights),
+            "fetch_resume": (_Nothing, self._fetch_resume),
+            "publish_cells": (_Cells, self._publish_cells),
+            "publish_artifact": (_Artifact, self._publish_artifact),
+            "save_resume": (_File, self._save_resume),
+        }
+
+    def answer(self, call: object, arguments: object) -> Any:
+        """The call's result as JSON values. Raises a WorkerError with a sentence for the child."""
+        if not isinstance(call, str) or call not in self._calls:
+            raise SystemFault(f"The handler called {str(call)[:60]!r}, which there is not.")
+        model, method = self._calls[call]
+        try:
+            checked = model.model_validate(arguments)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise SystemFault(f"The handler called {call} with a wrong {where}: {first['msg']}") from error
+        return method(checked)
+
+    def _list_files(self, arguments: _Prefix) -> list[str]:
+        return list(self._files.list(arguments.prefix))
+
+    def _read_files(self, arguments: _Paths) -> dict[str, str]:
+        found = self._patience.insist(lambda: self._files.read(_checked(arguments.paths)))
+        return {path: self._folder.relative(local) for path, local in found.items()}
+
+    def _fetch_recordings(self, arguments: _Pointers) -> dict[str, Any]:
+        found = self._patience.insist(lambda: self._files.recordings(_checked(arguments.pointer_paths)))
+        files = {path: self._folder.relative(local) for path, local in found.files.items()}
+        return {"files": files, "missing": dict(found.missing)}
+
+    def _fetch_checkpoint(self, arguments: _Path) -> str:
+        path = check_repository_path(arguments.path)
+        return self._folder.relative(self._patience.insist(lambda: self._files.checkpoint(path)))
+
+    def _fetch_weights(self, arguments: _Name) -> dict[str, str]:
+        weights = self._files.weights(arguments.name)
+        return {"path": str(weights.path), "revision": weights.revision}
+
+    def _fetch_resume(self, _: _Nothing) -> str | None:
+        found = self._patience.insist(self._files.resume)
+        return None if found is None else self._folder.relative(found)
+
+    def _publish_cells(self, arguments: _Cells) -> dict[str, Any]:
+        results = [self._cell(cell) for cell in arguments.results]
+        published = self._insist_or_keep(
+            lambda: self._publishing.cells(results), lambda: self._outbox.keep_cells(results)
+        )
+        return {
+            "applied": list(published.applied),
+            "dropped": {str(index): why for index, why in published.dropped.items()},
+        }
+
+    def _publish_artifact(self, arguments: _Artifact) -> str:
+        file = self._folder.file(arguments.file)
+        path = self._insist_or_keep(
+            lambda: self._publishing.artifact(file, arguments.folder),
+            lambda: self._outbox.keep_artifact(file, arguments.folder),
+        )
+        self.artifacts.append(path)
+        return path
+
+    def _save_resume(self, arguments: _File) -> None:
+        """Not kept where it cannot be saved: it is of use only to the next attempt."""
+        self._publishing.resume(self._folder.file(arguments.file))
+
+    def _cell(self, cell: _Cell) -> CellResult:
+        patch = patch_from_dict(cell.patch)
+        if isinstance(patch, RecordingPatch) != (cell.recording is not None):
+            raise SystemFault(
+                f"The result for cell {patch.cell_id} and its recording do not belong together."
+            )
+        recording = None if cell.recording is None else self._folder.file(cell.recording)
+        return CellResult(check_repository_path(cell.notebook), patch, recording)
+
+    def _insist_or_keep(self, publish: Callable[[], Any], keep: Callable[[], None]) -> Any:
+        try:
+            return self._patience.insist(publish)
+        except PASSING as error:
+            keep()
+            raise SystemFault(
+                f"Results could not be published: {error} They are kept in the job folder "
+                f"{self._folder.path} and are offered again when the server takes them."
+            ) from error
+
+
+def _checked(paths: Sequence[str]) -> list[str]:
+    return [check_repository_path(path) for path in paths]

@@ -1,0 +1,1 @@
+"""The loop: which projects there are, which job comes next."""

@@ -1,0 +1,207 @@
+"""Puts a worker together from its parts. Imported only when there is work to do."""
+
+import ctypes
+import hashlib
+import logging
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import codex_worker
+from codex_worker.clock import EventClock, SystemEventClock
+from codex_worker.contract.state import Budgets
+from codex_worker.errors import SystemFault
+from codex_worker.git.credentials import Credentials
+from codex_worker.git.git_transport import GitTransport
+from codex_worker.git.lfs.cache import LfsCache
+from codex_worker.git.lfs.open import open_store
+from codex_worker.git.repository import Repository
+from codex_worker.hub import Hub, HubSettings
+from codex_worker.queue.job_queue import JobQueue, QueueSettings
+from codex_worker.queue.owned import OwnedJob
+from codex_worker.supervisor.attempt import ProjectAccess, Secrets, Supervisor
+from codex_worker.supervisor.handlers_found import handlers_root
+from codex_worker.supervisor.job_folder import JobFolder
+from codex_worker.supervisor.machine import memory_limit
+from codex_worker.supervisor.project_access import RepositoryFiles, RepositoryPublishing
+from codex_worker.supervisor.settings import HOUR_S, JobLimits, RuntimeSettings
+from codex_worker.worker.loop import LoopSettings, Worker
+from codex_worker.worker.projects import FixedProjects, ProjectAddress, ProjectSource, ServerProjects
+
+if TYPE_CHECKING:
+    from codex_worker.gitlab.client import GitLabClient
+
+logger = logging.getLogger(__name__)
+
+LFS_CACHE_BYTES = 20_000_000_000
+# Each try of a transaction is short; the runtime's own patience reads the token again between tries.
+TRY_FOR_S = 60.0
+_PR_SET_DUMPABLE = 4
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """The operator's choices, read from the command line and the environment."""
+
+    worker_id: str
+    gitlab_url: str
+    work_dir: Path
+    projects: tuple[str, ...] = ()
+    force_job: tuple[ProjectAddress, str] | None = None
+    loop_interval_s: float = -1
+    keep_jobs: int = 5
+    preset: str | None = None
+    claim_timeout_hours: float = 24
+    max_job_retries: int = 3
+    max_job_hours: float | None = None
+    hang_minutes: float = 30
+    publish_timeout_hours: float = 24
+    leave_after_hours: float = 24  # 0: never
+    take_over_older_after_hours: float | None = None
+
+
+class Assembly:
+    """Opens projects for one worker, and equips its jobs."""
+
+    def __init__(
+        self,
+        options: WorkerOptions,
+        credentials: Credentials,
+        environment: Mapping[str, str],
+        clock: EventClock | None = None,
+    ) -> None:
+        self._options = options
+        self._credentials = credentials
+        self._clock = clock or SystemEventClock()
+        self._environment = environment
+        self._work_dir = options.work_dir.resolve()
+        self._hub = Hub(HubSettings.from_environment(environment))
+
+    def worker(self) -> tuple[Worker, Supervisor]:
+        """The worker, and its supervisor for whoever handles signals."""
+        options = self._options
+        supervisor = Supervisor(
+            self._runtime_settings(),
+            self.open_project,
+            self._clock,
+            Secrets(self._credentials.redact, self._credentials.refresh),
+            self._environment,
+        )
+        settings = LoopSettings(self._work_dir, options.loop_interval_s, options.force_job)
+        source = FixedProjects(()) if options.force_job else self._source()
+        worker = Worker(source, self.open_queue, supervisor, self.open_project, self._clock, settings)
+        return worker, supervisor
+
+    def unfit_token(self) -> list[str]:
+        """Why the token is of no use, as sentences; empty where it is, or where none is needed.
+
+        A server that cannot be asked now is no reason to give up: it may be back at the next poll.
+        """
+        if self._options.projects or self._credentials.token is None or not self._is_on_server():
+            return []
+        from codex_worker.gitlab.preflight import Level, check_token
+
+        try:
+            findings = check_token(self.client(), self._clock)
+        except SystemFault as error:
+            logger.warning("The token could not be checked: %s", error)
+            return []
+        for finding in findings:
+            if finding.level is Level.WARNING:
+                logger.warning("%s", finding)
+        return [str(finding) for finding in findings if finding.level is Level.PROBLEM]
+
+    def client(self) -> "GitLabClient":
+        """The server of the token."""
+        # Loads python-gitlab, which a worker for repositories on disk does not need.
+        from codex_worker.gitlab.client import GitLabClient
+
+        return GitLabClient(self._options.gitlab_url, self._credentials, self._clock)
+
+    def open_queue(self, address: str) -> JobQueue:
+        """The queue of the project at this address."""
+        options = self._options
+        settings = QueueSettings(
+            budgets=Budgets(failures=options.max_job_retries),
+            claim_timeout_s=options.claim_timeout_hours * HOUR_S,
+            take_over_older_after_s=_hours(options.take_over_older_after_hours),
+            publish_timeout_s=TRY_FOR_S,
+        )
+        return JobQueue(
+            self._repository(address, "main"),
+            options.worker_id,
+            self._clock,
+            settings,
+            beats=self._repository(address, "beats"),
+        )
+
+    def open_project(self, owned: OwnedJob, folder: JobFolder, address: str) -> ProjectAccess:
+        """What an attempt reads with and publishes by."""
+        store = open_store(address, self._credentials)
+        cache = LfsCache(self._work_dir / "lfs", LFS_CACHE_BYTES)
+        snapshot = owned.repository.snapshot()
+        files = RepositoryFiles(snapshot, store, cache, self._hub, folder, lambda: owned.resume)
+        return ProjectAccess(files, RepositoryPublishing(owned, store), snapshot.commit)
+
+    def _source(self) -> ProjectSource:
+        if self._options.projects:
+            return FixedProjects(self._options.projects)
+        from codex_worker.gitlab.leaving import Leaver
+        from codex_worker.gitlab.projects import ProjectFinder
+
+        options = self._options
+        client = self.client()
+        notes = self._work_dir / "projects.json"
+        leaver = Leaver(client, self._clock, options.leave_after_hours * HOUR_S, notes)
+        return ServerProjects(ProjectFinder(client, self._clock), leaver)
+
+    def _is_on_server(self) -> bool:
+        forced = self._options.force_job
+        return forced is None or forced[0].address.startswith(f"{self._options.gitlab_url}/")
+
+    def _repository(self, address: str, purpose: str) -> Repository:
+        name = re.sub(r"[^A-Za-z0-9]+", "-", address.rstrip("/").removesuffix(".git"))[-40:].strip("-")
+        digest = hashlib.sha256(address.encode()).hexdigest()[:12]
+        transport = GitTransport(
+            address,
+            self._work_dir / "repositories" / f"{name}-{digest}-{purpose}.git",
+            author=f"Codex worker {self._options.worker_id}",
+            email="codex-worker@localhost",
+            secrets=self._credentials.git_environment,
+            redact=self._credentials.redact,
+        )
+        return Repository(transport, self._clock)
+
+    def _runtime_settings(self) -> RuntimeSettings:
+        options = self._options
+        limits = JobLimits(
+            max_job_s=_hours(options.max_job_hours),
+            memory_bytes=memory_limit(),
+            hang_s=options.hang_minutes * 60,
+        )
+        return RuntimeSettings(
+            work_dir=self._work_dir,
+            code_root=Path(codex_worker.__file__).resolve().parents[1],
+            handlers_root=handlers_root(),
+            version=codex_worker.__version__,
+            preset=options.preset,
+            keep_jobs=options.keep_jobs,
+            publish_timeout_s=options.publish_timeout_hours * HOUR_S,
+            limits=limits,
+        )
+
+
+def keep_out_of_reach() -> None:
+    """The child, a process of the same user, may not read this one's memory or environment.
+
+    (man 2 prctl, PR_SET_DUMPABLE; the superuser's processes may do so all the same.)
+    """
+    with suppress(AttributeError, OSError):  # not Linux
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def _hours(value: float | None) -> float | None:
+    return None if value is None else value * HOUR_S

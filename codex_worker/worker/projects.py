@@ -1,0 +1,137 @@
+"""Where a worker finds projects."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit, urlunsplit
+
+from codex_worker.errors import UserError
+
+
+@dataclass(frozen=True)
+class ProjectAddress:
+    """A project: a name for people, and its repository's address."""
+
+    name: str
+    address: str
+
+
+class ProjectSource(Protocol):
+    """Projects whose jobs may have changed since the last time; all of them the first time."""
+
+    def changed(self) -> Sequence[ProjectAddress]:
+        """Raises ServerUnreachable or AccessDenied."""
+
+
+class FixedProjects:
+    """The projects of the command line: always all of them, for a look at each costs one request."""
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        self._projects = [project_at(address) for address in dict.fromkeys(addresses)]
+
+    def changed(self) -> Sequence[ProjectAddress]:
+        """All projects."""
+        return self._projects
+
+
+def project_at(address: str) -> ProjectAddress:
+    """A project by its URL or path. Raises UserError where that cannot be one."""
+    parts = urlsplit(address)
+    if parts.scheme in {"http", "https"}:
+        if "@" in parts.netloc:
+            raise UserError(
+                f"The address of {parts.hostname}{parts.path} holds a user name or a token, which would show "
+                "in logs. Give the token by --env-file or $GITLAB_TOKEN."
+            )
+        path = parts.path.rstrip("/").removesuffix(".git")
+        return ProjectAddress(path.strip("/"), urlunsplit(parts._replace(path=f"{path}.git")))
+    if parts.scheme == "file":
+        return ProjectAddress(Path(parts.path).name.removesuffix(".git"), address)
+    if "://" in address or (":" in address and not Path(address).exists()):
+        raise UserError(f"{address} is no project: give an https:// address or the path of a repository.")
+    folder = Path(address).expanduser().resolve()
+    return ProjectAddress(folder.name.removesuffix(".git"), str(folder))
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What there is to do in a project, and whether anybody could tell."""
+
+    has_work: bool = False
+    was_read: bool = True
+
+
+class Found(Protocol):
+    """A project as a server names it."""
+
+    @property
+    def project_id(self) -> int:
+        """The server's number for it."""
+
+    @property
+    def name(self) -> str:
+        """With its namespace."""
+
+    @property
+    def url(self) -> str:
+        """Of its repository."""
+
+
+class Finder(Protocol):
+    """Whatever asks a server for projects with news."""
+
+    def changed(self) -> Sequence[Found]:
+        """Raises ServerUnreachable or AccessDenied."""
+
+    @property
+    def members(self) -> Collection[Found]:
+        """All projects at the last look."""
+
+
+class LeavesProjects(Protocol):
+    """Whatever leaves projects without work."""
+
+    def saw(self, url: str, *, has_work: bool, was_read: bool) -> None:
+        """Notes what a poll saw of a project."""
+
+    def is_due(self, url: str) -> bool:
+        """Whether it should be left."""
+
+    def leave(self, url: str, project_id: int, name: str) -> bool:
+        """Leaves it where that is allowed; True when it was left."""
+
+    def keep(self, urls: Collection[str]) -> None:
+        """Forgets all other projects."""
+
+
+class ServerProjects:
+    """The projects of a server that this worker is a member of."""
+
+    def __init__(self, finder: Finder, leaver: LeavesProjects) -> None:
+        self._finder = finder
+        self._leaver = leaver
+
+    def changed(self) -> Sequence[ProjectAddress]:
+        """Those with news."""
+        return [ProjectAddress(found.name, found.url) for found in self._finder.changed()]
+
+    def settle(self, standing: Callable[[str], Standing], look_again: Callable[[str], Standing]) -> set[str]:
+        """Leaves what has no work, after a complete poll; answers the addresses that are still ours.
+
+        `standing` tells what the poll saw at an address; `look_again` asks the repository once more, for
+        a job may have come in the meantime.
+        """
+        ours = {found.url: found for found in self._finder.members}
+        for url in ours:
+            self._saw(url, standing(url))
+        for url, found in list(ours.items()):
+            if self._leaver.is_due(url):
+                self._saw(url, look_again(url))
+                if self._leaver.is_due(url) and self._leaver.leave(url, found.project_id, found.name):
+                    del ours[url]
+        self._leaver.keep(ours)
+        return set(ours)
+
+    def _saw(self, url: str, standing: Standing) -> None:
+        self._leaver.saw(url, has_work=standing.has_work, was_read=standing.was_read)

@@ -1,0 +1,81 @@
+"""One project as the worker's loop and its watch share it."""
+
+import threading
+from dataclasses import dataclass, field
+
+from codex_worker.contract.state import State
+from codex_worker.errors import WorkerError
+from codex_worker.queue.facts import lease_at
+from codex_worker.queue.job_queue import JobQueue, JobView, ProjectLook
+from codex_worker.worker.projects import ProjectAddress, Standing
+
+TOMBSTONES_EVERY_S = 24 * 3600.0
+
+
+@dataclass
+class WatchedProject:
+    """A project, and what was last seen of it."""
+
+    project: ProjectAddress
+    queue: JobQueue
+    lock: threading.Lock = field(default_factory=threading.Lock)  # the queue is used by two threads
+    views: list[JobView] = field(default_factory=list)
+    silent: set[str] = field(default_factory=set)
+    trouble: str = ""
+    has_tombstones: bool = False
+    tombstones_at_s: float | None = None
+    first_leases: dict[str, str | None] = field(default_factory=dict)
+    alive: set[str] = field(default_factory=set)
+    said: set[str] = field(default_factory=set)
+
+    def look(self) -> None:
+        """Asks the server, writes what needs no worker, and notes what is there. Raises a WorkerError."""
+        with self.lock:
+            try:
+                sight = self.queue.look()
+                self._note(sight)
+                if self.queue.tidy(sight.views):
+                    self.views = self.queue.survey()
+            except WorkerError:
+                self.views, self.silent = [], set()
+                raise
+
+    def new_problems(self) -> list[str]:
+        """What could not be read and has not been told yet; no file of the project tells of it."""
+        new = [problem for problem in self.queue.problems if problem not in self.said]
+        self.said.update(new)
+        return new
+
+    def remove_tombstones(self, now_s: float) -> None:
+        """Deletes old leases, once a day, where there may be any. Raises a WorkerError."""
+        is_due = self.tombstones_at_s is None or now_s - self.tombstones_at_s >= TOMBSTONES_EVERY_S
+        if self.has_tombstones and is_due:
+            self.tombstones_at_s = now_s
+            with self.lock:
+                self.queue.remove_tombstones()
+
+    @property
+    def needs_a_look(self) -> bool:
+        """Whether something may happen here that doesn't move the branch, or is left to do."""
+        return bool(self.trouble or self.silent) or self.queue.is_watched(self.views)
+
+    @property
+    def awaits_a_verdict(self) -> bool:
+        """Whether a job here is another worker's that has not been seen alive yet."""
+        return any(v.state is State.RUNNING and v.job_id not in self.alive for v in self.views)
+
+    @property
+    def standing(self) -> Standing:
+        """Whether there is work here, as far as one can tell."""
+        has_work = any(not view.state.is_final and view.state is not State.ABSENT for view in self.views)
+        return Standing(has_work, was_read=not self.trouble and self.queue.is_readable)
+
+    def _note(self, sight: ProjectLook) -> None:
+        self.views, self.silent = sight.views, set(sight.silent)
+        over = {view.job_id for view in sight.views if view.state.is_final or view.state is State.ABSENT}
+        for view in sight.views:
+            lease = lease_at(sight.heads, view.job_id)[1]
+            if self.first_leases.setdefault(view.job_id, lease) != lease:
+                self.alive.add(view.job_id)
+            if lease is not None and view.job_id in over:
+                self.has_tombstones = True

@@ -1,0 +1,120 @@
+"""What jobs do before the model's own work: choose cells, take up where the last attempt stopped."""
+
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from codex_worker.codex.choose import cells_for_training
+from codex_worker.data.project import Cells, Project
+from codex_worker.data.recordings import FetchedCells
+from codex_worker.doctor.examine import Align, DataReport, LostLetters, examine, require_usable
+from codex_worker.doctor.page import data_page
+from codex_worker.errors import JobCanceled, JobTimeout, Preempted, UserError
+from codex_worker.training.loop import RESUME
+from codex_worker.training.metrics import MetricsTable
+from handlers.base import JobCallbacks, JobContext
+
+MOST_THREADS = 16
+
+
+def threads() -> int:
+    """How many recordings are decoded or encoded at a time."""
+    return min(MOST_THREADS, os.cpu_count() or 1)
+
+
+def cells_to_train_on(job: JobContext, project: Project) -> Cells:
+    """The cells with text and recording that the manifest leaves; raises UserError where there are none."""
+    cells = project.choose(cells_for_training, job.config, "training")
+    if not cells.chosen:
+        raise UserError(
+            f"No cell of the {len(cells.skipped)} in this project has both text and a selected recording "
+            "(after training.include_verses and exclude_verses). Record some verses that have text."
+        )
+    return cells
+
+
+def training_folder(job: JobContext, callbacks: JobCallbacks) -> Path:
+    """The folder to train in, with what an earlier attempt left behind."""
+    folder = job.folder / "training"
+    folder.mkdir(parents=True, exist_ok=True)
+    resume = callbacks.scanner.fetch_resume()
+    if resume is not None and not (folder / RESUME).exists():
+        shutil.copyfile(resume, folder / RESUME)
+    return folder
+
+
+logger = logging.getLogger(__name__)
+
+REPORT_EVERY = 100
+
+
+def check_up(
+    job: JobContext,
+    callbacks: JobCallbacks,
+    recorded: FetchedCells,
+    *,
+    align: Align | None = None,
+    lost_letters: LostLetters | None = None,
+) -> DataReport:
+    """Listens to what a job is going to learn from, and publishes the page.
+
+    `recorded.skipped` should account for all other cells of the project. Raises UserError where nothing can
+    be used, and what a heartbeat raises when the job is to end.
+    """
+
+    def progress(done: int, total: int) -> None:
+        if done == total or done // REPORT_EVERY != (done - 1) // REPORT_EVERY:
+            callbacks.heartbeat(0, f"Listened to {done} of {total} recordings", "preprocess")
+
+    report = examine(
+        recorded, align=align, lost_letters=lost_letters, workers=threads(), on_progress=progress
+    )
+    for line in report.lines():
+        logger.info(line)
+    page = job.folder / "data.html"
+    page.write_text(data_page(report, job.project), encoding="utf-8")
+    callbacks.scanner.publish_artifact(page, "report")
+    require_usable(report)
+    return report
+
+
+def say(callbacks: JobCallbacks, epochs: float | None, message: str, stage: str) -> None:
+    """Report without ending: whoever works looks at `should_stop()` next, and saves before leaving."""
+    try:
+        callbacks.heartbeat(epochs, message, stage)
+    except (JobCanceled, Preempted, JobTimeout):
+        # The reason stays with the supervisor, which answers should_stop() from now on.
+        return
+
+
+class TrainingProgress:
+    """The loop's `Progress` over a job's callbacks; `columns` are those of the metrics file."""
+
+    def __init__(self, job: JobContext, callbacks: JobCallbacks, columns: Sequence[str]) -> None:
+        self._callbacks = callbacks
+        self._table = MetricsTable(columns)
+        self._path = job.folder / "training_metrics.csv"
+
+    def should_stop(self) -> bool:
+        """Whether the supervisor wants the job to end."""
+        return self._callbacks.should_stop()
+
+    def report(self, epochs_completed: float, message: str) -> None:
+        """A sentence for people."""
+        say(self._callbacks, epochs_completed, message, "training")
+
+    def metrics(self, row: dict[str, float]) -> None:
+        """The metrics file, rewritten whole so that a reader never sees half a row."""
+        self._table.add(row)
+        partial: Path = self._path.with_suffix(".partial")
+        partial.write_bytes(self._table.render())
+        partial.replace(self._path)
+
+    def saved_best(self, path: Path, metrics: dict[str, float]) -> None:
+        """The checkpoint is published once, at the end."""
+
+    def saved_resume(self, path: Path) -> None:
+        """What the next attempt goes on from."""
+        self._callbacks.scanner.save_resume(path)

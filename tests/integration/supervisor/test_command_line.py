@@ -1,0 +1,267 @@
+"""The worker as people start it: a process, a repository on disk, signals and exit codes."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from codex_worker.cli.work import build_parser
+from codex_worker.contract.exit_codes import ExitCode
+from tests.support.event_clock import until
+from tests.support.jobs import ROOT, handlers_with, manifest
+
+TOKEN = "glpat-abcdefghijklmnop1234"
+STARTED: list[subprocess.Popen[str]] = []
+
+
+def git(*arguments: object) -> str:
+    words = ["git", "-c", "user.name=a", "-c", "user.email=a@b", *map(str, arguments)]
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def repository(tmp_path):
+    return bare_repository(tmp_path, manifest({"job_id": "one"}))
+
+
+def bare_repository(tmp_path: Path, content: bytes) -> Path:
+    work, bare = tmp_path / "clone", tmp_path / "project.git"
+    (work / "gpu_jobs").mkdir(parents=True)
+    (work / "gpu_jobs/manifest.yaml").write_bytes(content)
+    git("init", "-q", "-b", "main", work)
+    git("-C", work, "add", ".")
+    git("-C", work, "commit", "-q", "-m", "a job")
+    git("clone", "-q", "--bare", work, bare)
+    return bare
+
+
+def show(repository: Path, path: str) -> str:
+    return git("-C", repository, "show", f"main:{path}")
+
+
+def start(tmp_path: Path, *options: object, code: Path = ROOT, **variables: str) -> subprocess.Popen[str]:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "PYTHONPATH": f"{code}:{ROOT}",
+        **variables,
+    }
+    words = [sys.executable, "-m", "worker_entry", "--work-dir", tmp_path / "work", *options]
+    process = subprocess.Popen(
+        [str(word) for word in words],
+        env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    STARTED.append(process)
+    return process
+
+
+@pytest.fixture(autouse=True)
+def no_worker_is_left_behind():
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        process.kill()
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+def run(tmp_path: Path, *options: object, **more: object) -> tuple[int, str]:
+    process = start(tmp_path, *options, **more)
+    output, _ = process.communicate(timeout=60)
+    return process.returncode, output
+
+
+def test_the_readmes_handler_of_ten_lines_is_found_by_its_place_and_runs(tmp_path):
+    shown = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    code = handlers_with(tmp_path / "code")
+    place = code / "handlers/tts/greeter/training.py"
+    place.parent.mkdir(parents=True)
+    place.write_text(shown[0])
+    greeting = {"job_id": "one", "job_type": "tts", "model": {"type": "Greeter"}}
+    repository = bare_repository(tmp_path, manifest(greeting))
+
+    status, output = run(tmp_path, "--project", repository, "--worker-id", "me", code=code)
+
+    assert status == ExitCode.DONE, output
+    response = yaml.safe_load(show(repository, "gpu_jobs/job_one/response.yaml"))
+    assert response["state"] == "completed" and response["worker_id"] == "me"
+    assert show(repository, response["result"]["greeting"]) == "Hello, project!\n"
+
+
+@pytest.mark.parametrize(
+    "option", sorted(o for a in build_parser()._actions for o in a.option_strings if o[1] == "-")
+)
+def test_the_readme_tells_of_every_option(option):
+    assert f"`{option}" in (ROOT / "README.md").read_text()
+
+
+def test_a_model_that_no_handler_is_for_fails_with_what_there_is(tmp_path):
+    repository = bare_repository(tmp_path, manifest({"job_id": "one", "model": {"type": "Bark"}}))
+    status, _ = run(tmp_path, "--project", repository, code=handlers_with(tmp_path / "code"))
+    response = yaml.safe_load(show(repository, "gpu_jobs/job_one/response.yaml"))
+    assert status == ExitCode.DONE and response["state"] == "failed"
+    assert "no handler for a asr job with the model bark" in response["error_message"]
+
+
+def test_sigterm_saves_gives_the_job_back_and_exits(tmp_path, repository):
+    body = """
+    (folder / "reached").touch()
+    while not callbacks.should_stop():
+        pass
+    (folder / "state.txt").write_text("saved")
+    scanner.publish_artifact(folder / "state.txt", "report")
+    callbacks.heartbeat()
+    """
+    code = handlers_with(tmp_path / "code", asr_w2v2bert_training=body)
+    process = start(tmp_path, "--project", repository, code=code)
+    until(lambda: list(tmp_path.glob("work/job_*/reached")))
+
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+
+    assert process.returncode == ExitCode.RELEASED, output
+    assert "SIGTERM: saving" in output
+    paths = git("-C", repository, "ls-tree", "-r", "--name-only", "main").split()
+    end = next(path for path in paths if "/end-1-" in path)
+    assert yaml.safe_load(show(repository, end))["state"] == "preempted"
+    assert any(path.startswith("gpu_jobs/job_one/report/state-1-") for path in paths)
+
+
+def test_a_second_signal_leaves_at_once_and_ends_the_child(tmp_path, repository):
+    body = """
+    import os, threading
+    (folder / "pid").write_text(str(os.getpid()))
+    (folder / "reached").touch()
+    threading.Event().wait()
+    """
+    code = handlers_with(tmp_path / "code", asr_w2v2bert_training=body)
+    process = start(tmp_path, "--project", repository, code=code)
+    until(lambda: list(tmp_path.glob("work/job_*/reached")))
+    pid = int(next(tmp_path.glob("work/job_*/pid")).read_text())
+
+    process.send_signal(signal.SIGINT)
+    until(lambda: "SIGINT: saving" in (process.stdout.readline() if process.stdout else ""))
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(timeout=20) == ExitCode.RELEASED
+    until(lambda: not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text())
+
+
+def test_a_child_does_not_outlive_a_killed_worker(tmp_path, repository):
+    body = """
+    import os, threading
+    (folder / "pid").write_text(str(os.getpid()))
+    (folder / "reached").touch()
+    threading.Event().wait()
+    """
+    code = handlers_with(tmp_path / "code", asr_w2v2bert_training=body)
+    process = start(tmp_path, "--project", repository, code=code)
+    until(lambda: list(tmp_path.glob("work/job_*/reached")))
+    pid = int(next(tmp_path.glob("work/job_*/pid")).read_text())
+
+    process.kill()
+
+    until(lambda: not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text())
+
+
+def test_a_token_on_the_command_line_works_with_a_warning_and_is_never_shown(tmp_path, repository):
+    code = handlers_with(tmp_path / "code", asr_w2v2bert_training=f"print({TOKEN!r}); return {{}}")
+    status, output = run(tmp_path, "--project", repository, "--token", TOKEN, "--verbose", code=code)
+    assert status == ExitCode.DONE
+    assert "can be read by every user" in output and TOKEN not in output
+    assert "[redacted]" in show(repository, "gpu_jobs/job_one/logs.txt")
+
+
+def test_no_file_of_the_worker_holds_the_token(tmp_path, repository):
+    code = handlers_with(
+        tmp_path / "code", asr_w2v2bert_training="import os; return {'names': sorted(os.environ)}"
+    )
+    secrets = tmp_path / "secrets.env"
+    secrets.write_text(f"GITLAB_TOKEN={TOKEN}\n")
+    status, output = run(tmp_path, "--project", repository, "--env-file", secrets, code=code)
+    assert status == ExitCode.DONE and TOKEN not in output
+    response = yaml.safe_load(show(repository, "gpu_jobs/job_one/response.yaml"))
+    assert "GITLAB_TOKEN" not in response["result"]["names"]
+    for path in (tmp_path / "work").rglob("*"):
+        assert not path.is_file() or TOKEN.encode() not in path.read_bytes(), path
+
+
+def test_the_environment_sets_what_the_command_line_does_not(tmp_path, repository):
+    code = handlers_with(tmp_path / "code", asr_w2v2bert_training="return {'preset': job.preset}")
+    run(tmp_path, "--project", repository, "--preset", "tiny", code=code, WORKER_ID="from the environment")
+    response = yaml.safe_load(show(repository, "gpu_jobs/job_one/response.yaml"))
+    assert response["worker_id"] == "from the environment"
+    assert response["result"]["preset"] == "tiny"
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "words"),
+    [
+        ([], ExitCode.USAGE, "--project"),
+        (["--force-job", "nonsense"], ExitCode.USAGE, "PROJECT:JOB"),
+        (["--keep-jobs", "-2"], ExitCode.USAGE, "-1 or more"),
+        (["--max-job-hours", "0"], ExitCode.USAGE, "above 0"),
+        (["--project", "https://me:secret@host/p.git"], ExitCode.USAGE, "holds a user name or a token"),
+        (["--project", "x", "--env-file", "missing.env"], ExitCode.USAGE, "missing.env"),
+        (["--project", "does-not-exist.git"], ExitCode.FAILED, "does-not-exist"),
+    ],
+)
+def test_what_cannot_work_is_a_sentence_and_an_exit_code(tmp_path, options, status, words):
+    code, output = run(tmp_path, *options)
+    assert code == status and words in output
+    assert "Traceback" not in output
+
+
+def test_the_idle_worker_imports_no_torch(tmp_path, repository):
+    script = """
+import sys, worker_entry
+code = worker_entry.main(sys.argv[1:])
+heavy = {"torch", "torchaudio", "transformers", "numpy", "av", "soundfile", "gitlab"} & set(sys.modules)
+print("heavy:", sorted(heavy), "code:", int(code))
+"""
+    empty = bare_repository(tmp_path / "empty", manifest())
+    done = subprocess.run(
+        [sys.executable, "-c", script, "--project", str(empty), "--work-dir", str(tmp_path / "work")],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip().endswith("heavy: [] code: 0"), done.stdout + done.stderr
+
+
+def test_help_imports_next_to_nothing():
+    script = """
+import sys, worker_entry
+try:
+    worker_entry.main(["--help"])
+except SystemExit:
+    pass
+print(sorted({"pydantic", "yaml", "rich", "requests", "torch"} & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip().endswith("[]")
+    for option in ("--project", "--token", "--env-file", "--loop-interval", "--force-job", "exit codes"):
+        assert option in done.stdout
+
+
+def test_the_jobs_of_a_project_are_listed(tmp_path, repository):
+    done = subprocess.run(
+        [sys.executable, "-m", "codex_worker.cli", "jobs", repository, "--work-dir", tmp_path / "w"],
+        cwd=ROOT, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "120"},
+    )  # fmt: skip
+    assert "one" in done.stdout and "pending" in done.stdout
+
+
+def test_what_cannot_be_read_is_said_once_with_the_projects_name(tmp_path):
+    repository = bare_repository(tmp_path, b"version: 1\njobs: [\n")
+    status, output = run(tmp_path, "--project", repository)
+    assert status == ExitCode.DONE
+    said = [line for line in output.splitlines() if "manifest.yaml is not readable YAML" in line]
+    assert len(said) == 1
+    assert "Project project:" in said[0] and "wait until it can be read again" in said[0]

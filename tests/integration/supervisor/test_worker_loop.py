@@ -1,0 +1,252 @@
+"""The loop over projects: oldest first, nobody disturbed by a broken neighbour, nothing lost."""
+
+import threading
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from codex_worker.contract.exit_codes import ExitCode
+from codex_worker.errors import AccessDenied, ServerUnreachable
+from codex_worker.git.memory import MemoryServer, MemoryTransport
+from codex_worker.git.repository import Repository
+from codex_worker.worker.loop import LoopSettings, Worker
+from codex_worker.worker.projects import ProjectAddress
+from gitlab_jobs import JobQueue, QueueSettings
+from tests.support.event_clock import until
+from tests.support.jobs import Stage, manifest
+
+WRITE_ORDER = """
+with open(folder.parent / "order", "a") as file:
+    print(job.job_id, file=file)
+return {}
+"""
+
+
+class Town:
+    """Several projects and one worker."""
+
+    def __init__(self, tmp_path, handler: str = WRITE_ORDER, **servers: MemoryServer) -> None:
+        self.stage = Stage(tmp_path, handler)
+        self.stage.set_limits(hang_s=1e9)
+        self.clock = self.stage.clock
+        self.servers = servers
+        self.faults: dict[str, Exception] = {}
+        self.loop = LoopSettings(self.stage.work_dir)
+        self.code: ExitCode | None = None
+
+    def changed(self) -> list[ProjectAddress]:
+        return [ProjectAddress(name, name) for name in self.servers]
+
+    def queue(self, address: str, worker_id: str = "tester") -> JobQueue:
+        def fault(call: str, when: str) -> None:
+            if address in self.faults:
+                raise self.faults[address]
+
+        repository = Repository(MemoryTransport(self.servers[address], fault), self.clock)
+        return JobQueue(repository, worker_id, self.clock, QueueSettings(publish_timeout_s=1.0))
+
+    def start(self) -> threading.Thread:
+        worker = Worker(
+            self, self.queue, self.stage.supervisor, self.stage._open_project, self.clock, self.loop
+        )
+
+        def run() -> None:
+            self.code = worker.run()
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        return thread
+
+    def run(self) -> ExitCode | None:
+        """Until the worker is through."""
+        thread = self.start()
+        self.tick(lambda: not thread.is_alive(), step_s=20)
+        return self.code
+
+    def tick(self, condition, step_s: float) -> None:
+        """Lets time pass, whenever both the loop and the watch wait for it, until something has happened."""
+        while not condition():
+            until(lambda: self.clock.idle >= 2 or condition())
+            self.clock.advance(step_s)
+
+    def order(self) -> list[str]:
+        return (self.stage.work_dir / "order").read_text().split()
+
+    def response(self, project: str, job_id: str) -> dict:
+        return yaml.safe_load(self.servers[project].files()[f"gpu_jobs/job_{job_id}/response.yaml"])
+
+
+def server(*jobs: dict) -> MemoryServer:
+    return MemoryServer({"gpu_jobs/manifest.yaml": manifest(*jobs)})
+
+
+def job(job_id: str, submitted_at: str | None = None, **entry) -> dict:
+    return {"job_id": job_id, "submitted_at": submitted_at, **entry}
+
+
+def test_jobs_are_done_oldest_first_and_then_the_worker_exits(tmp_path):
+    town = Town(
+        tmp_path,
+        a=server(job("late", "2026-05-02T00:00:00Z"), job("undated", "next week")),
+        b=server(job("early", "2026-05-01T00:00:00Z")),
+    )
+    assert town.run() is ExitCode.DONE
+    assert town.order() == ["early", "late", "undated"]
+    assert town.response("a", "undated")["state"] == "completed"
+
+
+def test_a_project_that_cannot_be_reached_disturbs_no_other(tmp_path, caplog):
+    town = Town(tmp_path, far=server(job("one")), near=server(job("two")))
+    town.faults["far"] = ServerUnreachable("The server far does not answer.")
+    assert town.run() is ExitCode.DONE
+    assert town.order() == ["two"]
+    assert caplog.text.count("Project far: The server far does not answer.") == 1
+
+
+@pytest.mark.parametrize("fault", [ServerUnreachable("No answer."), AccessDenied("The token was refused.")])
+def test_a_worker_that_can_read_no_project_at_all_has_failed(tmp_path, fault, caplog):
+    town = Town(tmp_path, far=server(job("one")))
+    town.faults["far"] = fault
+    assert town.run() is ExitCode.FAILED
+    assert str(fault) in caplog.text
+
+
+@pytest.mark.parametrize("content", [None, b"jobs: [unclosed", b"3"])
+def test_a_project_without_a_readable_manifest_disturbs_no_other(tmp_path, content, caplog):
+    files = {"README.md": b"x"} if content is None else {"gpu_jobs/manifest.yaml": content}
+    town = Town(tmp_path, odd=MemoryServer(files), near=server(job("two")))
+    assert town.run() is ExitCode.DONE
+    assert town.order() == ["two"]
+    assert content is None or "gpu_jobs/manifest.yaml" in caplog.text
+
+
+def test_a_bad_entry_gets_an_answer_and_the_next_job_is_done(tmp_path):
+    town = Town(tmp_path, a=server(job("bad", mode="sing"), job("good")))
+    assert town.run() is ExitCode.DONE
+    assert town.order() == ["good"]
+    assert (
+        town.response("a", "bad")["state"] == "failed"
+        and "mode" in town.response("a", "bad")["error_message"]
+    )
+
+
+def test_a_job_that_fails_is_followed_by_the_next(tmp_path):
+    handler = (
+        "if job.job_id == 'bad': raise __import__('codex_worker.errors').errors.DataError('No recordings.')"
+    )
+    town = Town(
+        tmp_path, f"{handler}\n{WRITE_ORDER}", a=server(job("bad", "2026-01-01"), job("good", "2026-01-02"))
+    )
+    assert town.run() is ExitCode.DONE
+    assert town.order() == ["good"]
+    assert town.response("a", "bad")["error_message"] == "No recordings."
+
+
+def test_a_machine_that_fails_again_and_again_uses_up_the_jobs_budget(tmp_path):
+    town = Town(tmp_path, "raise RuntimeError('the driver is gone')", a=server(job("one")))
+    assert town.run() is ExitCode.DONE
+    assert town.response("a", "one")["state"] == "failed"
+    assert len(list(town.stage.work_dir.glob("job_one_*"))) == 3
+
+
+def test_a_silent_workers_job_is_taken_over_within_minutes(tmp_path):
+    town = Town(tmp_path, a=server(job("one")))
+    assert town.queue("a", "dead").claim("one") is not None
+    assert town.run() is ExitCode.DONE
+    assert town.order() == ["one"]
+
+
+def test_a_silent_workers_job_does_not_wait_for_the_next_poll(tmp_path):
+    town = Town(tmp_path, a=server(job("one")))
+    town.loop = replace(town.loop, interval_s=24 * 3600)
+    assert town.queue("a", "dead").claim("one") is not None
+    began = town.clock.time()
+    thread = town.start()
+    town.tick(lambda: "/workers/tester/attempt-2" in " ".join(town.servers["a"].files()), step_s=20)
+    assert town.clock.time() - began <= 6 * 60 + 20
+    town.stage.supervisor.leave()
+    town.tick(lambda: not thread.is_alive(), step_s=1)
+
+
+def test_a_living_workers_job_is_left_to_it(tmp_path):
+    town = Town(tmp_path, a=server(job("one")))
+    owned = town.queue("a", "alive").claim("one")
+    assert owned is not None
+    thread = town.start()
+    beaten = town.clock.time()
+
+    def through() -> bool:
+        nonlocal beaten
+        if town.clock.time() - beaten >= 60:
+            beaten = town.clock.time()
+            owned.beat("training", 1.0, "")
+        return not thread.is_alive()
+
+    town.tick(through, step_s=20)
+    assert town.code is ExitCode.DONE
+    assert owned.look() is None
+
+
+def test_a_worker_with_an_interval_looks_again(tmp_path):
+    town = Town(tmp_path, a=server(job("one")))
+    town.loop = replace(town.loop, interval_s=300)
+    thread = town.start()
+    town.tick(lambda: (town.stage.work_dir / "order").exists(), step_s=20)
+    Repository(MemoryTransport(town.servers["a"]), town.clock).transact(
+        lambda snapshot, heads: _change({"gpu_jobs/manifest.yaml": manifest(job("one"), job("two"))})
+    )
+    town.tick(lambda: town.order() == ["one", "two"], step_s=20)
+    town.stage.supervisor.leave()
+    town.tick(lambda: not thread.is_alive(), step_s=1)
+    assert town.code is ExitCode.DONE
+
+
+def test_a_worker_told_to_leave_gives_its_job_back_and_says_so(tmp_path):
+    town = Town(
+        tmp_path, "(folder / 'reached').touch()\nwhile True: callbacks.heartbeat()", a=server(job("one"))
+    )
+    thread = town.start()
+    town.stage.reached("reached")
+    town.stage.supervisor.leave()
+    town.clock.advance(1)
+    until(lambda: not thread.is_alive())
+    assert town.code is ExitCode.RELEASED
+    assert town.queue("a", "next").claim("one") is not None
+
+
+def test_an_unfit_worker_says_so_and_claims_nothing(tmp_path, caplog):
+    town = Town(tmp_path, a=server(job("one")))
+    town.stage.work_dir.write_text("a file where the folder should be")
+    assert town.run() is ExitCode.UNFIT
+    assert "cannot be written" in caplog.text and "No job is claimed" in caplog.text
+    assert list(town.servers["a"].files()) == ["gpu_jobs/manifest.yaml"]
+
+
+def test_a_forced_job_is_done_alone(tmp_path):
+    town = Town(tmp_path, a=server(job("one"), job("two")))
+    town.loop = replace(town.loop, force_job=(ProjectAddress("a", "a"), "two"))
+    assert town.run() is ExitCode.DONE
+    assert town.order() == ["two"]
+
+
+def test_a_forced_job_is_taken_from_another_worker_but_not_from_its_end(tmp_path, caplog):
+    town = Town(tmp_path, a=server(job("one")))
+    town.loop = replace(town.loop, force_job=(ProjectAddress("a", "a"), "one"))
+    assert town.queue("a", "other").claim("one") is not None
+    assert town.run() is ExitCode.DONE
+    assert town.run() is ExitCode.BAD_DATA
+    assert "never runs again" in caplog.text
+
+
+def test_a_forced_job_that_is_not_there_is_a_sentence(tmp_path, caplog):
+    town = Town(tmp_path, a=server(job("one")))
+    town.loop = replace(town.loop, force_job=(ProjectAddress("a", "a"), "nine"))
+    assert town.run() is ExitCode.BAD_DATA
+    assert "has no job nine" in caplog.text
+
+
+def _change(files):
+    from codex_worker.git.repository import Change
+
+    return Change(files, "somebody's change")

@@ -1,0 +1,153 @@
+"""The three handlers on the sample project, with callbacks in memory."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from codex_worker.asr import transcribe
+from codex_worker.asr.load import load_checkpoint
+from codex_worker.errors import DataError, JobCanceled, UserError
+from codex_worker.job.memory import MemoryCallbacks, MemoryScanner, files_below, job_in
+from handlers.asr.w2v2bert import inference, training, training_and_inference
+from sample.make_codex_project import make_project
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sample") / "project"
+    return make_project(folder), files_below(folder)
+
+
+@pytest.fixture(scope="module")
+def trained(sample, tmp_path_factory):
+    """One epoch over the whole sample: enough to have every file, far too little to read anything."""
+    _, files = sample
+    job = job_in(tmp_path_factory.mktemp("trained") / "job", {"epochs": 1}, mode="training")
+    callbacks = MemoryCallbacks(MemoryScanner(files, job), job)
+    return job, callbacks, training.run(job, callbacks)
+
+
+def run(handler, files, folder, config, mode, **options):
+    job = job_in(folder / "job", config, mode=mode)
+    callbacks = MemoryCallbacks(MemoryScanner(files, job), job, **options)
+    return callbacks, handler.run(job, callbacks)
+
+
+def test_training_leaves_a_checkpoint_its_metrics_and_what_it_learnt_from(trained, sample, tmp_path):
+    job, callbacks, result = trained
+    assert result["success"]
+    assert result["epochs_completed"] == 1
+    artifacts = callbacks.scanner.artifacts
+    (tmp_path / "model.safetensors").write_bytes(artifacts[result["checkpoint_path"]])
+    checkpoint = load_checkpoint(tmp_path / "model.safetensors")
+    assert checkpoint.metadata["data_commit"] == job.commit
+    assert json.loads(checkpoint.metadata["text_recipe"])["lowercase"] is True
+    assert 0.0 <= float(checkpoint.metadata["low_confidence"]) <= 1.0
+    header = (job.folder / "training_metrics.csv").read_text().splitlines()[0]
+    assert header == "epoch,train_total_loss,val_total_loss,val_wer,val_cer"
+    assert any(note.startswith("60 recordings to learn from") for note in result["notes"])
+    stages = [heartbeat.stage for heartbeat in callbacks.heartbeats]
+    assert stages.index("download") < stages.index("preprocess") < stages.index("training")
+
+
+def test_inference_writes_only_cells_without_text_and_never_an_empty_one(trained, sample, tmp_path):
+    project, files = sample
+    _, callbacks, result = trained
+    path = result["checkpoint_path"]
+    files = {**files, path: callbacks.scanner.artifacts[path]}
+    callbacks, inferred = run(inference, files, tmp_path, {"model": {"base_checkpoint": path}}, "inference")
+    written = {entry.patch.cell_id: entry.patch.text for entry in callbacks.scanner.cells}
+    assert set(written) <= set(project.unheard)
+    assert all(text.strip() for text in written.values())
+    assert inferred["cells_written"] + inferred["cells_skipped"] == len(project.unheard)
+    report = next(data for name, data in callbacks.scanner.artifacts.items() if "transcripts" in name)
+    assert {row["cell"] for row in json.loads(report)} == set(project.unheard)
+
+
+def test_training_goes_on_from_a_checkpoint_of_the_project(trained, sample, tmp_path):
+    _, files = sample
+    _, callbacks, result = trained
+    path = result["checkpoint_path"]
+    files = {**files, path: callbacks.scanner.artifacts[path]}
+    config = {"epochs": 1, "model": {"base_checkpoint": path}}
+    callbacks, again = run(training, files, tmp_path, config, "training")
+    (tmp_path / "model.safetensors").write_bytes(callbacks.scanner.artifacts[again["checkpoint_path"]])
+    assert load_checkpoint(tmp_path / "model.safetensors").metadata["started_from"] == path
+
+
+def test_a_check_up_with_the_base_model_leaves_it_as_it_was(trained, sample, tmp_path, monkeypatch):
+    _, files = sample
+    _, callbacks, result = trained
+    path = result["checkpoint_path"]
+    files = {**files, path: callbacks.scanner.artifacts[path]}
+    job = job_in(tmp_path / "job", {"model": {"base_checkpoint": path}}, mode="training")
+    start = training._Start(job, MemoryCallbacks(MemoryScanner(files, job), job))
+    monkeypatch.setattr(transcribe, "fastest_precision", lambda device: "bf16")
+    before = {name: tensor.clone() for name, tensor in start.base.model.state_dict().items()}
+    start.fit(np.random.default_rng(0).standard_normal(16_000).astype(np.float32), "men")
+    vocabulary = start.vocabulary(["men"])
+    for model in (start.base.model, start.maker(vocabulary)()):
+        for name, tensor in model.state_dict().items():
+            assert tensor.dtype == torch.float32
+            assert torch.equal(tensor, before[name])
+
+
+def test_the_combined_job_does_both_and_fetches_nothing_twice(sample, tmp_path, monkeypatch):
+    project, files = sample
+    fetched, read = [], []
+    fetch, read_files = MemoryScanner.fetch_recordings, MemoryScanner.read_files
+    monkeypatch.setattr(
+        MemoryScanner, "fetch_recordings", lambda self, paths: fetched.extend(paths) or fetch(self, paths)
+    )
+    monkeypatch.setattr(
+        MemoryScanner, "read_files", lambda self, paths: read.extend(paths) or read_files(self, paths)
+    )
+    _, result = run(training_and_inference, files, tmp_path, {"epochs": 1}, "training_and_inference")
+    assert result["checkpoint_path"]
+    assert result["cells_written"] + result["cells_skipped"] == len(project.unheard)
+    assert len(fetched) == len(set(fetched))
+    assert len(read) == len(set(read))
+
+
+def test_a_canceled_training_publishes_what_it_has_and_then_ends(sample, tmp_path):
+    _, files = sample
+    job = job_in(tmp_path / "job", {"epochs": 50}, mode="training")
+    callbacks = MemoryCallbacks(MemoryScanner(files, job), job, stop_after_looks=6)
+    with pytest.raises(JobCanceled):
+        training.run(job, callbacks)
+    assert any("checkpoint/asr_model" in path for path in callbacks.scanner.artifacts)
+    assert callbacks.scanner.resume
+
+
+def test_a_list_that_leaves_no_cell_is_refused_with_what_to_do(sample, tmp_path):
+    _, files = sample
+    config = {"training": {"include_verses": ["REV 99:99"]}}
+    with pytest.raises(UserError, match="include_verses"):
+        run(training, files, tmp_path, config, "training")
+
+
+def test_a_job_with_nothing_to_transcribe_says_so(sample, tmp_path):
+    _, files = sample
+    config = {
+        "inference": {"include_verses": ["REV 99:99"]},
+        "model": {"base_checkpoint": "gpu_jobs/job_old/model.pt"},
+    }
+    files = {**files, "gpu_jobs/job_old/model.pt": b"is not needed, and so not read"}
+    _, result = run(inference, files, tmp_path, config, "inference")
+    assert result["success"] and result["cells_written"] == 0
+    assert any("nothing to transcribe" in note for note in result["notes"])
+
+
+def test_a_checkpoint_that_is_none_is_refused(sample, tmp_path):
+    _, files = sample
+    files = {**files, "gpu_jobs/job_old/model.pt": b"no checkpoint at all"}
+    config = {"model": {"base_checkpoint": "gpu_jobs/job_old/model.pt"}}
+    with pytest.raises(DataError, match="damaged"):
+        run(inference, files, tmp_path, config, "inference")
+
+
+def test_a_project_without_notebooks_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no readable notebook"):
+        run(training, {"readme.md": b""}, tmp_path, {}, "training")

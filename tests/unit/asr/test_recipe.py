@@ -1,0 +1,105 @@
+import pytest
+
+from codex_worker.asr.recipe import choose_recipe
+from codex_worker.errors import UserError
+from codex_worker.training.machine import Machine
+
+
+def test_little_data_trains_the_new_layers_first_and_says_so():
+    recipe = choose_recipe(1.0, 600)
+    assert recipe.frozen_epochs > 0
+    assert any("frozen" in reason for reason in recipe.reasons)
+    assert choose_recipe(20.0, 11_000).frozen_epochs == 0
+
+
+def test_layers_further_down_learn_more_slowly_where_data_is_little():
+    assert choose_recipe(1.0, 600).layer_decay < choose_recipe(20.0, 11_000).layer_decay < 1.0
+
+
+def test_small_projects_keep_everything_for_learning_unless_a_test_set_is_asked_for():
+    assert choose_recipe(1.0, 600).test_split == 0.0
+    assert choose_recipe(1.0, 600, manifest={"test_split": 0.1}).test_split == 0.1
+    assert choose_recipe(20.0, 11_000).test_split > 0.0
+
+
+def test_more_data_needs_fewer_epochs():
+    epochs = [choose_recipe(hours, int(hours * 500)).epochs for hours in (0.5, 2.0, 10.0, 40.0)]
+    assert epochs == sorted(epochs, reverse=True)
+
+
+def test_the_keys_of_older_manifests_are_obeyed_and_named_as_reasons():
+    manifest = {
+        "epochs": 7,
+        "batch_size": "3",
+        "learning_rate": "3e-5",
+        "gradient_accumulation_steps": 4,
+        "warmup_steps": 50,
+        "max_duration_seconds": 12.5,
+        "val_split": 0.2,
+    }
+    recipe = choose_recipe(3.0, 1000, manifest=manifest)
+    assert (recipe.epochs, recipe.batch_size, recipe.learning_rate) == (7, 3, 3e-5)
+    assert (recipe.accumulation, recipe.warmup_steps) == (4, 50)
+    assert (recipe.max_duration_s, recipe.val_split) == (12.5, 0.2)
+    for key in manifest:
+        assert any(key in reason for reason in recipe.reasons), key
+
+
+def test_a_short_run_is_not_spent_on_the_frozen_stage():
+    assert choose_recipe(1.0, 600, manifest={"epochs": 2}).frozen_epochs == 0
+
+
+def test_keys_that_have_no_use_any_more_are_said():
+    recipe = choose_recipe(1.0, 600, manifest={"use_8bit_optimizer": True, "eval_steps": 500})
+    assert any("use_8bit_optimizer has no effect" in reason for reason in recipe.reasons)
+
+
+def test_null_means_that_the_default_holds():
+    assert choose_recipe(1.0, 600, manifest={"epochs": None}).epochs == choose_recipe(1.0, 600).epochs
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {"epochs": 0},
+        {"epochs": "many"},
+        {"epochs": 2.5},
+        {"epochs": True},
+        {"learning_rate": -1},
+        {"learning_rate": float("nan")},
+        {"batch_size": [8]},
+        {"val_split": 0.9},
+    ],
+)
+def test_a_key_that_cannot_be_obeyed_is_refused_by_name(manifest):
+    with pytest.raises(UserError, match=next(iter(manifest))):
+        choose_recipe(1.0, 600, manifest=manifest)
+
+
+def test_after_a_collapse_training_is_slower_and_unmasked():
+    recipe = choose_recipe(1.0, 600, machine=Machine("cuda", 80 * 10**9, has_bf16=True))
+    assert recipe.precision == "bf16"
+    safer = recipe.safer()
+    assert safer.learning_rate < recipe.learning_rate
+    assert safer.precision == "fp32"
+    assert safer.gradient_checkpointing and not recipe.gradient_checkpointing  # fp32 takes twice the memory
+    assert safer.augmentation.time_mask_share == 0.0
+    assert safer.warmup_share > recipe.warmup_share
+    assert "collapse" in safer.reasons[-1]
+
+
+@pytest.mark.parametrize(
+    ("memory_gb", "parameters", "checkpointing"),
+    [(24, 600_000_000, True), (80, 600_000_000, False), (80, 2_000_000_000, True), (24, 100_000_000, False)],
+)
+def test_activations_are_kept_where_the_gpu_has_room_for_them(memory_gb, parameters, checkpointing):
+    machine = Machine("cuda", memory_gb * 10**9, has_bf16=True)
+    recipe = choose_recipe(1.0, 600, parameters=parameters, machine=machine)
+    assert recipe.gradient_checkpointing is checkpointing
+    assert any("checkpointing" in reason for reason in recipe.reasons) is checkpointing
+
+
+def test_a_gpu_that_only_emulates_bf16_trains_in_fp32():
+    recipe = choose_recipe(1.0, 600, machine=Machine("cuda", 48 * 10**9))
+    assert recipe.precision == "fp32"
+    assert recipe.gradient_checkpointing  # 48 GB would do in bf16

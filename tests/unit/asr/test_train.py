@@ -1,0 +1,308 @@
+import csv
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from codex_worker.asr import train as training
+from codex_worker.asr.corpus import Example, Sounds, Split, TranscribedClip, prepare, split
+from codex_worker.asr.evaluate import ctc_loss
+from codex_worker.asr.features import FeatureCache, FeatureExtractor
+from codex_worker.asr.load import load_checkpoint
+from codex_worker.asr.networks.build import build_model, full_config, tiny_config
+from codex_worker.asr.recipe import Augmentation, choose_recipe
+from codex_worker.asr.train import CtcTask, TrainingPlan
+from codex_worker.asr.vocabulary import build_vocabulary
+from codex_worker.errors import ModelError
+from codex_worker.training.loop import TrainingSettings
+from tests.support.spoken import Unwatched, error_rate_on, sample_utterances, train_tiny
+
+
+class Remembers(Unwatched):
+    def __init__(self):
+        self.rows, self.messages = [], []
+
+    def report(self, epochs_completed, message):
+        self.messages.append(message)
+
+    def metrics(self, row):
+        self.rows.append(row)
+
+
+def plan_over_noise(tmp_path, count=12, manifest=None, make_config=tiny_config):
+    """A plan over recordings of noise whose features are made up; nothing is decoded."""
+    sounds = Sounds(FeatureExtractor(), FeatureCache(tmp_path / "features", 10**8))
+    texts = ["god made all", "all see him", "him god sees"]
+    examples = []
+    for place in range(count):
+        example = Example(TranscribedClip(f"c{place}", tmp_path, ""), texts[place % 3], f"s{place}", 1.0)
+        rows = np.random.default_rng(place).standard_normal((50, 160))
+        for speed in ("", "-x0.9", "-x0.95", "-x1.05", "-x1.06", "-x1.12"):
+            sounds.cache.get(example.sound + speed, sounds.frontend, lambda rows=rows: rows)
+        examples.append(example)
+    vocabulary = build_vocabulary(texts)
+    data = Split(tuple(examples[2:]), tuple(examples[:2]))
+    recipe = choose_recipe(0.01, count, preset="tiny", manifest=manifest or {"epochs": 2})
+    return TrainingPlan(lambda: build_model(make_config(vocabulary)), vocabulary, sounds, data, recipe)
+
+
+def test_a_handful_of_recordings_is_read_back_without_an_error(tmp_path):
+    heard = sample_utterances("train")[:4]
+    sounds = Sounds(FeatureExtractor(), FeatureCache(tmp_path / "features", 10**8))
+    corpus = prepare(heard, normalise=str, sounds=sounds, frames=lambda rows: rows, max_duration_s=40.0)
+    vocabulary = build_vocabulary(example.text for example in corpus.examples)
+    config = tiny_config(vocabulary)
+    config.update({"hidden_size": 64, "output_hidden_size": 64, "intermediate_size": 128})
+    config.update({"hidden_dropout": 0.0, "conformer_conv_dropout": 0.0, "final_dropout": 0.0})
+    manifest = {"epochs": 150, "learning_rate": 5e-3, "warmup_steps": 15}
+    recipe = choose_recipe(corpus.hours, len(heard), preset="tiny", manifest=manifest)
+    recipe = replace(recipe, augmentation=Augmentation())
+    data = split(corpus, val_split=0.0, test_split=0.0)
+    plan = TrainingPlan(lambda: build_model(config), vocabulary, sounds, data, recipe)
+    trained = training.train(plan, tmp_path / "run", Unwatched())
+    assert error_rate_on(trained.checkpoint, heard) == 0.0
+
+
+@pytest.mark.slow
+def test_sixty_recordings_teach_it_to_read_new_sentences(tmp_path):
+    trained = train_tiny(sample_utterances("train"), tmp_path, {"val_split": 0.0, "seed": 1})
+    assert error_rate_on(trained.checkpoint, sample_utterances("unheard")) < 0.10
+
+
+def test_the_rows_of_the_metrics_file_have_the_columns_that_the_plugin_draws(tmp_path):
+    from codex_worker.training.metrics import MetricsTable
+
+    progress = Remembers()
+    training.train(plan_over_noise(tmp_path), tmp_path / "run", progress)
+    table = MetricsTable(training.METRICS_COLUMNS)
+    for row in progress.rows:
+        table.add(row)
+    rows = list(csv.DictReader(io.StringIO(table.render().decode())))
+    assert list(rows[0]) == ["epoch", "train_total_loss", "val_total_loss", "val_wer", "val_cer"]
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert all(float(value) >= 0 for row in rows for value in row.values())
+
+
+def test_a_collapse_restarts_once_with_safer_settings(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "PATIENCE_UPDATES", 0)
+    monkeypatch.setattr(training.CtcTask, "_judge", collapse_unless(learning_rate_below=1e-3))
+    progress = Remembers()
+    trained = training.train(plan_over_noise(tmp_path), tmp_path / "run", progress)
+    assert any("safer settings" in message for message in progress.messages)
+    assert any("after a collapse" in note for note in trained.notes)
+    assert trained.checkpoint.parent.name == "safer"
+
+
+def test_a_second_collapse_ends_the_job_with_advice(tmp_path, monkeypatch):
+    monkeypatch.setattr(training.CtcTask, "_judge", collapse_unless(learning_rate_below=0.0))
+    with pytest.raises(ModelError, match="collapsed"):
+        training.train(plan_over_noise(tmp_path), tmp_path / "run", Unwatched())
+
+
+def collapse_unless(learning_rate_below):
+    def judge(self, cer, predictions):
+        if self.recipe.learning_rate >= learning_rate_below:
+            raise training.Collapsed("it has collapsed")
+
+    return judge
+
+
+def test_writing_nothing_long_after_the_warm_up_is_a_collapse(tmp_path):
+    plan = plan_over_noise(tmp_path, manifest={"epochs": 400})
+    task = CtcTask(plan.make_model(), plan)
+    with torch.no_grad():
+        task.model.lm_head.weight.zero_()
+        task.model.lm_head.bias.copy_(torch.eye(len(plan.vocabulary))[plan.vocabulary.blank_id] * 9)
+    task.model.eval()
+    task.batches(5)
+    assert task.validate()["val_cer"] == 1.0  # every network begins so
+    task.batches(399)
+    with pytest.raises(training.Collapsed, match="writes nothing"):
+        task.validate()
+
+
+def test_numbers_that_are_not_finite_restart_training_too(tmp_path, monkeypatch):
+    broken = []
+
+    def losses(self, batch):
+        loss = real(self, batch)["total"]
+        if self.recipe.learning_rate == 1e-3:
+            broken.append(1)
+            loss = loss * float("nan")
+        return {"total": loss}
+
+    real = CtcTask.losses
+    monkeypatch.setattr(CtcTask, "losses", losses)
+    plan = plan_over_noise(tmp_path, manifest={"epochs": 6})
+    trained = training.train(plan, tmp_path / "run", Unwatched())
+    assert broken
+    assert trained.checkpoint.parent.name == "safer"
+
+
+def small_full_config(vocabulary):
+    config = full_config(vocabulary, layers=3)
+    config.update(
+        {"hidden_size": 32, "output_hidden_size": 32, "intermediate_size": 32, "num_attention_heads": 2}
+    )
+    return config
+
+
+def test_the_body_is_frozen_first_and_trains_later(tmp_path):
+    plan = plan_over_noise(tmp_path, make_config=small_full_config)
+    plan = replace(plan, recipe=replace(plan.recipe, frozen_epochs=1))
+    task = CtcTask(plan.make_model(), plan)
+
+    def trains():
+        return {name.split(".")[1] for name, p in task.model.named_parameters() if p.requires_grad}
+
+    task.batches(0)
+    assert trains() == {"adapter", "weight", "bias"}
+    task.batches(1)
+    assert trains() == {"adapter", "weight", "bias", "encoder", "feature_projection"} | trains()
+    assert all(p.requires_grad for p in task.model.parameters())
+
+
+def test_each_layer_learns_more_slowly_than_the_one_above(tmp_path):
+    plan = plan_over_noise(tmp_path, make_config=small_full_config)
+    task = CtcTask(plan.make_model(), replace(plan, recipe=replace(plan.recipe, layer_decay=0.5)))
+    rate_of = {id(p): group["lr"] for group in task.parameter_groups(1.0) for p in group["params"]}
+    model = task.model
+    assert rate_of[id(model.lm_head.weight)] == 1.0
+    rates = [rate_of[id(layer.ffn1.output_dense.weight)] for layer in model.wav2vec2_bert.encoder.layers]
+    assert rates == [0.125, 0.25, 0.5]
+    assert rate_of[id(model.wav2vec2_bert.feature_projection.projection.weight)] == 0.0625
+    assert len(rate_of) == len(list(model.parameters()))
+
+
+def test_the_batches_of_an_epoch_are_the_same_each_time_and_drop_nothing(tmp_path):
+    plan = plan_over_noise(tmp_path)
+    task, again = CtcTask(plan.make_model(), plan), CtcTask(plan.make_model(), plan)
+    task.batches(3)
+    again.batches(3)
+    assert task._epoch_batches == again._epoch_batches
+    assert sorted(i for batch in task._epoch_batches for i in batch) == list(range(len(plan.data.train)))
+    again.batches(4)
+    assert task._epoch_batches != again._epoch_batches
+
+
+def test_a_text_that_does_not_fit_its_frames_costs_nothing_and_breaks_nothing():
+    logits = torch.zeros(2, 4, 5, requires_grad=True)
+    loss = ctc_loss(logits, [4, 4], [[1, 2], [1, 2, 3, 4, 1, 2]], blank_id=0)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(logits.grad).all()
+    assert (logits.grad[1] == 0).all()
+
+
+def test_a_stopped_run_leaves_a_checkpoint_and_goes_on_from_where_it_was(tmp_path):
+    class StopsAfter(Unwatched):
+        looks = 3
+
+        def should_stop(self):
+            self.looks -= 1
+            return self.looks < 0
+
+    stopped = training.train(plan_over_noise(tmp_path), tmp_path / "run", StopsAfter())
+    assert stopped.outcome.ended == "stopped"
+    assert load_checkpoint(stopped.checkpoint).vocabulary == plan_over_noise(tmp_path).vocabulary
+    resumed = training.train(plan_over_noise(tmp_path), tmp_path / "run", Unwatched())
+    straight = training.train(plan_over_noise(tmp_path), tmp_path / "other", Unwatched())
+    assert resumed.outcome.ended == "finished"
+    for name, tensor in load_checkpoint(straight.checkpoint).model.state_dict().items():
+        torch.testing.assert_close(load_checkpoint(resumed.checkpoint).model.state_dict()[name], tensor)
+
+
+class StopsInEpoch(Unwatched):
+    """Ends a run after this many epochs, as a machine that is taken away."""
+
+    def __init__(self, epochs):
+        self.epochs, self.done = epochs, 0.0
+
+    def report(self, epochs_completed, message):
+        self.done = epochs_completed
+
+    def should_stop(self):
+        return self.done >= self.epochs
+
+
+def move_to_another_machine(folder, other):
+    """Only the resume file travels, to the place where a job puts what it fetched."""
+    other.mkdir()
+    (other / "resume.pt").write_bytes((folder / "resume.pt").read_bytes())
+    return other
+
+
+def test_another_machine_keeps_the_best_checkpoint_although_nothing_after_it_is_better(tmp_path, monkeypatch):
+    rates = iter([0.4, 0.6, 0.7, 0.8])
+    monkeypatch.setattr(
+        training.CtcTask, "validate", lambda self: {"val_cer": next(rates), "val_total_loss": 1.0}
+    )
+    plan = plan_over_noise(tmp_path, manifest={"epochs": 4})
+    stopped = training.train(plan, tmp_path / "here", StopsInEpoch(2))
+    best = load_checkpoint(stopped.checkpoint).model.state_dict()
+    other = move_to_another_machine(tmp_path / "here", tmp_path / "there")
+    ended = training.train(plan, other, Unwatched())
+    assert (ended.outcome.best_epoch, ended.metrics["val_cer"]) == (1, 0.4)
+    for name, tensor in load_checkpoint(ended.checkpoint).model.state_dict().items():
+        assert torch.equal(tensor, best[name])
+
+
+def test_a_safer_restart_goes_on_as_such_on_another_machine(tmp_path, monkeypatch):
+    monkeypatch.setattr(training.CtcTask, "_judge", collapse_unless(learning_rate_below=1e-3))
+    plan = plan_over_noise(tmp_path, manifest={"epochs": 3})
+
+    class StopsWhenSafer(Unwatched):
+        safer, done = False, 0.0
+
+        def report(self, epochs_completed, message):
+            self.safer = self.safer or "safer settings" in message
+            self.done = epochs_completed
+
+        def should_stop(self):
+            return self.safer and self.done >= 1
+
+    stopped = training.train(plan, tmp_path / "here", StopsWhenSafer())
+    assert stopped.outcome.ended == "stopped"
+    other = move_to_another_machine(tmp_path / "here" / "safer", tmp_path / "there")
+    progress = Remembers()
+    ended = training.train(plan, other, progress)
+    assert ended.outcome.ended == "finished"
+    assert ended.checkpoint.parent == other / "safer"
+    assert not any("Starting again" in message for message in progress.messages)
+    assert [row["epoch"] for row in progress.rows] == [1.0, 2.0, 3.0]
+
+
+def test_a_corrector_is_never_learnt_from_recordings_that_were_trained_on(tmp_path):
+    plan = replace(plan_over_noise(tmp_path), with_corrector=True)
+    plan = replace(plan, data=Split(plan.data.train, plan.data.train))
+    trained = training.train(plan, tmp_path / "run", Unwatched())
+    assert trained.corrector is None
+    assert any("no corrector" in note for note in trained.notes)
+
+
+def test_a_corrector_that_helps_travels_with_the_checkpoint_and_both_numbers_are_told(tmp_path, monkeypatch):
+    plan = plan_over_noise(tmp_path)
+    spoken = [f"{'ab'[i % 2]}d {'cdef'[i % 4]}d {'xyz'[i % 3]}{i}" for i in range(40)]
+    heard = [text.replace("d", "t") for text in spoken]
+    pairs = tuple(
+        training.Prediction(str(i), h, s) for i, (h, s) in enumerate(zip(heard, spoken, strict=True))
+    )
+    monkeypatch.setattr(training, "read_examples", lambda *args: (1.0, pairs))
+    monkeypatch.setattr(training.CtcTask, "_judge", lambda *args: None)
+    trained = training.train(replace(plan, with_corrector=True), tmp_path / "run", Unwatched())
+    assert trained.corrector.kept
+    assert trained.metrics["val_cer_with_corrector"] < trained.metrics["val_cer_without_corrector"]
+    assert load_checkpoint(trained.checkpoint).corrector.correct("at ct x1").count("d") >= 1
+
+
+def test_the_settings_of_the_loop_are_those_of_the_recipe(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(training, "TrainingSettings", lambda **kw: seen.append(kw) or TrainingSettings(**kw))
+    plan = plan_over_noise(
+        tmp_path, manifest={"epochs": 1, "gradient_accumulation_steps": 2, "warmup_steps": 1}
+    )
+    training.train(plan, tmp_path / "run", Unwatched())
+    assert (seen[0]["epochs"], seen[0]["accumulation"], seen[0]["warmup_steps"]) == (1, 2, 1)
+    assert seen[0]["best_metric"] == "val_cer"
