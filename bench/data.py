@@ -36,7 +36,8 @@ from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.http import HttpStore
 from codex_worker.git.lfs.pointer import Pointer, parse_pointer
 from codex_worker.git.repository import Repository
-from codex_worker.hub import Hub, HubSettings
+from codex_worker.hub import Hub, hub_settings
+from codex_worker.settings import Settings
 from codex_worker.supervisor.job_folder import JobFolder
 from codex_worker.supervisor.project_access import RepositoryFiles
 from tests.support.gitlab import DEVELOPER, GitLabServer, Project
@@ -200,7 +201,7 @@ def _fetch(work: Path, server: str, url: str, token: str, paths: list[str]) -> N
             Repository(transport, SystemClock()).snapshot(),
             HttpStore(url, credentials),
             cache,
-            Hub(HubSettings.from_environment({})),
+            Hub(hub_settings(Settings(), {})),
             folder,
             lambda: None,
         )

@@ -11,9 +11,9 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from codex_worker.errors import DataError, ResourceError, SystemFault, UserError
+from codex_worker.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -125,19 +125,16 @@ class HubSettings:
     local_folder: Path | None = None
     timeout_s: float = 30.0
 
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str], **overrides: Any) -> "HubSettings":
-        """Settings from the variables that huggingface_hub itself reads, and CODEX_WEIGHTS_FOLDER."""
-        home = environment.get("HF_HOME") or str(
-            Path(environment.get("HOME", "~")).expanduser() / ".cache/huggingface"
-        )
-        values: dict[str, Any] = {
-            "cache_folder": Path(environment.get("HF_HUB_CACHE") or Path(home) / "hub"),
-            "endpoint": environment.get("HF_ENDPOINT") or cls.endpoint,
-            "offline": environment.get("HF_HUB_OFFLINE", "").strip().upper() in {"1", "TRUE", "YES", "ON"},
-            "local_folder": Path(folder) if (folder := environment.get("CODEX_WEIGHTS_FOLDER")) else None,
-        }
-        return cls(**{**values, **overrides})
+
+def hub_settings(settings: Settings, environment: Mapping[str, str]) -> HubSettings:
+    """Where an operator wants weights to come from, as huggingface_hub itself reads it."""
+    home = settings.hf_home or Path(environment.get("HOME", "~")).expanduser() / ".cache/huggingface"
+    return HubSettings(
+        settings.hf_hub_cache or home / "hub",
+        endpoint=settings.hf_endpoint or HubSettings.endpoint,
+        offline=settings.hf_hub_offline,
+        local_folder=settings.weights_folder,
+    )
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from codex_worker.cli.options import ACCESS, access
 from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.errors import WorkerError
+from codex_worker.settings import DEFAULT_GITLAB_URL, add_options
 
 if TYPE_CHECKING:
     from codex_worker.gitlab.client import GitLabClient
@@ -22,13 +24,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     check = commands.add_parser(
         "check", help="say what is wrong with machine, token and projects, and how to mend it"
     )
-    check.add_argument(
-        "--project", action="append", default=[], metavar="PATH-OR-URL",
-        help="check this one only; may be given several times, and may be a repository on disk",
-    )  # fmt: skip
-    check.add_argument("--gitlab-url", metavar="URL", help="the server that the token is for ($GITLAB_URL)")
-    check.add_argument("--env-file", type=Path, metavar="FILE", help="a file with GITLAB_TOKEN=...")
-    check.add_argument("--work-dir", type=Path, metavar="FOLDER", help="for caches ($WORK_DIR, or ./work)")
+    add_options(check, ["project", *ACCESS])
     check.set_defaults(run=run_check)
 
 
@@ -37,21 +33,17 @@ def run_check(arguments: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.markup import escape
 
-    from codex_worker.cli.work import credentials_of, gitlab_url_of
     from codex_worker.gitlab.preflight import Level
-    from codex_worker.worker.assembly import Assembly, WorkerOptions
+    from codex_worker.worker.assembly import Assembly
 
-    options = WorkerOptions(
-        worker_id="codex-worker-check",
-        gitlab_url=gitlab_url_of(arguments, os.environ),
-        work_dir=arguments.work_dir or Path(os.environ.get("WORK_DIR") or "work"),
-    )
-    credentials = credentials_of(arguments, os.environ)
-    assembly = Assembly(options, credentials, os.environ)
+    settings, credentials = access(arguments)
+    assembly = Assembly(settings, credentials, os.environ)
     colours = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
     console = Console(soft_wrap=True)
     problems = 0
-    for finding in _findings(assembly, options.work_dir, arguments.project, options.gitlab_url):
+    for finding in _findings(
+        assembly, settings.work_dir, arguments.project or [], settings.gitlab_url or DEFAULT_GITLAB_URL
+    ):
         problems += finding.level is Level.PROBLEM
         console.print(
             f"[{colours[finding.level]}]{finding.level.value:8}[/] {escape(credentials.redact(str(finding)))}"

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codex_worker.cli.dataset_config import DatasetConfig
+from codex_worker.cli.options import access, add_access
 from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.errors import UserError
+from codex_worker.settings import Settings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -173,9 +175,7 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
         help="only these: a cell id, a verse, a range, a chapter or a book; may be given several times",
     )  # fmt: skip
     parser.add_argument("--exclude", action="append", default=[], metavar="VERSES", help="but not these")
-    parser.add_argument("--env-file", type=Path, metavar="FILE", help="a file with GITLAB_TOKEN=...")
-    parser.add_argument("--gitlab-url", metavar="URL", help="the server that the token is for ($GITLAB_URL)")
-    parser.add_argument("--work-dir", type=Path, metavar="FOLDER", help="for caches ($WORK_DIR, or ./work)")
+    add_access(parser)
 
 
 def _open(arguments: argparse.Namespace) -> _Source:
@@ -186,58 +186,42 @@ def _open(arguments: argparse.Namespace) -> _Source:
     from codex_worker.worker.projects import project_at
 
     config = DatasetConfig.read(arguments.config)
-    if arguments.gitlab_url is None and config.get("gitlab.server_url"):
-        arguments.gitlab_url = str(config.get("gitlab.server_url"))
-    credentials = _credentials(arguments, config)
+    settings, credentials = access(arguments, config.source(str(arguments.config)))
     address = arguments.project or config.project() or _address_by_number(config, credentials)
     selection = Selection(
         tuple(arguments.include) or config.names("dataset.include"),
         tuple(arguments.exclude) or config.names("dataset.exclude"),
     )
-    work_dir = arguments.work_dir or Path(os.environ.get("WORK_DIR") or "work")
     if is_working_folder(address):
         folder = Path(address).expanduser()
-        cache = LfsCache(work_dir / "lfs", _CACHE_BYTES)
+        cache = LfsCache(settings.work_dir / "lfs", _CACHE_BYTES)
         return _Source(folder.resolve().name, FolderReader(folder, cache), selection)
     project = project_at(address)
-    return _Source(project.name, _repository_reader(project.address, credentials, work_dir), selection)
+    return _Source(project.name, _repository_reader(project.address, settings, credentials), selection)
 
 
-def _repository_reader(address: str, credentials: "Credentials", work_dir: Path) -> "Reader":
+def _repository_reader(address: str, settings: Settings, credentials: "Credentials") -> "Reader":
     import re
 
     from codex_worker.cli.reading import RepositoryReader
     from codex_worker.git.lfs.cache import LfsCache
     from codex_worker.git.lfs.open import open_store
-    from codex_worker.hub import Hub, HubSettings
+    from codex_worker.hub import Hub, hub_settings
     from codex_worker.supervisor.job_folder import JobFolder
     from codex_worker.supervisor.project_access import RepositoryFiles
-    from codex_worker.worker.assembly import Assembly, WorkerOptions
+    from codex_worker.worker.assembly import Assembly
 
-    options = WorkerOptions(
-        "codex-worker-data", (credentials.origin and str(credentials.origin)) or "", work_dir
-    )
-    repository = Assembly(options, credentials, os.environ).open_queue(address).repository
+    repository = Assembly(settings, credentials, os.environ).open_queue(address).repository
     name = re.sub(r"[^A-Za-z0-9]+", "-", address)[-60:].strip("-")
     files = RepositoryFiles(
         repository.snapshot(),
         open_store(address, credentials),
-        LfsCache(work_dir / "lfs", _CACHE_BYTES),
-        Hub(HubSettings.from_environment(os.environ)),
-        JobFolder(work_dir / "reading" / name),
+        LfsCache(settings.work_dir / "lfs", _CACHE_BYTES),
+        Hub(hub_settings(settings, os.environ)),
+        JobFolder(settings.work_dir / "reading" / name),
         lambda: None,
     )
     return RepositoryReader(files)
-
-
-def _credentials(arguments: argparse.Namespace, config: DatasetConfig) -> "Credentials":
-    from codex_worker.cli.work import credentials_of, gitlab_url_of
-    from codex_worker.git.credentials import Credentials
-
-    token = config.get("gitlab.access_token")
-    if token and not arguments.env_file:
-        return Credentials(str(token), gitlab_url_of(arguments, os.environ))
-    return credentials_of(arguments, os.environ)
 
 
 def _address_by_number(config: DatasetConfig, credentials: "Credentials") -> str:
@@ -248,7 +232,9 @@ def _address_by_number(config: DatasetConfig, credentials: "Credentials") -> str
     import gitlab
 
     try:
-        client = gitlab.Gitlab(str(server), private_token=credentials.token, timeout=30)
+        # Another server than the token's is asked as anybody may ask it.
+        token = credentials.token if credentials.headers_for(str(server)) else None
+        client = gitlab.Gitlab(str(server), private_token=token, timeout=30)
         return str(client.projects.get(number).http_url_to_repo)
     except (gitlab.GitlabError, OSError) as error:
         raise UserError(

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from codex_worker.contract.yaml_text import load
 from codex_worker.errors import UserError
+from codex_worker.settings import SettingsSource
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,11 @@ class DatasetConfig:
         if not isinstance(value, list):
             raise UserError(f"{key} must be a list.")
         return tuple(str(entry) for entry in value)
+
+    def source(self, name: str) -> SettingsSource:
+        """The token that the file holds, and the server that stands beside it."""
+        found = {"token": self.get("gitlab.access_token"), "gitlab_url": self.get("gitlab.server_url")}
+        return SettingsSource(name, {key: str(value) for key, value in found.items() if value})
 
     def project(self) -> str | None:
         """The address of the project that the file names, as far as no server has to be asked."""

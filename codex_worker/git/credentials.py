@@ -13,6 +13,7 @@ from codex_worker.errors import UserError
 logger = logging.getLogger(__name__)
 
 TOKEN_VARIABLE = "GITLAB_TOKEN"  # noqa: S105 - a name, not a secret
+SERVER_VARIABLE = "GITLAB_URL"
 REDACTED = "[redacted]"
 _MAX_ENV_FILE_BYTES = 1 << 20
 _ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)", re.DOTALL)
@@ -90,12 +91,16 @@ class Credentials:
     def refresh(self) -> bool:
         """Read the token from the env file again; True when it is another one than before.
 
-        An unreadable file leaves the token as it is: the worker goes on with the one it has.
+        An unreadable file, and one that now names another server, leave the token as it is: the worker goes
+        on with the one it has.
         """
         if self._env_file is None:
             return False
         try:
-            token = read_env_file(self._env_file).get(TOKEN_VARIABLE, "")
+            variables = read_env_file(self._env_file)
+            server, token = variables.get(SERVER_VARIABLE), variables.get(TOKEN_VARIABLE, "")
+            if server and origin_of(server) != self._origin:
+                raise UserError(f"{self._env_file} names another server now; start the worker again.")
             changed = bool(token) and token != self._token
             if changed:
                 self._set_token(token)

@@ -1,7 +1,9 @@
-"""What an operator may set about running jobs; read once, where the worker starts."""
+"""What running a job goes by; what an operator may set of it comes from `codex_worker.settings`."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from codex_worker.settings import Settings
 
 HOUR_S = 3600.0
 
@@ -12,7 +14,7 @@ class JobLimits:
 
     max_job_s: float | None = None  # the operator's; a manifest's timeout counts as well
     memory_bytes: int | None = None
-    hang_s: float = 30 * 60.0  # without a heartbeat, a call or a look at should_stop()
+    hang_s: float = Settings.hang_minutes * 60  # without a heartbeat, a call or a look at should_stop()
     save_s: float = 300.0  # for saving what is there after a cancellation or a timeout
     leave_s: float = 25.0  # for the same when the machine is taken away: less than anybody's 30 s
 
@@ -37,7 +39,7 @@ class RuntimeSettings:
     handlers_root: Path  # the folder that holds the `handlers` package
     version: str
     preset: str | None = None  # for jobs that don't say
-    keep_jobs: int = 5
-    publish_timeout_s: float = 24 * HOUR_S
+    keep_jobs: int = Settings.keep_jobs
+    publish_timeout_s: float = Settings.publish_timeout_hours * HOUR_S
     limits: JobLimits = field(default_factory=JobLimits)
     rhythm: Rhythm = field(default_factory=Rhythm)

@@ -6,7 +6,6 @@ import logging
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +18,10 @@ from codex_worker.git.git_transport import GitTransport
 from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.open import open_store
 from codex_worker.git.repository import Repository
-from codex_worker.hub import Hub, HubSettings
+from codex_worker.hub import Hub, hub_settings
 from codex_worker.queue.job_queue import JobQueue, QueueSettings
 from codex_worker.queue.owned import OwnedJob
+from codex_worker.settings import DEFAULT_GITLAB_URL, Settings
 from codex_worker.supervisor.attempt import ProjectAccess, Secrets, Supervisor
 from codex_worker.supervisor.handlers_found import handlers_root
 from codex_worker.supervisor.job_folder import JobFolder
@@ -29,7 +29,7 @@ from codex_worker.supervisor.machine import memory_limit
 from codex_worker.supervisor.project_access import RepositoryFiles, RepositoryPublishing
 from codex_worker.supervisor.settings import HOUR_S, JobLimits, RuntimeSettings
 from codex_worker.worker.loop import LoopSettings, Worker
-from codex_worker.worker.projects import FixedProjects, ProjectAddress, ProjectSource, ServerProjects
+from codex_worker.worker.projects import FixedProjects, ProjectSource, ServerProjects, job_of
 
 if TYPE_CHECKING:
     from codex_worker.gitlab.client import GitLabClient
@@ -42,47 +42,28 @@ TRY_FOR_S = 60.0
 _PR_SET_DUMPABLE = 4
 
 
-@dataclass(frozen=True)
-class WorkerOptions:
-    """The operator's choices, read from the command line and the environment."""
-
-    worker_id: str
-    gitlab_url: str
-    work_dir: Path
-    projects: tuple[str, ...] = ()
-    force_job: tuple[ProjectAddress, str] | None = None
-    loop_interval_s: float = -1
-    keep_jobs: int = 5
-    preset: str | None = None
-    claim_timeout_hours: float = 24
-    max_job_retries: int = 3
-    max_job_hours: float | None = None
-    hang_minutes: float = 30
-    publish_timeout_hours: float = 24
-    leave_after_hours: float = 24  # 0: never
-    take_over_older_after_hours: float | None = None
-
-
 class Assembly:
     """Opens projects for one worker, and equips its jobs."""
 
     def __init__(
         self,
-        options: WorkerOptions,
+        settings: Settings,
         credentials: Credentials,
         environment: Mapping[str, str],
         clock: EventClock | None = None,
     ) -> None:
-        self._options = options
+        self._settings = settings
+        self._server = settings.gitlab_url or DEFAULT_GITLAB_URL
+        self._worker_id = settings.worker_id or "codex-worker"
+        self._forced = job_of(settings.force_job) if settings.force_job else None
         self._credentials = credentials
         self._clock = clock or SystemEventClock()
         self._environment = environment
-        self._work_dir = options.work_dir.resolve()
-        self._hub = Hub(HubSettings.from_environment(environment))
+        self._work_dir = settings.work_dir.resolve()
+        self._hub = Hub(hub_settings(settings, environment))
 
     def worker(self) -> tuple[Worker, Supervisor]:
         """The worker, and its supervisor for whoever handles signals."""
-        options = self._options
         supervisor = Supervisor(
             self._runtime_settings(),
             self.open_project,
@@ -90,9 +71,10 @@ class Assembly:
             Secrets(self._credentials.redact, self._credentials.refresh),
             self._environment,
         )
-        settings = LoopSettings(self._work_dir, options.loop_interval_s, options.force_job)
-        source = FixedProjects(()) if options.force_job else self._source()
-        worker = Worker(source, self.open_queue, supervisor, self.open_project, self._clock, settings)
+        forced = self._forced
+        loop = LoopSettings(self._work_dir, self._settings.loop_interval, forced)
+        source = FixedProjects(()) if forced else self._source()
+        worker = Worker(source, self.open_queue, supervisor, self.open_project, self._clock, loop)
         return worker, supervisor
 
     def unfit_token(self) -> list[str]:
@@ -100,7 +82,7 @@ class Assembly:
 
         A server that cannot be asked now is no reason to give up: it may be back at the next poll.
         """
-        if self._options.projects or self._credentials.token is None or not self._is_on_server():
+        if self._settings.project or self._credentials.token is None or not self._is_on_server():
             return []
         from codex_worker.gitlab.preflight import Level, check_token
 
@@ -119,20 +101,19 @@ class Assembly:
         # Loads python-gitlab, which a worker for repositories on disk does not need.
         from codex_worker.gitlab.client import GitLabClient
 
-        return GitLabClient(self._options.gitlab_url, self._credentials, self._clock)
+        return GitLabClient(self._server, self._credentials, self._clock)
 
     def open_queue(self, address: str) -> JobQueue:
         """The queue of the project at this address."""
-        options = self._options
         settings = QueueSettings(
-            budgets=Budgets(failures=options.max_job_retries),
-            claim_timeout_s=options.claim_timeout_hours * HOUR_S,
-            take_over_older_after_s=_hours(options.take_over_older_after_hours),
+            budgets=Budgets(failures=self._settings.max_job_retries),
+            claim_timeout_s=self._settings.claim_timeout_hours * HOUR_S,
+            take_over_older_after_s=_hours(self._settings.take_over_older_after_hours),
             publish_timeout_s=TRY_FOR_S,
         )
         return JobQueue(
             self._repository(address, "main"),
-            options.worker_id,
+            self._worker_id,
             self._clock,
             settings,
             beats=self._repository(address, "beats"),
@@ -147,20 +128,18 @@ class Assembly:
         return ProjectAccess(files, RepositoryPublishing(owned, store), snapshot.commit)
 
     def _source(self) -> ProjectSource:
-        if self._options.projects:
-            return FixedProjects(self._options.projects)
+        if self._settings.project:
+            return FixedProjects(self._settings.project)
         from codex_worker.gitlab.leaving import Leaver
         from codex_worker.gitlab.projects import ProjectFinder
 
-        options = self._options
         client = self.client()
         notes = self._work_dir / "projects.json"
-        leaver = Leaver(client, self._clock, options.leave_after_hours * HOUR_S, notes)
+        leaver = Leaver(client, self._clock, self._settings.leave_after_hours * HOUR_S, notes)
         return ServerProjects(ProjectFinder(client, self._clock), leaver)
 
     def _is_on_server(self) -> bool:
-        forced = self._options.force_job
-        return forced is None or forced[0].address.startswith(f"{self._options.gitlab_url}/")
+        return self._forced is None or self._forced[0].address.startswith(f"{self._server}/")
 
     def _repository(self, address: str, purpose: str) -> Repository:
         name = re.sub(r"[^A-Za-z0-9]+", "-", address.rstrip("/").removesuffix(".git"))[-40:].strip("-")
@@ -168,7 +147,7 @@ class Assembly:
         transport = GitTransport(
             address,
             self._work_dir / "repositories" / f"{name}-{digest}-{purpose}.git",
-            author=f"Codex worker {self._options.worker_id}",
+            author=f"Codex worker {self._worker_id}",
             email="codex-worker@localhost",
             secrets=self._credentials.git_environment,
             redact=self._credentials.redact,
@@ -176,20 +155,19 @@ class Assembly:
         return Repository(transport, self._clock)
 
     def _runtime_settings(self) -> RuntimeSettings:
-        options = self._options
         limits = JobLimits(
-            max_job_s=_hours(options.max_job_hours),
+            max_job_s=_hours(self._settings.max_job_hours),
             memory_bytes=memory_limit(),
-            hang_s=options.hang_minutes * 60,
+            hang_s=self._settings.hang_minutes * 60,
         )
         return RuntimeSettings(
             work_dir=self._work_dir,
             code_root=Path(codex_worker.__file__).resolve().parents[1],
             handlers_root=handlers_root(),
             version=codex_worker.__version__,
-            preset=options.preset,
-            keep_jobs=options.keep_jobs,
-            publish_timeout_s=options.publish_timeout_hours * HOUR_S,
+            preset=self._settings.preset,
+            keep_jobs=self._settings.keep_jobs,
+            publish_timeout_s=self._settings.publish_timeout_hours * HOUR_S,
             limits=limits,
         )
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from codex_worker.errors import UserError
 
@@ -46,12 +46,23 @@ def project_at(address: str) -> ProjectAddress:
             )
         path = parts.path.rstrip("/").removesuffix(".git")
         return ProjectAddress(path.strip("/"), urlunsplit(parts._replace(path=f"{path}.git")))
-    if parts.scheme == "file":
-        return ProjectAddress(Path(parts.path).name.removesuffix(".git"), address)
-    if "://" in address or (":" in address and not Path(address).exists()):
+    folder = Path(unquote(parts.path) if parts.scheme == "file" else address).expanduser()
+    if parts.scheme not in {"", "file"} and not folder.exists():
         raise UserError(f"{address} is no project: give an https:// address or the path of a repository.")
-    folder = Path(address).expanduser().resolve()
-    return ProjectAddress(folder.name.removesuffix(".git"), str(folder))
+    if not folder.is_dir():
+        raise UserError(
+            f"There is no repository at {folder}: give the path of one that is there, or an https:// address."
+        )
+    name = folder.resolve().name.removesuffix(".git")
+    return ProjectAddress(name, address if parts.scheme == "file" else str(folder.resolve()))
+
+
+def job_of(text: str) -> tuple[ProjectAddress, str]:
+    """The project and the job that `PROJECT:JOB` names. Raises UserError where it names none."""
+    project, colon, job_id = text.rpartition(":")
+    if not (project and colon and job_id) or "/" in job_id:
+        raise UserError(f"--force-job wants PROJECT:JOB, not {text}: an address or a path, and a job's id.")
+    return project_at(project), job_id
 
 
 @dataclass(frozen=True)

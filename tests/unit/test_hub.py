@@ -14,7 +14,8 @@ import pytest
 
 from codex_worker import hub as hub_module
 from codex_worker.errors import DataError, ResourceError, SystemFault, UserError
-from codex_worker.hub import WEIGHTS, ExpectedFile, Hub, HubSettings, WeightSet
+from codex_worker.hub import WEIGHTS, ExpectedFile, Hub, HubSettings, WeightSet, hub_settings
+from codex_worker.settings import Settings
 
 MAIN_COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPOSITORY = "KdaiP/StableTTS1.1"
@@ -294,15 +295,15 @@ def test_a_full_disk_is_found_before_the_download(settings, stand_in, monkeypatc
     assert not any("resolve" in path for _, path in stand_in.requests)
 
 
-def test_the_environment_is_read_where_the_caller_gives_it(tmp_path):
-    settings = HubSettings.from_environment(
-        {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:1"}
+def test_the_hubs_settings_are_an_operators(tmp_path):
+    found = hub_settings(
+        Settings(hf_home=tmp_path, hf_hub_offline=True, hf_endpoint="http://127.0.0.1:1"), {"HOME": "/root"}
     )
-    assert settings == HubSettings(tmp_path / "hub", endpoint="http://127.0.0.1:1", offline=True)
-    plain = HubSettings.from_environment({"HOME": str(tmp_path)})
+    assert found == HubSettings(tmp_path / "hub", endpoint="http://127.0.0.1:1", offline=True)
+    plain = hub_settings(Settings(), {"HOME": str(tmp_path)})
     assert not plain.offline and plain.local_folder is None
-    own = HubSettings.from_environment({"HOME": "/root", "CODEX_WEIGHTS_FOLDER": str(tmp_path)})
-    assert own.local_folder == tmp_path
+    assert plain.cache_folder == tmp_path / ".cache/huggingface/hub"
+    assert hub_settings(Settings(weights_folder=tmp_path), {}).local_folder == tmp_path
 
 
 def test_the_hub_loads_no_torch():

@@ -15,8 +15,9 @@ from codex_worker.git.lfs.http import HttpSettings, HttpStore
 from codex_worker.git.lfs.pointer import Pointer, parse_pointer
 from codex_worker.git.process import Git
 from codex_worker.git.repository import Repository
-from codex_worker.hub import Hub, HubSettings
+from codex_worker.hub import Hub, hub_settings
 from codex_worker.publish.cells import CellPublisher
+from codex_worker.settings import Settings
 from codex_worker.supervisor.job_folder import JobFolder
 from codex_worker.supervisor.project_access import RepositoryFiles
 from gitlab_jobs import JobQueue
@@ -115,7 +116,7 @@ def test_all_recordings_come_with_one_batch_a_hundred_and_the_second_time_from_t
         commands.clear()
         with JobFolder(tmp_path / f"job{attempt}") as folder:
             files = RepositoryFiles(
-                site.repository().snapshot(), site.store, site.cache, Hub(HubSettings.from_environment({})),
+                site.repository().snapshot(), site.store, site.cache, Hub(hub_settings(Settings(), {})),
                 folder, lambda: None,
             )  # fmt: skip
             fetched = files.recordings(list(contents))

@@ -14,8 +14,9 @@ import yaml
 from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.git.credentials import Credentials
 from codex_worker.git.lfs.pointer import parse_pointer, pointer_for
+from codex_worker.settings import Settings
 from codex_worker.worker import assembly
-from codex_worker.worker.assembly import Assembly, WorkerOptions
+from codex_worker.worker.assembly import Assembly
 from tests.support.event_clock import ManualClock, until
 from tests.support.gitlab import DEVELOPER, GitLabServer, Project
 from tests.support.jobs import ROOT, handlers_with, manifest
@@ -115,7 +116,7 @@ class Place:
 
     def assembly(self, **options) -> Assembly:
         """The same worker in this process, on a clock of ours."""
-        chosen = WorkerOptions("tester", self.server.url, self.folder / "work")
+        chosen = Settings(worker_id="tester", gitlab_url=self.server.url, work_dir=self.folder / "work")
         credentials = Credentials(self.token, self.server.url, env_file=self.env_file)
         return Assembly(replace(chosen, **options), credentials, {"PATH": os.environ["PATH"]}, self.clock)
 
@@ -223,7 +224,7 @@ def test_an_idle_poll_of_the_worker_itself_is_one_sweep_and_nothing_else(place):
     for number in range(10):
         repository = place.repositories["team/mark"].bare
         place.server.create_project(f"team/p{number}", {"worker": DEVELOPER}, repository=repository)
-    worker, supervisor = place.assembly(loop_interval_s=300.0).worker()
+    worker, supervisor = place.assembly(loop_interval=300.0).worker()
     thread, _ = in_background(worker)
     sweeps = re.compile("/api/graphql")
     until(lambda: place.clock.idle == 2)
@@ -246,7 +247,7 @@ def test_an_idle_poll_of_the_worker_itself_is_one_sweep_and_nothing_else(place):
 def test_a_worker_leaves_a_project_that_had_no_work_for_a_day(place):
     place.token = place.server.create_token("worker", ["api"])
     idle = place.project("team/idle", {"gpu_jobs/manifest.yaml": manifest()})
-    worker, supervisor = place.assembly(loop_interval_s=300.0).worker()
+    worker, supervisor = place.assembly(loop_interval=300.0).worker()
     thread, _ = in_background(worker)
     number = place.server.user("worker").id
     began = place.clock.time()

@@ -1,0 +1,57 @@
+"""A command line's settings and its token, from the options, the secrets file and the environment."""
+
+import argparse
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codex_worker.settings import (
+    DEFAULT_GITLAB_URL,
+    Settings,
+    SettingsSource,
+    add_options,
+    from_variables,
+    read_settings,
+)
+
+if TYPE_CHECKING:
+    from codex_worker.git.credentials import Credentials
+
+# What the commands beside the worker itself need to reach a project.
+ACCESS = ("gitlab_url", "env_file", "work_dir")
+
+
+def add_access(parser: argparse.ArgumentParser) -> None:
+    """The options by which a command reaches projects."""
+    add_options(parser, ACCESS)
+
+
+def access(arguments: argparse.Namespace, *more: SettingsSource) -> tuple[Settings, "Credentials"]:
+    """What a command's own options, the secrets file and the environment say; `more` stands between these."""
+    given = {name: getattr(arguments, name) for name in ACCESS}
+    return settings_and_token(given, os.environ, *more)
+
+
+def settings_and_token(
+    given: Mapping[str, object], environment: Mapping[str, str], *more: SettingsSource
+) -> tuple[Settings, "Credentials"]:
+    """The settings, and the token with the one server that it is for.
+
+    The settings' `gitlab_url` is always set: the documented default is for a token that comes without an
+    address. Raises UserError for what cannot be meant.
+    """
+    # Loaded when a command runs, so that `--help` answers at once.
+    from codex_worker.git.credentials import Credentials, read_env_file
+
+    sources = [*more, from_variables("the environment", environment)]
+    env_file = given.get("env_file")
+    if env_file:
+        sources.insert(0, from_variables(str(env_file), read_env_file(Path(str(env_file)))))
+    settings = read_settings(given, *sources)
+    server = settings.gitlab_url or DEFAULT_GITLAB_URL
+    # A token of the command line is not replaced by the file's, which may be for another server.
+    reread = None if given.get("token") else settings.env_file
+    credentials = Credentials(settings.token, server, env_file=reread)
+    return replace(settings, gitlab_url=server, token=None), credentials

@@ -1,0 +1,169 @@
+"""An operator's settings: where they come from, what is refused, and whom a token is for."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from codex_worker.cli.options import settings_and_token
+from codex_worker.errors import UserError
+from codex_worker.settings import (
+    DEFAULT_GITLAB_URL,
+    Settings,
+    all_settings,
+    from_variables,
+    read_settings,
+    reference_table,
+)
+
+ROOT = Path(__file__).parents[2]
+ONE, OTHER = "https://one.example.org", "https://other.example.org"
+T1, T2 = "glpat-aaaaaaaaaaaaaaaaaaa1", "glpat-aaaaaaaaaaaaaaaaaaa2"
+
+
+def read(given=None, file=None, environment=None) -> Settings:
+    sources = [
+        from_variables("secrets.env", file or {}),
+        from_variables("the environment", environment or {}),
+    ]
+    return read_settings(given or {}, *sources)
+
+
+def test_every_setting_is_read_from_the_command_line_then_the_file_then_the_environment():
+    words = {str: ("a", "b", "c"), Path: ("a", "b", "c")}
+    for each in all_settings():
+        if (
+            each.variable is None
+            or each.name in {"token", "gitlab_url"}
+            or each.is_flag
+            or each.is_repeatable
+        ):
+            continue
+        texts = words.get(each.parse, ("tiny", "full", "tiny") if each.name == "preset" else ("2", "3", "4"))
+        values = [each.parse(text) for text in texts]
+        environment = {each.variable: texts[2]}
+        assert getattr(read(environment=environment), each.name) == values[2], each.name
+        file = {each.variable: texts[1]}
+        assert getattr(read(file=file, environment=environment), each.name) == values[1], each.name
+        given = {each.name: texts[0]}
+        assert getattr(read(given, file, environment), each.name) == values[0], each.name
+
+
+def test_what_is_not_given_is_the_default():
+    assert read() == Settings()
+    assert read(environment={"WORKER_ID": "", "CODEX_VERBOSE": "no"}) == Settings()
+
+
+def test_projects_are_a_list_on_the_command_line_and_words_in_a_variable():
+    assert read({"project": ["/a folder/b.git", "c"]}).project == ("/a folder/b.git", "c")
+    assert read(file={"CODEX_PROJECTS": "/a.git https://h/b.git"}).project == ("/a.git", "https://h/b.git")
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "words"),
+    [
+        ("CODEX_LOOP_INTERVAL", "0", "or -1"),
+        ("CODEX_LOOP_INTERVAL", "-5", "or -1"),
+        ("CODEX_LOOP_INTERVAL", "nan", "a number from 1"),
+        ("CODEX_LOOP_INTERVAL", "soon", "a number from 1"),
+        ("CODEX_KEEP_JOBS", "1.5", "a whole number from -1"),
+        ("MAX_JOB_RETRIES", "0", "a whole number from 1"),
+        ("CLAIM_TIMEOUT_HOURS", "inf", "a number of 0.01 or more"),
+        ("CODEX_PRESET", "small", "tiny or full"),
+        ("CODEX_VERBOSE", "perhaps", "true or false"),
+        ("HF_HUB_OFFLINE", "2", "true or false"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_sentence_with_its_place(variable, text, words):
+    with pytest.raises(UserError) as error:
+        read(file={variable: text})
+    assert str(error.value).startswith(f"${variable} of secrets.env is {text!r}: it must be")
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "file", "environment", "token", "server"),
+    [
+        ({}, {}, {}, None, DEFAULT_GITLAB_URL),
+        ({}, {"GITLAB_TOKEN": T1}, {}, T1, DEFAULT_GITLAB_URL),
+        ({}, {"GITLAB_TOKEN": T1, "GITLAB_URL": f"{ONE}/"}, {}, T1, ONE),
+        ({}, {}, {"GITLAB_TOKEN": T1, "GITLAB_URL": ONE}, T1, ONE),
+        ({"gitlab_url": ONE}, {"GITLAB_TOKEN": T1}, {}, T1, ONE),
+        ({"gitlab_url": ONE}, {"GITLAB_TOKEN": T1, "GITLAB_URL": ONE}, {}, T1, ONE),
+        ({}, {"GITLAB_TOKEN": T1}, {"GITLAB_URL": ONE}, T1, ONE),
+        ({}, {"GITLAB_URL": ONE}, {"GITLAB_TOKEN": T1}, T1, ONE),
+        # The address beside a token wins over one that stands further down.
+        ({}, {"GITLAB_TOKEN": T1, "GITLAB_URL": ONE}, {"GITLAB_URL": OTHER}, T1, ONE),
+        ({}, {"GITLAB_TOKEN": T1, "GITLAB_URL": ONE}, {"GITLAB_TOKEN": T2, "GITLAB_URL": OTHER}, T1, ONE),
+        ({"token": T1, "gitlab_url": ONE}, {"GITLAB_TOKEN": T2, "GITLAB_URL": OTHER}, {}, T1, ONE),
+        # The same token twice is for the address that stands beside it once.
+        ({}, {"GITLAB_TOKEN": T1}, {"GITLAB_TOKEN": T1, "GITLAB_URL": ONE}, T1, ONE),
+    ],
+)
+def test_a_token_is_for_the_server_that_stands_beside_it(tmp_path, given, file, environment, token, server):
+    if file:
+        path = tmp_path / "secrets.env"
+        path.write_text("".join(f"{name}={value}\n" for name, value in file.items()))
+        given = {**given, "env_file": str(path)}
+    settings, credentials = settings_and_token(given, environment)
+    assert (credentials.token, settings.gitlab_url, str(credentials.origin)) == (token, server, server)
+    assert settings.token is None  # it stays with the credentials
+
+
+@pytest.mark.parametrize(
+    ("given", "file", "environment"),
+    [
+        ({"gitlab_url": OTHER}, {"GITLAB_TOKEN": T1, "GITLAB_URL": ONE}, {}),
+        ({"gitlab_url": OTHER}, {}, {"GITLAB_TOKEN": T1, "GITLAB_URL": ONE}),
+        ({}, {"GITLAB_URL": OTHER}, {"GITLAB_TOKEN": T1, "GITLAB_URL": ONE}),
+        ({}, {"GITLAB_TOKEN": T1}, {"GITLAB_TOKEN": T2, "GITLAB_URL": OTHER}),
+        ({"token": T1}, {"GITLAB_TOKEN": T2, "GITLAB_URL": OTHER}, {}),
+    ],
+)
+def test_a_token_is_never_offered_to_the_server_of_another_one(given, file, environment):
+    with pytest.raises(UserError, match="stands beside") as error:
+        read(given, file, environment)
+    assert T1 not in str(error.value) and T2 not in str(error.value)
+
+
+def test_a_refused_token_is_not_replaced_by_one_for_another_server(tmp_path):
+    path = tmp_path / "secrets.env"
+    path.write_text(f"GITLAB_TOKEN={T1}\nGITLAB_URL={ONE}\n")
+    _, credentials = settings_and_token({"env_file": str(path)}, {})
+    path.write_text(f"GITLAB_TOKEN={T2}\nGITLAB_URL={OTHER}\n")
+    assert not credentials.refresh() and credentials.token == T1
+    path.write_text(f"GITLAB_TOKEN={T2}\nGITLAB_URL={ONE}/\n")
+    assert credentials.refresh() and credentials.token == T2
+
+
+def test_a_token_of_the_command_line_is_not_replaced_by_the_files(tmp_path):
+    path = tmp_path / "secrets.env"
+    path.write_text(f"GITLAB_TOKEN={T2}\nGITLAB_URL={OTHER}\n")
+    _, credentials = settings_and_token({"env_file": str(path), "token": T1, "gitlab_url": ONE}, {})
+    assert not credentials.refresh() and credentials.token == T1
+
+
+def test_the_settings_do_not_show_the_token():
+    assert T1 not in repr(read(environment={"GITLAB_TOKEN": T1}))
+
+
+def test_the_readmes_table_is_made_from_the_settings():
+    assert reference_table() in (ROOT / "README.md").read_text()
+
+
+def test_the_help_tells_every_option_with_its_variable():
+    from codex_worker.cli.work import build_parser
+
+    parser = build_parser()
+    options = {option: action for action in parser._actions for option in action.option_strings}
+    for each in all_settings():
+        if each.option is not None:
+            assert isinstance(options[each.option], argparse.Action)
+            assert (each.variable or "") in str(options[each.option].help)
+
+
+def test_the_example_of_a_secrets_file_names_known_variables_only():
+    known = {each.variable for each in all_settings()}
+    lines = (ROOT / ".env.secrets.example").read_text().splitlines()
+    names = [line.lstrip("# ").partition("=")[0] for line in lines if "=" in line and "`" not in line]
+    assert "GITLAB_URL" in names and set(names) <= known
