@@ -39,7 +39,7 @@ from codex_worker.git.repository import Repository
 from codex_worker.hub import Hub, hub_settings
 from codex_worker.settings import Settings
 from codex_worker.supervisor.job_folder import JobFolder
-from codex_worker.supervisor.project_access import RepositoryFiles
+from codex_worker.supervisor.project_access import RepositoryReader
 from tests.support.gitlab import DEVELOPER, GitLabServer, Project
 from tests.support.notebooks import notebook, written_cell
 
@@ -197,15 +197,14 @@ def _fetch(work: Path, server: str, url: str, token: str, paths: list[str]) -> N
     )
     cache = LfsCache(work / "lfs", 10_000_000_000)
     with JobFolder(work / f"job-{time.monotonic_ns()}") as folder:
-        files = RepositoryFiles(
+        files = RepositoryReader(
             Repository(transport, SystemClock()).snapshot(),
             HttpStore(url, credentials),
             cache,
             Hub(hub_settings(Settings(), {})),
             folder,
-            lambda: None,
         )
-        fetched = files.recordings(paths)
+        fetched = files.fetch_recordings(paths)
         if len(fetched.files) != len(paths):
             raise SystemExit(
                 f"{len(fetched.missing)} recordings are missing: {list(fetched.missing.items())[:2]}"

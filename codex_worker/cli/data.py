@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from codex_worker.codex.choose import Selection
     from codex_worker.data.audiofolder import DatasetOptions
-    from codex_worker.data.project import Reader
     from codex_worker.doctor.examine import Align
     from codex_worker.git.credentials import Credentials
+    from codex_worker.job.api import ProjectReader
 
 _CACHE_BYTES = 20_000_000_000
 
@@ -160,7 +160,7 @@ def run_explore(arguments: argparse.Namespace) -> int:
 @dataclass(frozen=True)
 class _Source:
     name: str
-    reader: "Reader"
+    reader: "ProjectReader"
     selection: "Selection"
 
 
@@ -200,28 +200,25 @@ def _open(arguments: argparse.Namespace) -> _Source:
     return _Source(project.name, _repository_reader(project.address, settings, credentials), selection)
 
 
-def _repository_reader(address: str, settings: Settings, credentials: "Credentials") -> "Reader":
+def _repository_reader(address: str, settings: Settings, credentials: "Credentials") -> "ProjectReader":
     import re
 
-    from codex_worker.cli.reading import RepositoryReader
     from codex_worker.git.lfs.cache import LfsCache
     from codex_worker.git.lfs.open import open_store
     from codex_worker.hub import Hub, hub_settings
     from codex_worker.supervisor.job_folder import JobFolder
-    from codex_worker.supervisor.project_access import RepositoryFiles
+    from codex_worker.supervisor.project_access import RepositoryReader
     from codex_worker.worker.assembly import Assembly
 
     repository = Assembly(settings, credentials, os.environ).open_queue(address).repository
     name = re.sub(r"[^A-Za-z0-9]+", "-", address)[-60:].strip("-")
-    files = RepositoryFiles(
+    return RepositoryReader(
         repository.snapshot(),
         open_store(address, credentials),
         LfsCache(settings.work_dir / "lfs", _CACHE_BYTES),
         Hub(hub_settings(settings, os.environ)),
         JobFolder(settings.work_dir / "reading" / name),
-        lambda: None,
     )
-    return RepositoryReader(files)
 
 
 def _address_by_number(config: DatasetConfig, credentials: "Credentials") -> str:

@@ -1,4 +1,4 @@
-"""Reading a project outside of a job: a folder on this machine, or the head of a repository."""
+"""Reading a project outside of a job: a folder on this machine."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -10,31 +10,11 @@ from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.pointer import Pointer, parse_pointer
 from codex_worker.git.lfs.store import FileStore, LfsStore
 from codex_worker.job.api import Fetched
-from codex_worker.supervisor.project_access import RepositoryFiles
 
 logger = logging.getLogger(__name__)
 
 _FILES = ".project/attachments/files/"
 _MAX_POINTER_FILE_BYTES = 1024
-
-
-class RepositoryReader:
-    """A job's own way of reading a repository, for a command."""
-
-    def __init__(self, files: RepositoryFiles) -> None:
-        self._files = files
-
-    def list_files(self, prefix: str = "") -> list[str]:
-        """Repository paths below `prefix`."""
-        return list(self._files.list(prefix))
-
-    def read_files(self, paths: Sequence[str]) -> dict[str, Path]:
-        """Text files; a path that isn't there is left out."""
-        return self._files.read(paths)
-
-    def fetch_recordings(self, pointer_paths: Sequence[str]) -> Fetched:
-        """The recordings behind LFS pointers."""
-        return self._files.recordings(pointer_paths)
 
 
 class FolderReader:

@@ -5,13 +5,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from codex_worker.codex.cell import Cell
 from codex_worker.codex.choose import ChosenCells, Selection
 from codex_worker.codex.notebook import Notebook, document_name
 from codex_worker.codex.verse_lists import verse_lists
 from codex_worker.errors import DataError, UserError
+from codex_worker.job.api import Fetched, ProjectReader
 
 logger = logging.getLogger(__name__)
 
@@ -22,43 +23,10 @@ _IMPORT_ID = re.compile(r"-?\(?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\)?$", r
 Rule = Callable[[Notebook, Selection], ChosenCells]
 
 
-class FetchedFiles(Protocol):
-    """Recordings by their pointers' paths, and a sentence for each that could not be had."""
-
-    @property
-    def files(self) -> Mapping[str, Path]:
-        """Repository path -> file."""
-
-    @property
-    def missing(self) -> Mapping[str, str]:
-        """Repository path -> why not."""
-
-
-class Reader(Protocol):
-    """The part of a job's scanner that reads."""
-
-    def list_files(self, prefix: str = "") -> list[str]:
-        """Repository paths below `prefix`."""
-
-    def read_files(self, paths: Sequence[str]) -> dict[str, Path]:
-        """Text files; a path that isn't there is left out."""
-
-    def fetch_recordings(self, pointer_paths: Sequence[str]) -> FetchedFiles:
-        """The recordings behind LFS pointers."""
-
-
-@dataclass(frozen=True)
-class Recordings:
-    """What was asked for: files, and the reasons of those that could not be had."""
-
-    files: Mapping[str, Path]
-    missing: Mapping[str, str]
-
-
 class FetchedOnce:
     """A reader that fetches no recording twice: both halves of a job often want the same ones."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: ProjectReader) -> None:
         self._reader = reader
         self._files: dict[str, Path] = {}
 
@@ -70,7 +38,7 @@ class FetchedOnce:
         """Text files; a path that isn't there is left out."""
         return self._reader.read_files(paths)
 
-    def fetch_recordings(self, pointer_paths: Sequence[str]) -> FetchedFiles:
+    def fetch_recordings(self, pointer_paths: Sequence[str]) -> Fetched:
         """The recordings behind LFS pointers; those that still lie here are not asked for again."""
         wanted = [path for path in pointer_paths if path not in self._files or not self._files[path].exists()]
         missing: Mapping[str, str] = {}
@@ -78,7 +46,7 @@ class FetchedOnce:
             fetched = self._reader.fetch_recordings(wanted)
             self._files |= fetched.files
             missing = fetched.missing
-        return Recordings(
+        return Fetched(
             {
                 path: self._files[path]
                 for path in pointer_paths
@@ -140,8 +108,8 @@ class Project:
     A notebook that cannot be read costs its own cells only. Raises UserError where none can.
     """
 
-    def __init__(self, reader: Reader) -> None:
-        self.reader: Reader = FetchedOnce(reader)
+    def __init__(self, reader: ProjectReader) -> None:
+        self.reader: ProjectReader = FetchedOnce(reader)
         self.notes: list[str] = []
         self.notebooks = self._read_notebooks()
 

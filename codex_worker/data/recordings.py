@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from codex_worker.codex.attachments import SelectedRecording, selected_recording
 from codex_worker.codex.choose import Selection, cells_for_training, cells_to_transcribe
-from codex_worker.data.project import ChosenCell, Project, Reader, Rule, SkippedCell
+from codex_worker.data.project import ChosenCell, Project, Rule, SkippedCell
 from codex_worker.errors import DataError
+from codex_worker.job.api import ProjectReader
 
 if TYPE_CHECKING:
     from codex_worker.audio.decode import Clip, Recording
@@ -80,7 +81,7 @@ class FetchedCells:
 
 
 def read_recorded(
-    reader: Reader, selection: Selection | None = None, rule: Rule = cells_for_training
+    reader: ProjectReader, selection: Selection | None = None, rule: Rule = cells_for_training
 ) -> FetchedCells:
     """Everything from a project to its recorded cells; `skipped` accounts for every other cell.
 
@@ -92,7 +93,7 @@ def read_recorded(
     return FetchedCells(recorded.cells, cells.skipped + recorded.skipped)
 
 
-def fetch_recordings(reader: Reader, chosen: Sequence[ChosenCell]) -> FetchedCells:
+def fetch_recordings(reader: ProjectReader, chosen: Sequence[ChosenCell]) -> FetchedCells:
     """The selected recordings of these cells, with one request for all of them.
 
     Those of early projects, which lie in another place, are asked for with a second one.
@@ -135,7 +136,9 @@ def decoded(
         yield cell, outcome
 
 
-def _fetch(reader: Reader, paths: Iterable[str], found: dict[str, Path], missing: dict[str, str]) -> None:
+def _fetch(
+    reader: ProjectReader, paths: Iterable[str], found: dict[str, Path], missing: dict[str, str]
+) -> None:
     wanted = list(dict.fromkeys(paths))
     if wanted:
         fetched = reader.fetch_recordings(wanted)

@@ -22,6 +22,7 @@ __all__ = [
     "JobCallbacks",
     "JobCanceled",
     "JobContext",
+    "ProjectReader",
     "Published",
     "Result",
     "Scanner",
@@ -127,8 +128,8 @@ class Published:
     dropped: Mapping[int, str]  # index -> why: a person was there first, the cell is gone, ...
 
 
-class Scanner(Protocol):
-    """The project, as far as a job may see and change it."""
+class ProjectReader(Protocol):
+    """The half of a scanner that only reads."""
 
     def list_files(self, prefix: str = "") -> list[str]:
         """Repository paths below `prefix`, at the job's commit."""
@@ -138,6 +139,10 @@ class Scanner(Protocol):
 
     def fetch_recordings(self, pointer_paths: Sequence[str]) -> Fetched:
         """The recordings behind LFS pointers, keyed by the pointers' repository paths."""
+
+
+class Scanner(ProjectReader, Protocol):
+    """The project, as far as a job may see and change it."""
 
     def fetch_checkpoint(self, path: str) -> Path:
         """A checkpoint of this project (`model.base_checkpoint`). Raises UserError where there is none."""

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from codex_worker.clock import EventClock
 from codex_worker.contract.records import EndState
 from codex_worker.errors import LeaseLost, WorkerError
+from codex_worker.job.api import Scanner
 from codex_worker.job.failures import describe
 from codex_worker.job.json_values import as_json
 from codex_worker.queue.owned import Outcome, OwnedJob
@@ -24,7 +25,7 @@ from codex_worker.supervisor.logs import JobLog
 from codex_worker.supervisor.process import ChildProcess
 from codex_worker.supervisor.salvage import publish_left_behind
 from codex_worker.supervisor.sandbox import child_command, child_environment
-from codex_worker.supervisor.services import ProjectFiles, Publishing, Services
+from codex_worker.supervisor.services import Services
 from codex_worker.supervisor.settings import RuntimeSettings
 from codex_worker.supervisor.unpublished import Outbox, Owner
 
@@ -41,16 +42,15 @@ class Secrets:
     refresh: Callable[[], object] = lambda: None
 
 
-@dataclass(frozen=True)
-class ProjectAccess:
+class OpenedProject(Scanner, Protocol):
     """How an attempt reads its project and writes to it."""
 
-    files: ProjectFiles
-    publishing: Publishing
-    commit: str  # the commit that `files` reads
+    @property
+    def commit(self) -> str:
+        """The commit whose files are read."""
 
 
-OpenProject = Callable[[OwnedJob, JobFolder, str], ProjectAccess]  # the last: the repository's address
+OpenProject = Callable[[OwnedJob, JobFolder, str], OpenedProject]  # the last: the repository's address
 
 
 class Supervisor:
@@ -134,11 +134,11 @@ class Supervisor:
             entry = owned.entry
             handlers = find_handlers(self._settings.handlers_root)
             handler = choose_handler(handlers, entry.job_type, entry.model_type, entry.mode)
-            access = self._open_project(owned, folder, seen.address)
-            services = Services(folder, access.files, access.publishing, outbox, self._patience())
+            opened = self._open_project(owned, folder, seen.address)
+            services = Services(folder, opened, outbox, self._patience())
             order = {
                 "handler": handler,
-                "job": self._job(owned, project, access.commit, folder.path),
+                "job": self._job(owned, project, opened.commit, folder.path),
             }
             departure = self._supervise(seen, order, services)
             publish_left_behind(folder, services)

@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from codex_worker.contract.records import ResumePointer
@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 PATHS_AT_ONCE = 1000
 
 
-class RepositoryFiles:
-    """ProjectFiles over a snapshot, a store and the hub.
+class RepositoryReader:
+    """Files of one commit, recordings and models of a store, weights of the hub.
 
     The child gets copies: a file of the shared cache that it could write to would be everybody's.
     """
@@ -36,21 +36,24 @@ class RepositoryFiles:
         cache: LfsCache,
         hub: Hub,
         folder: JobFolder,
-        resume: Callable[[], ResumePointer | None],
     ) -> None:
         self._snapshot = snapshot
         self._store = store
         self._cache = cache
         self._hub = hub
         self._folder = folder
-        self._resume = resume
 
-    def list(self, prefix: str) -> Sequence[str]:
+    @property
+    def commit(self) -> str:
+        """The commit whose files are read."""
+        return self._snapshot.commit
+
+    def list_files(self, prefix: str = "") -> list[str]:
         """Paths that start with `prefix`."""
         folder = prefix.rpartition("/")[0]
         return [entry.path for entry in self._snapshot.files(folder) if entry.path.startswith(prefix)]
 
-    def read(self, paths: Sequence[str]) -> dict[str, Path]:
+    def read_files(self, paths: Sequence[str]) -> dict[str, Path]:
         """Copies text files into the job folder."""
         found: dict[str, Path] = {}
         for start in range(0, len(paths), PATHS_AT_ONCE):
@@ -58,7 +61,7 @@ class RepositoryFiles:
             found |= {path: self._folder.put(f"files/{path}", data) for path, data in contents.items()}
         return found
 
-    def recordings(self, pointer_paths: Sequence[str]) -> Fetched:
+    def fetch_recordings(self, pointer_paths: Sequence[str]) -> Fetched:
         """Copies recordings into the job folder; those that cannot be had are named with the reason."""
         found: dict[str, Path] = {}
         missing: dict[str, str] = {}
@@ -88,7 +91,7 @@ class RepositoryFiles:
                     found[path] = self._copy(answer, f"recordings/{path}", pointer.size)
         return Fetched(found, missing)
 
-    def checkpoint(self, path: str) -> Path:
+    def fetch_checkpoint(self, path: str) -> Path:
         """Copies a model of this project into the job folder. Raises UserError where there is none."""
         if not path.startswith("gpu_jobs/"):
             raise UserError(
@@ -105,21 +108,10 @@ class RepositoryFiles:
             return self._folder.put(f"fetched/{path}", data)
         return self._object(pointer, f"fetched/{path}", f"The checkpoint {path}")
 
-    def weights(self, name: str) -> Weights:
+    def fetch_weights(self, name: str) -> Weights:
         """Official weights, where they lie on this machine."""
         found = self._hub.fetch(name)
         return Weights(found.path, found.revision)
-
-    def resume(self) -> Path | None:
-        """Copies what an earlier attempt left; where that is gone the job starts from its beginning."""
-        left = self._resume()
-        if left is None:
-            return None
-        try:
-            return self._object(Pointer(left.oid, left.size), "fetched/resume", "The earlier attempt's state")
-        except DataError as error:
-            logger.warning("%s The job starts from its beginning.", error)
-            return None
 
     def _object(self, pointer: Pointer, name: str, what: str) -> Path:
         with self._cache.hold([pointer]):
@@ -144,6 +136,48 @@ class RepositoryFiles:
         return partial.replace(target)
 
 
+class RepositoryScanner(RepositoryReader):
+    """The scanner of an attempt: reads as above, and publishes behind the fence of a claimed job."""
+
+    def __init__(
+        self,
+        owned: OwnedJob,
+        snapshot: Snapshot,
+        store: LfsStore,
+        cache: LfsCache,
+        hub: Hub,
+        folder: JobFolder,
+    ) -> None:
+        super().__init__(snapshot, store, cache, hub, folder)
+        self._owned = owned
+        self._cells = CellPublisher(owned, store)
+
+    def fetch_resume(self) -> Path | None:
+        """Copies what an earlier attempt left; where that is gone the job starts from its beginning."""
+        left = self._owned.resume
+        if left is None:
+            return None
+        try:
+            return self._object(Pointer(left.oid, left.size), "fetched/resume", "The earlier attempt's state")
+        except DataError as error:
+            logger.warning("%s The job starts from its beginning.", error)
+            return None
+
+    def publish_cells(self, results: Sequence[CellResult]) -> Published:
+        """Patches and their recordings."""
+        return self._cells.publish(results)
+
+    def publish_artifact(self, file: Path, folder: str) -> str:
+        """A file of the job; answers its path in the repository."""
+        return publish_artifact(self._owned, self._store, file, folder)
+
+    def save_resume(self, file: Path) -> None:
+        """Uploads the state that the next attempt goes on from, and names it in the lease."""
+        pointer = pointer_for(file)
+        self._store.upload([(pointer, file)])
+        self._owned.save_resume(ResumePointer(oid=pointer.oid, size=pointer.size))
+
+
 def _say(progress: TransferProgress) -> None:
     if progress.done_objects % 100 == 0 or progress.done_objects == progress.total_objects:
         logger.info(
@@ -153,26 +187,3 @@ def _say(progress: TransferProgress) -> None:
             progress.done_bytes / 1e6,
             progress.total_bytes / 1e6,
         )
-
-
-class RepositoryPublishing:
-    """Publishing over a claimed job and its project's large-file store."""
-
-    def __init__(self, owned: OwnedJob, store: LfsStore) -> None:
-        self._owned = owned
-        self._store = store
-        self._cells = CellPublisher(owned, store)
-
-    def cells(self, results: Sequence[CellResult]) -> Published:
-        """Patches and their recordings."""
-        return self._cells.publish(results)
-
-    def artifact(self, file: Path, folder: str) -> str:
-        """A file of the job; answers its path in the repository."""
-        return publish_artifact(self._owned, self._store, file, folder)
-
-    def resume(self, file: Path) -> None:
-        """Uploads the state that the next attempt goes on from, and names it in the lease."""
-        pointer = pointer_for(file)
-        self._store.upload([(pointer, file)])
-        self._owned.save_resume(ResumePointer(oid=pointer.oid, size=pointer.size))

@@ -44,13 +44,13 @@ def _offer(folder: JobFolder, open_queue: OpenQueue, open_project: OpenProject, 
         return 0
     try:
         owned = reopen(open_queue(owner.project), owner.attempt, clock)
-        publishing = open_project(owned, folder, owner.project).publishing
+        project = open_project(owned, folder, owner.project)
 
         def end(outcome: Outcome) -> None:
             log = folder.log_path.read_bytes() if folder.log_path.is_file() else b""
             owned.end(outcome, log=bounded(log), metrics=folder.metrics())
 
-        done = publish_waiting(outbox, publishing.cells, publishing.artifact, end)
+        done = publish_waiting(outbox, project.publish_cells, project.publish_artifact, end)
     except LeaseLost as error:
         logger.warning("%s What was to be published stays in %s, for you to look at.", error, folder.path)
         outbox.discard()

@@ -2,15 +2,14 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from codex_worker.codex.patch import RecordingPatch, patch_from_dict
 from codex_worker.contract.ids import check_repository_path
 from codex_worker.errors import SystemFault
-from codex_worker.job.api import CellResult, Fetched, Published, Weights
+from codex_worker.job.api import CellResult, Scanner
 from codex_worker.retry import PASSING, Patience
 from codex_worker.supervisor.job_folder import JobFolder
 from codex_worker.supervisor.unpublished import Outbox
@@ -22,41 +21,6 @@ MAX_CELLS = 10_000
 
 RepositoryPath = Annotated[str, Field(min_length=1, max_length=1024)]
 LocalPath = Annotated[str, Field(min_length=1, max_length=1024)]
-
-
-class ProjectFiles(Protocol):
-    """Reading the project at the job's commit; files are put into the job folder."""
-
-    def list(self, prefix: str) -> Sequence[str]:
-        """Paths below a folder."""
-
-    def read(self, paths: Sequence[str]) -> Mapping[str, Path]:
-        """Text files."""
-
-    def recordings(self, pointer_paths: Sequence[str]) -> Fetched:
-        """What lies behind LFS pointers."""
-
-    def checkpoint(self, path: str) -> Path:
-        """A model of this project."""
-
-    def weights(self, name: str) -> Weights:
-        """Official weights."""
-
-    def resume(self) -> Path | None:
-        """What an earlier attempt left behind."""
-
-
-class Publishing(Protocol):
-    """Writing to the project, behind the fence."""
-
-    def cells(self, results: Sequence[CellResult]) -> Published:
-        """Patches and their recordings."""
-
-    def artifact(self, file: Path, folder: str) -> str:
-        """A file of the job; answers its path in the repository."""
-
-    def resume(self, file: Path) -> None:
-        """What the next attempt needs."""
 
 
 class _Arguments(BaseModel):
@@ -112,14 +76,12 @@ class Services:
     def __init__(
         self,
         folder: JobFolder,
-        files: ProjectFiles,
-        publishing: Publishing,
+        scanner: Scanner,
         outbox: Outbox,
         patience: Patience,
     ) -> None:
         self._folder = folder
-        self._files = files
-        self._publishing = publishing
+        self._scanner = scanner
         self._outbox = outbox
         self._patience = patience
         self.artifacts: list[str] = []
@@ -149,33 +111,35 @@ class Services:
         return method(checked)
 
     def _list_files(self, arguments: _Prefix) -> list[str]:
-        return list(self._files.list(arguments.prefix))
+        return list(self._scanner.list_files(arguments.prefix))
 
     def _read_files(self, arguments: _Paths) -> dict[str, str]:
-        found = self._patience.insist(lambda: self._files.read(_checked(arguments.paths)))
+        found = self._patience.insist(lambda: self._scanner.read_files(_checked(arguments.paths)))
         return {path: self._folder.relative(local) for path, local in found.items()}
 
     def _fetch_recordings(self, arguments: _Pointers) -> dict[str, Any]:
-        found = self._patience.insist(lambda: self._files.recordings(_checked(arguments.pointer_paths)))
+        found = self._patience.insist(
+            lambda: self._scanner.fetch_recordings(_checked(arguments.pointer_paths))
+        )
         files = {path: self._folder.relative(local) for path, local in found.files.items()}
         return {"files": files, "missing": dict(found.missing)}
 
     def _fetch_checkpoint(self, arguments: _Path) -> str:
         path = check_repository_path(arguments.path)
-        return self._folder.relative(self._patience.insist(lambda: self._files.checkpoint(path)))
+        return self._folder.relative(self._patience.insist(lambda: self._scanner.fetch_checkpoint(path)))
 
     def _fetch_weights(self, arguments: _Name) -> dict[str, str]:
-        weights = self._files.weights(arguments.name)
+        weights = self._scanner.fetch_weights(arguments.name)
         return {"path": str(weights.path), "revision": weights.revision}
 
     def _fetch_resume(self, _: _Nothing) -> str | None:
-        found = self._patience.insist(self._files.resume)
+        found = self._patience.insist(self._scanner.fetch_resume)
         return None if found is None else self._folder.relative(found)
 
     def _publish_cells(self, arguments: _Cells) -> dict[str, Any]:
         results = [self._cell(cell) for cell in arguments.results]
         published = self._insist_or_keep(
-            lambda: self._publishing.cells(results), lambda: self._outbox.keep_cells(results)
+            lambda: self._scanner.publish_cells(results), lambda: self._outbox.keep_cells(results)
         )
         return {
             "applied": list(published.applied),
@@ -185,7 +149,7 @@ class Services:
     def _publish_artifact(self, arguments: _Artifact) -> str:
         file = self._folder.file(arguments.file)
         path = self._insist_or_keep(
-            lambda: self._publishing.artifact(file, arguments.folder),
+            lambda: self._scanner.publish_artifact(file, arguments.folder),
             lambda: self._outbox.keep_artifact(file, arguments.folder),
         )
         self.artifacts.append(path)
@@ -193,7 +157,7 @@ class Services:
 
     def _save_resume(self, arguments: _File) -> None:
         """Not kept where it cannot be saved: it is of use only to the next attempt."""
-        self._publishing.resume(self._folder.file(arguments.file))
+        self._scanner.save_resume(self._folder.file(arguments.file))
 
     def _cell(self, cell: _Cell) -> CellResult:
         patch = patch_from_dict(cell.patch)

@@ -22,11 +22,11 @@ from codex_worker.hub import Hub, hub_settings
 from codex_worker.queue.job_queue import JobQueue, QueueSettings
 from codex_worker.queue.owned import OwnedJob
 from codex_worker.settings import DEFAULT_GITLAB_URL, Settings
-from codex_worker.supervisor.attempt import ProjectAccess, Secrets, Supervisor
+from codex_worker.supervisor.attempt import Secrets, Supervisor
 from codex_worker.supervisor.handlers_found import handlers_root
 from codex_worker.supervisor.job_folder import JobFolder
 from codex_worker.supervisor.machine import memory_limit
-from codex_worker.supervisor.project_access import RepositoryFiles, RepositoryPublishing
+from codex_worker.supervisor.project_access import RepositoryScanner
 from codex_worker.supervisor.settings import HOUR_S, JobLimits, RuntimeSettings
 from codex_worker.worker.loop import LoopSettings, Worker
 from codex_worker.worker.projects import FixedProjects, ProjectSource, ServerProjects, job_of
@@ -119,13 +119,11 @@ class Assembly:
             beats=self._repository(address, "beats"),
         )
 
-    def open_project(self, owned: OwnedJob, folder: JobFolder, address: str) -> ProjectAccess:
+    def open_project(self, owned: OwnedJob, folder: JobFolder, address: str) -> RepositoryScanner:
         """What an attempt reads with and publishes by."""
         store = open_store(address, self._credentials)
         cache = LfsCache(self._work_dir / "lfs", LFS_CACHE_BYTES)
-        snapshot = owned.repository.snapshot()
-        files = RepositoryFiles(snapshot, store, cache, self._hub, folder, lambda: owned.resume)
-        return ProjectAccess(files, RepositoryPublishing(owned, store), snapshot.commit)
+        return RepositoryScanner(owned, owned.repository.snapshot(), store, cache, self._hub, folder)
 
     def _source(self) -> ProjectSource:
         if self._settings.project:

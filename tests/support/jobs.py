@@ -14,7 +14,7 @@ from codex_worker.contract.paths import response_path
 from codex_worker.git.memory import MemoryServer, MemoryTransport
 from codex_worker.git.repository import Repository
 from codex_worker.job.api import CellResult, Fetched, Published, Weights
-from codex_worker.supervisor.attempt import ProjectAccess, Secrets, Supervisor
+from codex_worker.supervisor.attempt import Secrets, Supervisor
 from codex_worker.supervisor.job_folder import JobFolder
 from codex_worker.supervisor.settings import JobLimits, Rhythm, RuntimeSettings
 from gitlab_jobs import JobQueue, Outcome, OwnedJob, QueueSettings
@@ -61,33 +61,40 @@ class FakeProject:
     on_publish: Callable[[], None] = lambda: None
     published: list[str] = field(default_factory=list)
 
-    def list(self, prefix: str) -> Sequence[str]:
+    @property
+    def commit(self) -> str:
+        return self.job.commit
+
+    def list_files(self, prefix: str = "") -> list[str]:
         return [path for path in self.contents if path.startswith(prefix)]
 
-    def read(self, paths: Sequence[str]) -> Mapping[str, Path]:
+    def read_files(self, paths: Sequence[str]) -> dict[str, Path]:
         return {
             path: self.folder.put(f"files/{path}", self.contents[path])
             for path in paths
             if path in self.contents
         }
 
-    def recordings(self, pointer_paths: Sequence[str]) -> Fetched:
+    def fetch_recordings(self, pointer_paths: Sequence[str]) -> Fetched:
         return Fetched({}, dict.fromkeys(pointer_paths, "not here"))
 
-    def checkpoint(self, path: str) -> Path:
+    def fetch_checkpoint(self, path: str) -> Path:
         return self.folder.put("model.safetensors", b"weights")
 
-    def weights(self, name: str) -> Weights:
+    def fetch_weights(self, name: str) -> Weights:
         return Weights(self.folder.path, "revision")
 
-    def resume(self, file: Path | None = None) -> Path | None:
+    def fetch_resume(self) -> Path | None:
         return None
 
-    def cells(self, results: Sequence[CellResult]) -> Published:
+    def save_resume(self, file: Path) -> None:
+        pass
+
+    def publish_cells(self, results: Sequence[CellResult]) -> Published:
         self.on_publish()
         return Published(list(range(len(results))), {})
 
-    def artifact(self, file: Path, folder: str) -> str:
+    def publish_artifact(self, file: Path, folder: str) -> str:
         self.on_publish()
         path = f"gpu_jobs/job_{self.job.entry.job_id}/{folder}/{file.stem}-{self.job.attempt.name}.csv"
         self.job.publish(lambda snapshot: {path: file.read_bytes()}, "an artifact")
@@ -203,10 +210,10 @@ class Stage:
         transport = MemoryTransport(self.server)
         Repository(transport, self.clock).transact(_change(files))
 
-    def _open_project(self, owned: OwnedJob, folder: JobFolder, address: str) -> ProjectAccess:
+    def _open_project(self, owned: OwnedJob, folder: JobFolder, address: str) -> FakeProject:
         project = FakeProject(folder, owned, self.contents, self.on_publish)
         self.projects.append(project)
-        return ProjectAccess(project, project, owned.commit)
+        return project
 
 
 def _change(files: Mapping[str, bytes | None]) -> Any:

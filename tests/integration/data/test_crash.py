@@ -30,7 +30,7 @@ def published(monkeypatch):
         seen.extend(results)
         return Published(list(range(len(results))), {})
 
-    monkeypatch.setattr(FakeProject, "cells", cells)
+    monkeypatch.setattr(FakeProject, "publish_cells", cells)
     return seen
 
 

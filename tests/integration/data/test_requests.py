@@ -19,7 +19,7 @@ from codex_worker.hub import Hub, hub_settings
 from codex_worker.publish.cells import CellPublisher
 from codex_worker.settings import Settings
 from codex_worker.supervisor.job_folder import JobFolder
-from codex_worker.supervisor.project_access import RepositoryFiles
+from codex_worker.supervisor.project_access import RepositoryReader
 from gitlab_jobs import JobQueue
 from tests.support.gitlab import DEVELOPER, GitLabServer
 from tests.support.notebooks import PATH, notebook, written_cell
@@ -115,11 +115,11 @@ def test_all_recordings_come_with_one_batch_a_hundred_and_the_second_time_from_t
         server.requests.clear()
         commands.clear()
         with JobFolder(tmp_path / f"job{attempt}") as folder:
-            files = RepositoryFiles(
+            files = RepositoryReader(
                 site.repository().snapshot(), site.store, site.cache, Hub(hub_settings(Settings(), {})),
-                folder, lambda: None,
+                folder,
             )  # fmt: skip
-            fetched = files.recordings(list(contents))
+            fetched = files.fetch_recordings(list(contents))
             assert {path: file.read_bytes() for path, file in fetched.files.items()} == contents
         assert len(server.requests_to("objects/batch")) == batches
         assert len(server.requests_to("gitlab-lfs/objects", "GET")) == downloads
