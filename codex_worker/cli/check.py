@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from codex_worker.gitlab.preflight import CheckResult
     from codex_worker.worker.assembly import Assembly
 
+SETTINGS = ("project", *ACCESS)
 MAX_PROJECTS = 200  # each takes some requests
 
 
@@ -24,7 +25,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     check = commands.add_parser(
         "check", help="say what is wrong with machine, token and projects, and how to mend it"
     )
-    add_options(check, ["project", *ACCESS])
+    add_options(check, SETTINGS)
     check.set_defaults(run=run_check)
 
 
@@ -36,13 +37,13 @@ def run_check(arguments: argparse.Namespace) -> int:
     from codex_worker.gitlab.preflight import Level
     from codex_worker.worker.assembly import Assembly
 
-    settings, credentials = access(arguments)
+    settings, credentials = access(arguments, names=SETTINGS)
     assembly = Assembly(settings, credentials, os.environ)
     colours = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
     console = Console(soft_wrap=True)
     problems = 0
     for finding in _findings(
-        assembly, settings.work_dir, arguments.project or [], settings.gitlab_url or DEFAULT_GITLAB_URL
+        assembly, settings.work_dir, settings.project, settings.gitlab_url or DEFAULT_GITLAB_URL
     ):
         problems += finding.level is Level.PROBLEM
         console.print(
@@ -53,7 +54,7 @@ def run_check(arguments: argparse.Namespace) -> int:
 
 
 def _findings(
-    assembly: "Assembly", work_dir: Path, named: list[str], gitlab_url: str
+    assembly: "Assembly", work_dir: Path, named: Sequence[str], gitlab_url: str
 ) -> Iterator["CheckResult"]:
     from codex_worker.clock import SystemEventClock
     from codex_worker.gitlab.preflight import check_project, check_server

@@ -41,8 +41,12 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     _add_source(dataset)
     dataset.add_argument("folder", type=Path, nargs="?", metavar="DIR", help="a new or empty folder")
     dataset.add_argument("--max-records", type=int, metavar="N", help="at most so many clips")
-    dataset.add_argument("--min-duration", type=float, dest="min_duration_s", metavar="SECONDS")
-    dataset.add_argument("--max-duration", type=float, dest="max_duration_s", metavar="SECONDS")
+    dataset.add_argument(
+        "--min-duration", type=float, dest="min_duration_s", metavar="SECONDS", help="leave out shorter clips"
+    )
+    dataset.add_argument(
+        "--max-duration", type=float, dest="max_duration_s", metavar="SECONDS", help="leave out longer clips"
+    )
     dataset.add_argument("--min-characters", type=int, metavar="N", help="of a clip's text")
     dataset.add_argument("--validation-share", type=float, metavar="SHARE", help="of the text (0.1)")
     dataset.add_argument("--test-share", type=float, metavar="SHARE", help="of the text (0.1)")

@@ -11,7 +11,7 @@ from codex_worker.contract.exit_codes import ExitCode
 def add_parsers(commands: "argparse._SubParsersAction[Any]") -> None:
     """Adds the command."""
     jobs = commands.add_parser("jobs", help="list a project's jobs and their states")
-    jobs.add_argument("project", metavar="PATH-OR-URL")
+    jobs.add_argument("project", metavar="PATH-OR-URL", help="a repository on this machine, or its address")
     add_access(jobs)
     jobs.set_defaults(run=_jobs)
 

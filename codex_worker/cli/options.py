@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,9 +28,11 @@ def add_access(parser: argparse.ArgumentParser) -> None:
     add_options(parser, ACCESS)
 
 
-def access(arguments: argparse.Namespace, *more: SettingsSource) -> tuple[Settings, "Credentials"]:
+def access(
+    arguments: argparse.Namespace, *more: SettingsSource, names: Iterable[str] = ACCESS
+) -> tuple[Settings, "Credentials"]:
     """What a command's own options, the secrets file and the environment say; `more` stands between these."""
-    given = {name: getattr(arguments, name) for name in ACCESS}
+    given = {name: getattr(arguments, name) for name in names}
     return settings_and_token(given, os.environ, *more)
 
 
