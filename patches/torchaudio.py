@@ -24,7 +24,7 @@ VERSIONS = ("2.11",)  # the first two parts of the versions that this is for
 
 
 def load() -> ModuleType:
-    """Return torchaudio, mended where torch has no CUDA. Every import of it goes through here.
+    """Return torchaudio, repaired where torch has no CUDA. Every import of it goes through here.
 
     Raises:
         SystemFault: torchaudio is not installed, or cannot be imported even so.
@@ -40,7 +40,7 @@ def load() -> ModuleType:
 
 
 def apply() -> bool:
-    """Mend torchaudio before its first import, and say whether that was done. Repeating it does no harm."""
+    """Repair torchaudio before its first import, and say whether that was done. Repeating it does no harm."""
     if "torchaudio" in sys.modules or not is_needed():
         return False
     sys.modules["torchaudio._extension"] = _absent_extension()

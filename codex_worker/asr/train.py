@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from codex_worker.asr.augment import mask_features
@@ -23,6 +23,7 @@ from codex_worker.asr.features import pad_batch
 from codex_worker.asr.load import load_checkpoint
 from codex_worker.asr.networks.build import output_frames
 from codex_worker.asr.recipe import TranscriberRecipe
+from codex_worker.asr.trainable import Trainable, WholeNetwork
 from codex_worker.asr.vocabulary import Vocabulary
 from codex_worker.errors import ModelError
 from codex_worker.training.batches import batches_by_length
@@ -66,6 +67,7 @@ class TrainingPlan:
     sounds: Sounds
     data: Split
     recipe: TranscriberRecipe
+    trainable: Trainable = field(default_factory=WholeNetwork)
     metadata: Mapping[str, str] = field(default_factory=dict)  # what the checkpoint shall say about itself
     with_corrector: bool = False
     readers: int = 2  # recordings read at a time while the network trains
@@ -81,6 +83,7 @@ class CtcTask:
         self.data = plan.data
         self.recipe = plan.recipe
         self.metadata = plan.metadata
+        self.trainable = plan.trainable
         self._labels = [self.vocabulary.encode(example.text) for example in self.data.train]
         self._reader = ThreadPoolExecutor(plan.readers, "features", initializer=take_one_core)
         self._ahead: dict[tuple[int, int], list[Future[np.ndarray]]] = {}
@@ -91,23 +94,12 @@ class CtcTask:
             model.gradient_checkpointing_enable({"use_reentrant": False})
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
-        """Layer-wise rates: the head at the full rate, each layer below at `layer_decay` of the one above."""
-        depth = len(_encoder_layers(self.model))
-        groups: dict[tuple[float, bool], dict[str, Any]] = {}
-        for name, parameter in self.model.named_parameters():
-            rate = learning_rate * self.recipe.layer_decay ** _height_from_top(name, depth)
-            decays = parameter.ndim > 1
-            group = groups.setdefault((rate, decays), {"params": [], "lr": rate})
-            if not decays:
-                group["weight_decay"] = 0.0
-            group["params"].append(parameter)
-        return list(groups.values())
+        """What trains, with its rates."""
+        return self.trainable.groups(self.model, learning_rate, self.recipe.layer_decay)
 
     def batches(self, epoch: int) -> Sequence[tuple[int, int]]:
         """`(epoch, place)` of each batch; decides on the way which parameters train in this epoch."""
-        frozen = epoch < self.recipe.frozen_epochs
-        for name, parameter in self.model.named_parameters():
-            parameter.requires_grad = not (frozen and _is_body(name))
+        self.trainable.begin_epoch(self.model, is_first_stage=epoch < self.recipe.frozen_epochs)
         self._epoch = epoch
         lengths_s = [example.duration_s for example in self.data.train]
         if not self.recipe.sort_by_length:
@@ -288,20 +280,3 @@ def _finish(trained: TrainedModel, plan: TrainingPlan) -> TrainedModel:
     if corrector is not None:
         save_checkpoint(trained.checkpoint, replace(checkpoint, corrector=corrector))
     return replace(trained, metrics=metrics, notes=tuple(notes), corrector=report)
-
-
-def _encoder_layers(model: PreTrainedModel) -> nn.ModuleList:
-    return model.base_model.encoder.layers
-
-
-def _is_body(name: str) -> bool:
-    """Whether a parameter belongs to the pre-trained body: not to the head, nor to the adapter before it."""
-    return not name.startswith("lm_head.") and ".adapter." not in name
-
-
-def _height_from_top(name: str, depth: int) -> int:
-    """0 for head and adapter, 1 for the last encoder layer, depth + 1 for what lies below the encoder."""
-    if not _is_body(name):
-        return 0
-    _, found, rest = name.partition(".encoder.layers.")
-    return depth - int(rest.split(".")[0]) if found else depth + 1

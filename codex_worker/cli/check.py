@@ -23,7 +23,7 @@ MAX_PROJECTS = 200  # each takes some requests
 def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds the command."""
     check = commands.add_parser(
-        "check", help="say what is wrong with machine, token and projects, and how to mend it"
+        "check", help="say what is wrong with machine, token and projects, and how to fix it"
     )
     add_options(check, SETTINGS)
     check.set_defaults(run=run_check)

@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None, program: str = "worker_entry.py") ->
 
 
 def work(given: Mapping[str, object], environment: Mapping[str, str]) -> int:
-    """The worker with these options. Raises UserError for what a person has to mend first."""
+    """The worker with these options. Raises UserError for what a person has to fix first."""
     from codex_worker.worker.assembly import Assembly, keep_out_of_reach
 
     settings, credentials = settings_and_token(given, environment)

@@ -132,7 +132,7 @@ def job_state(facts: JobFacts, budgets: Budgets) -> JobState:
 
 
 def failures_of(facts: JobFacts) -> int:
-    """How many attempts ended as lost, or failed for want of a working machine."""
+    """How many attempts ended as lost, or failed because of the machine (out of memory, disk, network)."""
     return sum(_counts_as_failure(end) for end in facts.ends.values() if end)
 
 
@@ -147,7 +147,10 @@ def uses_up_budget(facts: JobFacts, state: EndState, kind: Kind | None, budgets:
         return f"It was given back {budgets.releases} times, which is as often as a job may be."
     failing = state is EndState.LOST or (state is EndState.FAILED and kind in {Kind.SYSTEM, Kind.RESOURCE})
     if failing and failures_of(facts) + 1 >= budgets.failures:
-        return f"It failed {budgets.failures} times for want of a working machine and is not tried again."
+        return (
+            f"It failed {budgets.failures} times because of the machine (out of memory, disk, network) "
+            "and is not tried again."
+        )
     return None
 
 

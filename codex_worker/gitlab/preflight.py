@@ -38,12 +38,12 @@ class Level(StrEnum):
 
     OK = "ok"
     WARNING = "warning"
-    PROBLEM = "problem"  # no job can be done until it is mended
+    PROBLEM = "problem"  # no job can be done until it is fixed
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What was looked at, what it is like and, where that is not well, how to mend it."""
+    """What was looked at, what it is like and, where that is not well, how to fix it."""
 
     level: Level
     subject: str

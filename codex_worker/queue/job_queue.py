@@ -361,7 +361,7 @@ class JobQueue:
         return self._watch.silent(view.facts, view.state, heads, now_s, names_a_lease=names_a_lease)
 
     def _names_a_lease(self, view: JobView, heads: Heads) -> bool:
-        """Whether the owner beats a lease; one that is not there comes with its next beat."""
+        """Whether the owner renews a lease; one that is not there comes with its next beat."""
         if lease_at(heads, view.job_id)[1] is not None:
             return True
         attempt = self._running_attempt(view.facts, self.repository.snapshot(heads))

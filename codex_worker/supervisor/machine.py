@@ -13,7 +13,7 @@ COMFORTABLE_BYTES = 20_000_000_000
 
 @dataclass(frozen=True)
 class Condition:
-    """One thing about the machine. `is_fatal`: no job can be done until it is mended."""
+    """One thing about the machine. `is_fatal`: no job can be done until it is fixed."""
 
     subject: str
     text: str

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,8 +30,37 @@ logger = logging.getLogger(__name__)
 DEFAULT_BASE_MODEL = "facebook/w2v-bert-2.0"
 Preset = Literal["full", "tiny"]
 
-_CONFIGS = {"wav2vec2-bert": Wav2Vec2BertConfig, "wav2vec2": Wav2Vec2Config}
-_MODELS = {"wav2vec2-bert": Wav2Vec2BertForCTC, "wav2vec2": Wav2Vec2ForCTC}
+
+# The published recipe for w2v-bert-2.0: Hugging Face blog, "Fine-Tune W2V2-Bert for low-resource ASR".
+_NO_DROPOUT: dict[str, Any] = {
+    "attention_dropout": 0.0,
+    "hidden_dropout": 0.0,
+    "feat_proj_dropout": 0.0,
+    "layerdrop": 0.0,
+    "mask_time_prob": 0.0,
+    "mask_feature_prob": 0.0,
+    "apply_spec_augment": False,
+}
+
+
+@dataclass(frozen=True)
+class NetworkFamily:
+    """Networks of one kind: transformers' classes for them, and the settings that fine-tuning changes."""
+
+    config: type[PretrainedConfig]
+    network: type[PreTrainedModel]  # with a CTC head, `lm_head`
+    fine_tuning: Mapping[str, Any]
+    reads: Literal["log_mel", "waveform"]
+
+
+FAMILIES: dict[str, NetworkFamily] = {
+    "wav2vec2-bert": NetworkFamily(
+        Wav2Vec2BertConfig, Wav2Vec2BertForCTC, {**_NO_DROPOUT, "add_adapter": True}, "log_mel"
+    ),
+    "wav2vec2": NetworkFamily(Wav2Vec2Config, Wav2Vec2ForCTC, _NO_DROPOUT, "waveform"),
+}
+"""The architectures that a transcriber may have, by the `model_type` of their configuration."""
+
 _MAX_CONFIG_BYTES = 1_000_000
 _MAX_PARAMETERS = 2_500_000_000
 # What takes long to build before it can be counted.
@@ -69,15 +99,17 @@ def tiny_config(vocabulary: Vocabulary) -> Wav2Vec2BertConfig:
 
 def full_config(vocabulary: Vocabulary, *, layers: int = 24) -> Wav2Vec2BertConfig:
     """The shape of w2v-bert-2.0 with a convolutional adapter before the CTC head."""
-    return _with_ctc(Wav2Vec2BertConfig(num_hidden_layers=layers, **_FINE_TUNING), vocabulary)
+    return _with_ctc(
+        Wav2Vec2BertConfig(num_hidden_layers=layers, **FAMILIES["wav2vec2-bert"].fine_tuning), vocabulary
+    )
 
 
 def build_model(config: PretrainedConfig) -> PreTrainedModel:
     """A CTC network with random weights. Raises DataError for what is not an allowed architecture."""
-    kind = _MODELS.get(str(config.model_type))
-    if kind is None:
+    family = FAMILIES.get(str(config.model_type))
+    if family is None:
         raise DataError(_not_allowed(str(config.model_type)))
-    model = kind(config)
+    model = family.network(config)
     use_fast_layers(model)
     return model
 
@@ -100,13 +132,11 @@ def read_pretrained(folder: Path, vocabulary: Vocabulary) -> PreTrainedModel:
             f"{folder.name} has no safetensors weights, and other formats can run code when they are read. "
             f"Choose a base model with safetensors, for example {DEFAULT_BASE_MODEL}."
         )
-    if config.model_type == "wav2vec2-bert":
-        config.update(_FINE_TUNING)
-    else:
-        config.update(_FINE_TUNING_WAVEFORM)
+    family = FAMILIES[config.model_type]
+    config.update(dict(family.fine_tuning))
     _with_ctc(config, vocabulary)
     try:
-        model, report = _MODELS[config.model_type].from_pretrained(
+        model, report = family.network.from_pretrained(
             folder,
             config=config,
             use_safetensors=True,
@@ -143,7 +173,7 @@ def config_from(fields: object) -> PretrainedConfig:
     if not isinstance(fields, dict):
         raise DataError("The model's configuration is not a table of settings.")
     model_type = str(fields.get("model_type"))
-    if model_type not in _CONFIGS:
+    if model_type not in FAMILIES:
         raise UserError(_not_allowed(model_type))
     safe = {name: value for name, value in fields.items() if name not in {"auto_map", "quantization_config"}}
     for name, limit in _LIMITS.items():
@@ -152,7 +182,7 @@ def config_from(fields: object) -> PretrainedConfig:
     if safe.get("vocab_size") is None:
         safe["vocab_size"] = 1  # a body without a head, as w2v-bert-2.0 is; the head is made for the letters
     try:
-        config = _CONFIGS[model_type].from_dict(safe)
+        config = FAMILIES[model_type].config.from_dict(safe)
         parameters = count_parameters(config)
     # Whatever a made-up configuration makes transformers raise, the file is to blame.
     except Exception as error:
@@ -167,12 +197,12 @@ def config_from(fields: object) -> PretrainedConfig:
 def count_parameters(config: PretrainedConfig) -> int:
     """How many parameters a CTC network of this configuration has; none of them is made."""
     with torch.device("meta"):
-        return int(_MODELS[str(config.model_type)](config).num_parameters())
+        return int(FAMILIES[str(config.model_type)].network(config).num_parameters())
 
 
 def frontend_of(config: PretrainedConfig) -> FeatureExtractor:
     """What this network reads."""
-    return FeatureExtractor("log_mel" if config.model_type == "wav2vec2-bert" else "waveform")
+    return FeatureExtractor(FAMILIES[config.model_type].reads)
 
 
 def output_frames(model: PreTrainedModel, input_length: int) -> int:
@@ -219,18 +249,6 @@ def grow_head(model: PreTrainedModel, vocabulary: Vocabulary) -> None:
     _with_ctc(model.config, vocabulary)
 
 
-# The published recipe for w2v-bert-2.0: Hugging Face blog, "Fine-Tune W2V2-Bert for low-resource ASR".
-_FINE_TUNING: dict[str, Any] = {
-    "add_adapter": True,
-    "attention_dropout": 0.0,
-    "hidden_dropout": 0.0,
-    "feat_proj_dropout": 0.0,
-    "layerdrop": 0.0,
-    "mask_time_prob": 0.0,
-    "mask_feature_prob": 0.0,
-    "apply_spec_augment": False,
-}
-_FINE_TUNING_WAVEFORM = {name: value for name, value in _FINE_TUNING.items() if name != "add_adapter"}
 # Heads of pre-training and of other languages: missing or left over on purpose.
 _EXPECTED_KEYS = ("lm_head.", ".adapter.", ".masked_spec_embed", "quantizer.", "project_hid.", "project_q.")
 

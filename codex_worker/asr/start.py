@@ -1,0 +1,141 @@
+"""What a transcriber's training starts from."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from transformers import PreTrainedModel
+
+from codex_worker.asr.checkpoint import TranscriberCheckpoint
+from codex_worker.asr.features import FeatureExtractor
+from codex_worker.asr.networks.build import (
+    build_model,
+    count_parameters,
+    frontend_of,
+    grow_head,
+    read_config,
+    read_pretrained,
+    tiny_config,
+)
+from codex_worker.asr.trainable import Trainable, WholeNetwork
+from codex_worker.asr.vocabulary import Vocabulary, build_vocabulary
+
+
+class TrainingStart(Protocol):
+    """The seam for more models: another base, or another way of fine-tuning, is another start."""
+
+    @property
+    def origin(self) -> str:
+        """For people and for the checkpoint: where the weights come from."""
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether the network knows something already; decides the recipe."""
+
+    @property
+    def parameters(self) -> int:
+        """How many the network has; 0 where a count would say nothing."""
+
+    @property
+    def frontend(self) -> FeatureExtractor:
+        """What the network reads."""
+
+    @property
+    def trainable(self) -> Trainable:
+        """Which of its parameters train."""
+
+    def vocabulary(self, texts: Sequence[str]) -> Vocabulary:
+        """The letters that it will write."""
+
+    def network(self, vocabulary: Vocabulary) -> PreTrainedModel:
+        """The network as it is at the start, made anew at each call."""
+
+    def listener(self) -> TranscriberCheckpoint | None:
+        """A transcriber of the language that can listen already, for whoever may change it; or None."""
+
+
+class FromCheckpoint:
+    """A transcriber goes on learning; its vocabulary only grows."""
+
+    is_pretrained = True
+    trainable: Trainable = WholeNetwork()
+
+    def __init__(self, checkpoint: TranscriberCheckpoint, origin: str) -> None:
+        self.checkpoint = checkpoint
+        self.origin = origin
+        self.frontend = checkpoint.frontend
+
+    @property
+    def parameters(self) -> int:
+        """How many the network has."""
+        return int(self.checkpoint.model.num_parameters())
+
+    def vocabulary(self, texts: Sequence[str]) -> Vocabulary:
+        """Its own letters, and those that are new."""
+        return self.checkpoint.vocabulary.extended(build_vocabulary(texts).letters)
+
+    def network(self, vocabulary: Vocabulary) -> PreTrainedModel:
+        """A copy with a wider head."""
+        model = copy.deepcopy(self.checkpoint.model)
+        grow_head(model, vocabulary)
+        return model
+
+    def listener(self) -> TranscriberCheckpoint | None:
+        """A copy: whoever listens takes the network to its own device and numbers."""
+        return replace(self.checkpoint, model=copy.deepcopy(self.checkpoint.model))
+
+
+class FromWeights:
+    """Official weights in a folder, with a new head for the project's letters."""
+
+    is_pretrained = True
+    trainable: Trainable = WholeNetwork()
+
+    def __init__(self, folder: Path, origin: str) -> None:
+        self.folder = folder
+        self.origin = origin
+        self._config = read_config(folder)
+        self.frontend = frontend_of(self._config)
+
+    @property
+    def parameters(self) -> int:
+        """How many the network has."""
+        return count_parameters(self._config)
+
+    def vocabulary(self, texts: Sequence[str]) -> Vocabulary:
+        """The letters of the texts."""
+        return build_vocabulary(texts)
+
+    def network(self, vocabulary: Vocabulary) -> PreTrainedModel:
+        """Read from the folder."""
+        return read_pretrained(self.folder, vocabulary)
+
+    def listener(self) -> TranscriberCheckpoint | None:
+        """It knows no letters yet."""
+        return None
+
+
+class FromNothing:
+    """The tiny network with random weights."""
+
+    is_pretrained = False
+    parameters = 0
+    origin = "random weights"
+    trainable: Trainable = WholeNetwork()
+
+    def __init__(self) -> None:
+        self.frontend = FeatureExtractor()
+
+    def vocabulary(self, texts: Sequence[str]) -> Vocabulary:
+        """The letters of the texts."""
+        return build_vocabulary(texts)
+
+    def network(self, vocabulary: Vocabulary) -> PreTrainedModel:
+        """Random weights."""
+        return build_model(tiny_config(vocabulary))
+
+    def listener(self) -> TranscriberCheckpoint | None:
+        """It knows nothing yet."""
+        return None
