@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from codex_worker.errors import UserError
+from codex_worker.stabletts.frontend.ascii_letters import to_ascii
 from codex_worker.stabletts.frontend.encoding import Encoding
 from codex_worker.stabletts.symbols import official_ids, official_symbols
 
@@ -111,10 +112,9 @@ def english_words(words: Iterable[str]) -> set[str]:
 def _pronounce(text: str) -> tuple[str, list[str]]:
     """Phones of a text, and the characters that vanish on the way there."""
     from eng_to_ipa import preserve_punc
-    from unidecode import unidecode
 
-    unread = [character for character in text if not character.isspace() and not unidecode(character).strip()]
-    spelt = _expand_numbers(_TITLE.sub(lambda found: _TITLES[found[1]], unidecode(text).lower()))
+    unread = [character for character in text if not character.isspace() and not to_ascii(character).strip()]
+    spelt = _expand_numbers(_TITLE.sub(lambda found: _TITLES[found[1]], to_ascii(text).lower()))
     tokens = preserve_punc(spelt)
     for token, kept in zip(spelt.split(), tokens, strict=True):
         unread.extend((Counter(token) - Counter("".join(kept))).elements())
