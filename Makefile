@@ -1,4 +1,5 @@
-# What a newcomer needs: `make help`. Everything below sets itself up; only python3, git and make are needed.
+# What a newcomer needs: `make help`. Everything below sets itself up; only python3 with python3-venv, git and make are
+# needed.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,11 +9,19 @@ READY := $(VENV)/.ready
 TEST_ENVIRONMENT := OMP_NUM_THREADS=1
 SOURCES := codex_worker handlers patches sample bench tests worker_entry.py gitlab_jobs.py
 
+# Debian's python3 comes without the part that makes environments, and says so at length.
+define CHECK_PYTHON
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+  { echo "$(PYTHON) is not Python 3.11 or newer; name one that is: make PYTHON=python3.12" >&2; exit 1; }; \
+$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+  { echo "$(PYTHON) cannot make environments; on Debian this mends it: apt install python3-venv" >&2; exit 1; }
+endef
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check acceptance chaos bench format clean
+.PHONY: help demo test test-quick check acceptance chaos bench format lock clean
 
 help: ## List these targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 demo: $(READY) ## Run a transcriber's and a voice's job on a sample project, and show what it holds then
 	@$(BIN)/python -m sample.demo
@@ -33,17 +42,22 @@ chaos: $(READY) ## Thousands of random schedules of workers, people and faults (
 	$(BIN)/python -m tests.sim
 
 bench: $(READY) ## Run every benchmark in bench/
-	@$(BIN)/python -m pip install --quiet -e '.[bench]'
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps --only-binary :all: -r requirements/bench.txt
 	@for file in bench/[a-z]*.py; do name=$$(basename $$file .py); echo "== $$name"; $(BIN)/python -m bench.$$name || exit 1; done
 
 format: $(READY) ## Format the code
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
+lock: ## Write the lock files anew (UPGRADE=1: with the newest versions)
+	@$(CHECK_PYTHON)
+	PYTHON=$(PYTHON) requirements/lock $(if $(UPGRADE),--upgrade)
+
 clean: ## Remove what was built
 	rm -rf $(VENV) build *.egg-info demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml requirements/install $(wildcard requirements/*.txt)
+	@$(CHECK_PYTHON)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -e '.[ml,dev]'
+	sh requirements/install $(BIN)/python dev
 	@touch $@

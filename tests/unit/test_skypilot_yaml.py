@@ -105,14 +105,15 @@ def test_both_scripts_are_good_bash(task):
         subprocess.run(["bash", "-n"], input=script, text=True, check=True)
 
 
-def test_setup_is_a_venv_and_one_pip_install_of_this_checkout(task):
+def test_setup_is_a_venv_and_what_the_lock_holds_for_a_worker(task):
     commands = [
-        shlex.split(line) for line in task["setup"].splitlines() if "pip install" in line or "venv " in line
+        shlex.split(line) for line in task["setup"].splitlines() if "install" in line or "venv " in line
     ]
-    make_environment, install = commands
-    assert make_environment == ["python3", "-m", "venv", ".venv"]
-    assert install[0] == ".venv/bin/pip"
-    assert install[-1] == ".[ml]"
+    assert commands == [
+        ["python3", "-m", "venv", ".venv"],
+        ["sh", "requirements/install", ".venv/bin/python"],
+    ]
+    assert (ROOT / "requirements" / "install").is_file()
     assert task["workdir"] == "."
 
 
