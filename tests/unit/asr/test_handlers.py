@@ -13,6 +13,8 @@ from codex_worker.job.memory import MemoryCallbacks, MemoryScanner, files_below,
 from handlers.asr.w2v2bert import inference, training, training_and_inference
 from sample.make_codex_project import make_project
 
+pytestmark = pytest.mark.slow  # each job trains or reads the sample
+
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory):

@@ -48,6 +48,7 @@ def plan_over_noise(tmp_path, count=12, manifest=None, make_config=tiny_config):
     return TrainingPlan(lambda: build_model(make_config(vocabulary)), vocabulary, sounds, data, recipe)
 
 
+@pytest.mark.slow
 def test_a_handful_of_recordings_is_read_back_without_an_error(tmp_path):
     heard = sample_utterances("train")[:4]
     sounds = Sounds(FeatureExtractor(), FeatureCache(tmp_path / "features", 10**8))
@@ -196,6 +197,7 @@ def test_a_text_that_does_not_fit_its_frames_costs_nothing_and_breaks_nothing():
     assert (logits.grad[1] == 0).all()
 
 
+@pytest.mark.slow
 def test_a_stopped_run_leaves_a_checkpoint_and_goes_on_from_where_it_was(tmp_path):
     class StopsAfter(Unwatched):
         looks = 3

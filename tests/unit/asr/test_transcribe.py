@@ -80,6 +80,7 @@ def test_a_long_recording_is_cut_in_its_pauses():
     assert [end / 16_000 for _, end in ranges[:-1]] == pytest.approx([9.5, 18.5], abs=0.3)
 
 
+@pytest.mark.slow
 def test_half_an_hour_without_a_pause_is_cut_into_pieces_that_fit(transcriber):
     ranges = cut_at_pauses(noise(1800), 16_000, 25.0)
     assert all(end - start <= 25 * 16_000 for start, end in ranges)
@@ -95,6 +96,7 @@ def test_a_long_recording_is_read_in_pieces_and_joined(transcriber):
     assert list(transcript.words) == sorted(transcript.words, key=lambda word: word.start_s)
 
 
+@pytest.mark.slow
 def test_long_recordings_are_held_a_few_at_a_time(transcriber, monkeypatch):
     read, held = [], []
     pieces_of = transcriber._pieces_of

@@ -8,6 +8,8 @@ import torch
 
 from patches import torchaudio as patch
 
+pytestmark = pytest.mark.slow  # each import is a process of its own
+
 ROOT = Path(__file__).parents[3]
 IMPORTS = re.compile(
     r"^\s*(import torchaudio\b|from torchaudio\b|.*import_module\([\"']torchaudio)", re.MULTILINE

@@ -157,6 +157,7 @@ def all_spoken(folder, files):
     ]
 
 
+@pytest.mark.slow
 def test_eight_thousand_verses_go_in_sixteen_commits_and_as_many_uploads(open_fixture):
     files = books_of(16, 500)
     project = open_fixture(files)

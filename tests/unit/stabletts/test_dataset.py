@@ -195,6 +195,7 @@ def test_a_long_recording_that_cannot_be_aligned_is_kept_whole(tmp_path, record)
     assert "long: 35 s long and not cut (the text does not fit)" in data.report()
 
 
+@pytest.mark.slow
 def test_ten_minutes_with_their_text_are_too_long_to_be_aligned_as_a_whole(tmp_path, record):
     data = prepare(
         [record("chapter", voice_like(600.0), text="mama na baba " * 600), record("good", voice_like(2.0))],

@@ -138,6 +138,7 @@ def test_text_without_letters_has_no_letters(text):
     assert not any(symbol.isalpha() for symbol in learn("a").encode(text).phones)
 
 
+@pytest.mark.slow
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_every_character_is_spoken_or_accounted_for(heard, text):
     frontend = CharactersFrontend.learn([heard])

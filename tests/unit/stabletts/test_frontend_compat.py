@@ -56,6 +56,7 @@ def test_text_is_romanised_first_when_the_voice_was_trained_so():
     assert seen == [("начало", "rus")]
 
 
+@pytest.mark.slow
 def test_uroman_itself_writes_another_script_in_latin_letters():
     encoding = CompatFrontend(use_uroman=True, uroman_language="rus").encode("начало")
     assert encoding.phones == "nachalo*"

@@ -68,6 +68,7 @@ def test_an_utterance_sounds_the_same_alone_and_in_a_batch(tiny, solver):
         assert not together.mel[row, :, frames:].any()
 
 
+@pytest.mark.slow
 def test_dopri5_solves_the_rows_of_a_batch_apart(tiny):
     ids, _, reference = batch(rows=2, symbols=2)
     speakers = tiny.speaker(reference, torch.tensor([12, 12]))

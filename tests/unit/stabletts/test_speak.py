@@ -138,6 +138,7 @@ def test_verses_are_equally_loud_with_even_silence_around(speaker):
         assert loudness(one.samples, RATE) == pytest.approx(-23, abs=3) or np.abs(one.samples).max() > 0.85
 
 
+@pytest.mark.slow
 def test_long_verses_are_cut_at_their_punctuation_and_joined_with_pauses(speaker):
     sentence = "mama na baba wanaenda sokoni leo asubuhi, na mama na baba wanaenda leo. "
     text = (sentence * 6).strip()

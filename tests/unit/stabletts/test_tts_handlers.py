@@ -19,6 +19,8 @@ from handlers.tts.stabletts import inference, training, training_and_inference
 from handlers.tts.stabletts.progress import name_of
 from sample.make_codex_project import make_project
 
+pytestmark = pytest.mark.slow  # each job trains or speaks the sample
+
 FAST = {"epochs": 2, "batch_size": 8, "inference": {"diffusion_steps": 2, "cfg_scale": 1.0}}
 
 
