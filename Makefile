@@ -14,7 +14,7 @@ define CHECK_PYTHON
 $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
   { echo "$(PYTHON) is not Python 3.11 or newer; name one that is: make PYTHON=python3.12" >&2; exit 1; }; \
 $(PYTHON) -c 'import ensurepip' 2>/dev/null || \
-  { echo "$(PYTHON) cannot make environments; on Debian this mends it: apt install python3-venv" >&2; exit 1; }
+  { echo "$(PYTHON) cannot make environments; on Debian: apt install python3-venv" >&2; exit 1; }
 endef
 
 .DEFAULT_GOAL := help
@@ -32,7 +32,7 @@ test: $(READY) ## Run all tests (under 6 minutes on 2 cores)
 test-quick: $(READY) ## Run the unit tests but the slow ones (about a minute)
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'not slow and not chaos' tests/unit
 
-check: $(READY) ## Lint, types and the arrows between the rooms
+check: $(READY) ## Lint, types, and imports between packages
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
