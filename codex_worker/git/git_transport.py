@@ -25,7 +25,6 @@ LEASE_REF = "refs/worker/lease"
 LEASE_PATTERNS = ("refs/gpu-jobs/*", "refs/heads/gpu-jobs/*")
 # A merge that forked before the shallow boundary would bring the whole history.
 MAX_FETCHED_OBJECTS = 5_000
-MAX_BLOB_BYTES = 200_000_000
 
 
 class GitTransport:

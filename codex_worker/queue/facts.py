@@ -38,7 +38,6 @@ class Survey:
     jobs: Mapping[str, JobFacts]
     nameless: tuple[BadEntry, ...] = ()  # entries of which no path can be made: only the log can tell
     problem: str | None = None  # why the manifest can't be read; its jobs are then left as they are
-    has_manifest: bool = True
 
 
 class FactReader:
@@ -66,7 +65,7 @@ class FactReader:
             for job_id in names
         }
         nameless = tuple(entry for entry in manifest.bad if entry.job_id is None)
-        return Survey(snapshot.commit, jobs, nameless, problem, MANIFEST in blobs)
+        return Survey(snapshot.commit, jobs, nameless, problem)
 
     def with_lease(self, facts: JobFacts, repository: Repository, heads: Heads) -> JobFacts:
         """The same facts with the lease's content, which takes a request of its own."""

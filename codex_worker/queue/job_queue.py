@@ -146,10 +146,6 @@ class JobQueue:
 
         return self._claim(job_id, build)
 
-    def observe(self) -> list[str]:
-        """One look at running jobs; answers those whose worker has been silent for too long."""
-        return self.look().silent
-
     def look(self) -> ProjectLook:
         """One look at everything, which counts for the watch on silent workers.
 
@@ -168,7 +164,7 @@ class JobQueue:
         return ProjectLook(heads, views, list(self._silent))
 
     def take_over(self, job_id: str) -> OwnedJob | None:
-        """Ends the attempt of a worker that `observe` found silent, and claims the job in the same commit.
+        """Ends the attempt of a worker that `look` found silent, and claims the job in the same commit.
 
         Where the job was canceled or withdrawn meanwhile, or has used up its budget, only the end is
         written. None where the worker gave a sign of life, or somebody was faster.

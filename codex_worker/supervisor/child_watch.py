@@ -57,9 +57,6 @@ class JobProgress:
 class WatchedJob(Protocol):
     """The job as the queue knows it; raises LeaseLost when it is not ours any more."""
 
-    def beat(self, progress: JobProgress) -> None:
-        """Renews the lease."""
-
     def look(self) -> Cause | None:
         """What people did to the job meanwhile."""
 

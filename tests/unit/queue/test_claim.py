@@ -91,10 +91,10 @@ def test_a_late_worker_cannot_publish_or_end(make_project):
     project = make_project({MANIFEST: manifest(job("j1"))})
     late = queue(project, "worker-a", clock).claim("j1")
     b = queue(project, "worker-b", clock)
-    assert b.observe() == []
+    assert b.look().silent == []
     for _ in range(5):
         clock.advance(60)
-        silent = b.observe()
+        silent = b.look().silent
     assert silent == ["j1"]
     taken = b.take_over("j1")
     assert taken.attempt.number == 2
@@ -119,7 +119,7 @@ def test_a_beating_worker_is_never_taken_over(make_project):
     b = queue(project, "worker-b", clock)
     for minute in range(20):
         owned.beat("training", minute, "")
-        assert b.observe() == []
+        assert b.look().silent == []
         clock.advance(60)
 
 
@@ -128,9 +128,9 @@ def test_a_gap_in_watching_starts_the_watch_again(make_project):
     project = make_project({MANIFEST: manifest(job("j1"))})
     queue(project, "worker-a", clock).claim("j1")
     b = queue(project, "worker-b", clock)
-    b.observe()
+    b.look()
     clock.advance(3600)
-    assert b.observe() == []
+    assert b.look().silent == []
 
 
 def test_a_beat_between_the_verdict_and_the_takeover_saves_the_owner(make_project):
@@ -139,7 +139,7 @@ def test_a_beat_between_the_verdict_and_the_takeover_saves_the_owner(make_projec
     owned = queue(project, "worker-a", clock).claim("j1")
     b = queue(project, "worker-b", clock)
     for _ in range(6):
-        b.observe()
+        b.look()
         clock.advance(60)
     owned.beat("training", 1, "I was only slow")
     assert b.take_over("j1") is None
@@ -160,7 +160,7 @@ def test_a_silent_workers_job_that_nobody_wants_any_more_only_ends(make_project,
     project.edit(lambda files: files.update({MANIFEST: edit}))
     b = queue(project, "worker-b", clock)
     for _ in range(6):
-        b.observe()
+        b.look()
         clock.advance(60)
     assert b.take_over("j1") is None
     assert states(b)["j1"] is state
@@ -173,7 +173,7 @@ def test_a_job_lost_three_times_fails_for_good(make_project):
     for n in range(1, 4):
         q = queue(project, f"worker-{n}", clock)
         for _ in range(6):
-            q.observe()
+            q.look()
             clock.advance(60)
         owned = q.take_over("j1")
         assert (owned is not None) is (n < 3)
@@ -252,7 +252,7 @@ def test_an_older_workers_claim_is_respected(make_project):
     q = queue(project, "worker-a")
     assert states(q) == {"j1": State.ELSEWHERE}
     assert q.claim("j1") is None
-    assert q.observe() == []
+    assert q.look().silent == []
 
 
 def test_an_older_workers_job_is_taken_over_only_when_the_operator_says_so(make_project):
@@ -261,7 +261,7 @@ def test_an_older_workers_job_is_taken_over_only_when_the_operator_says_so(make_
     project = make_project({MANIFEST: manifest(job("j1")), RESPONSE: claim})
     q = queue(project, "worker-a", clock, QueueSettings(take_over_older_after_s=600))
     for _ in range(12):
-        silent = q.observe()
+        silent = q.look().silent
         clock.advance(60)
     assert silent == ["j1"]
     assert q.take_over("j1").attempt.number == 1

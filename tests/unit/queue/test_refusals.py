@@ -59,7 +59,7 @@ def test_a_claim_that_landed_without_its_lease_is_taken_over_as_soon_as_any_othe
     assert not [ref for ref in project.refs() if "gpu-jobs" in ref]
     b = queue(project, "worker-b", clock)
     for _ in range(6):
-        silent = b.observe()
+        silent = b.look().silent
         clock.advance(60)
     assert silent == ["j1"]
     assert b.take_over("j1").attempt.number == 2
