@@ -9,7 +9,7 @@ from codex_worker.contract.records import Attempt, End, EndState, Lease
 from codex_worker.contract.response import end_response, running_response
 from codex_worker.contract.state import JobFacts, failures_of
 from codex_worker.git.repository import Change, LeaseMove
-from codex_worker.queue.closing import Verdict, stale_end, tombstone
+from codex_worker.queue.closing import Verdict, next_attempt, stale_end, tombstone
 
 # Stock git-lfs clients handle our binaries by it; the editor overwrites the root's file.
 ATTRIBUTES_TEXT = b"".join(
@@ -37,14 +37,7 @@ def claim_change(
     ended: tuple[str, End] | None = None,
 ) -> Claim:
     """Claims a job; with `ended`, the end of a silent worker's attempt goes into the same commit."""
-    attempt = Attempt(
-        job_id=facts.job_id,
-        number=facts.next_number,
-        nonce=secrets.token_hex(4),
-        worker_id=worker_id,
-        claimed_at=moment,
-        lease_ref=lease_ref,
-    )
+    attempt = next_attempt(facts, worker_id, moment, lease_ref)
     lease = Lease(
         number=attempt.number,
         nonce=attempt.nonce,

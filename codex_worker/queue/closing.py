@@ -35,12 +35,9 @@ class Verdict:
     claim: bool
 
 
-def closing_change(
-    facts: JobFacts, state: State, reason: str, worker_id: str, moment: datetime, lease_ref: str | None
-) -> Change:
-    """An attempt with its end in one commit, for a job that nobody has to run."""
-    end_state, kind, message = _CLOSINGS[state]
-    attempt = Attempt(
+def next_attempt(facts: JobFacts, worker_id: str, moment: datetime, lease_ref: str | None) -> Attempt:
+    """A new attempt at the job, with a number that none had before; `lease_ref` None: it beats no lease."""
+    return Attempt(
         job_id=facts.job_id,
         number=facts.next_number,
         nonce=secrets.token_hex(4),
@@ -48,6 +45,14 @@ def closing_change(
         claimed_at=moment,
         lease_ref=lease_ref,
     )
+
+
+def closing_change(
+    facts: JobFacts, state: State, reason: str, worker_id: str, moment: datetime, lease_ref: str | None
+) -> Change:
+    """An attempt with its end in one commit, for a job that nobody has to run."""
+    end_state, kind, message = _CLOSINGS[state]
+    attempt = next_attempt(facts, worker_id, moment, lease_ref)
     end = End(
         state=end_state,
         kind=kind,
