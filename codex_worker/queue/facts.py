@@ -40,19 +40,26 @@ class Survey:
     problem: str | None = None  # why the manifest can't be read; its jobs are then left as they are
 
 
+Parsed = Mapping[tuple[str, str], Any]  # (kind of file, blob id) -> what it says
+
+
 class FactReader:
-    """Reads surveys; what a blob says is parsed once."""
+    """Reads surveys; what a blob says is parsed once. Several threads may ask at the same time.
+
+    The memory of parsed blobs is replaced as a whole and never changed in place, and a survey is made of
+    what it looked up itself: so it does not matter what other threads remember or forget meanwhile.
+    """
 
     def __init__(self) -> None:
-        self._parsed: dict[tuple[str, str], Any] = {}
+        self._parsed: Parsed = {}
         self._leases: dict[str, Lease | None] = {}
 
     def survey(self, snapshot: Snapshot, heads: Heads) -> Survey:
         """All jobs that the manifest, a job folder or a lease tells of."""
         entries = snapshot.files(JOBS_FOLDER)
         blobs = {entry.path: entry.oid for entry in entries}
-        self._parse_all(snapshot, entries)
-        manifest, problem = self._manifest(blobs)
+        parsed = self._parse(snapshot, entries)
+        manifest, problem = _manifest(blobs, parsed)
         bad = {entry.job_id: entry for entry in manifest.bad if entry.job_id}
         records = [(entry, name) for entry in entries if (name := parse_record(entry.path))]
         lease_ids = {job_of(ref): oid for ref, oid in heads.leases.items()}
@@ -61,7 +68,9 @@ class FactReader:
         for entry, name in records:
             per_job.setdefault(name.job_id, []).append((entry, name))
         jobs = {
-            job_id: self._facts(job_id, manifest, bad.get(job_id), per_job.get(job_id, []), blobs, lease_ids)
+            job_id: _facts(
+                job_id, manifest, bad.get(job_id), per_job.get(job_id, []), blobs, parsed, lease_ids
+            )
             for job_id in names
         }
         nameless = tuple(entry for entry in manifest.bad if entry.job_id is None)
@@ -80,47 +89,18 @@ class FactReader:
                 self._leases[oid] = None
         return replace(facts, lease=self._leases[oid], lease_id=oid)
 
-    def _facts(
-        self,
-        job_id: str,
-        manifest: Manifest,
-        bad: BadEntry | None,
-        records: Iterable[tuple[Entry, RecordName]],
-        blobs: Mapping[str, str],
-        lease_ids: Mapping[str, str],
-    ) -> JobFacts:
-        ends = {name: self._parsed.get(("end", entry.oid)) for entry, name in records if name.kind == "end"}
-        response = blobs.get(response_path(job_id))
-        return JobFacts(
-            job_id=job_id,
-            entry=manifest.jobs.get(job_id),
-            invalid=bad.message if bad else None,
-            invalid_canceled=bad.canceled if bad else False,
-            attempts=tuple(name for _, name in records if name.kind == "attempt"),
-            ends=ends,
-            response=self._parsed.get(("response", response)) if response else None,
-            response_blob=response,
-            log_blob=blobs.get(log_path(job_id)),
-            metrics_blob=blobs.get(metrics_path(job_id)),
-            lease_id=lease_ids.get(job_id),
-        )
-
-    def _manifest(self, blobs: Mapping[str, str]) -> tuple[Manifest, str | None]:
-        oid = blobs.get(MANIFEST)
-        if oid is None:
-            return Manifest(), None
-        parsed = self._parsed[("manifest", oid)]
-        return parsed if isinstance(parsed, tuple) else (parsed, None)
-
-    def _parse_all(self, snapshot: Snapshot, entries: Iterable[Entry]) -> None:
-        wanted = [(kind, entry) for entry in entries if (kind := _kind_of(entry.path))]
-        new = [(kind, entry) for kind, entry in wanted if (kind, entry.oid) not in self._parsed]
-        if len(self._parsed) + len(new) > MAX_PARSED:
-            self._parsed.clear()
-            new = wanted
-        contents = snapshot.read_blobs(entry.oid for _, entry in new)
-        for kind, entry in new:
-            self._parsed[kind, entry.oid] = _parse(kind, contents.get(entry.oid, b""), entry.path)
+    def _parse(self, snapshot: Snapshot, entries: Iterable[Entry]) -> Parsed:
+        """What all files of the commit that tell of jobs say."""
+        remembered = self._parsed
+        paths = {(kind, entry.oid): entry.path for entry in entries if (kind := _kind_of(entry.path))}
+        new = {key: path for key, path in paths.items() if key not in remembered}
+        contents = snapshot.read_blobs(oid for _, oid in new)
+        fresh = {key: _parsed(key[0], contents.get(key[1], b""), path) for key, path in new.items()}
+        of_this_commit = {key: fresh[key] if key in fresh else remembered[key] for key in paths}
+        if fresh:
+            fits = len(remembered) + len(fresh) <= MAX_PARSED
+            self._parsed = {**remembered, **fresh} if fits else of_this_commit
+        return of_this_commit
 
 
 @dataclass
@@ -160,6 +140,39 @@ def job_of(ref: str) -> str:
     return ref.removeprefix(LEASE_NAMESPACE).removeprefix(LEASE_BRANCHES)
 
 
+def _facts(
+    job_id: str,
+    manifest: Manifest,
+    bad: BadEntry | None,
+    records: Iterable[tuple[Entry, RecordName]],
+    blobs: Mapping[str, str],
+    parsed: Parsed,
+    lease_ids: Mapping[str, str],
+) -> JobFacts:
+    response = blobs.get(response_path(job_id))
+    return JobFacts(
+        job_id=job_id,
+        entry=manifest.jobs.get(job_id),
+        invalid=bad.message if bad else None,
+        invalid_canceled=bad.canceled if bad else False,
+        attempts=tuple(name for _, name in records if name.kind == "attempt"),
+        ends={name: parsed["end", entry.oid] for entry, name in records if name.kind == "end"},
+        response=parsed["response", response] if response else None,
+        response_blob=response,
+        log_blob=blobs.get(log_path(job_id)),
+        metrics_blob=blobs.get(metrics_path(job_id)),
+        lease_id=lease_ids.get(job_id),
+    )
+
+
+def _manifest(blobs: Mapping[str, str], parsed: Parsed) -> tuple[Manifest, str | None]:
+    oid = blobs.get(MANIFEST)
+    if oid is None:
+        return Manifest(), None
+    said = parsed["manifest", oid]
+    return said if isinstance(said, tuple) else (said, None)
+
+
 def _kind_of(path: str) -> str | None:
     if path == MANIFEST:
         return "manifest"
@@ -169,7 +182,7 @@ def _kind_of(path: str) -> str | None:
     return "end" if name and name.kind == "end" else None
 
 
-def _parse(kind: str, data: bytes, where: str) -> Any:
+def _parsed(kind: str, data: bytes, where: str) -> Any:
     if kind == "response":
         return read_response(data, where)
     try:

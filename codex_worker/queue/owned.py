@@ -59,7 +59,11 @@ Build = Callable[[Snapshot], Mapping[str, bytes | None]]
 
 
 class OwnedJob:
-    """One attempt of this worker. `beat` may run in another thread than everything else."""
+    """One attempt of this worker.
+
+    Beating, looking, reporting and publishing may go on in threads of their own at the same time, one
+    thread for each. A beat goes its own way to the server and waits for none of the others.
+    """
 
     def __init__(
         self,
