@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from codex_worker.clock import Clock
 from codex_worker.errors import AccessDenied, PushRefused, ServerUnreachable
@@ -34,26 +34,39 @@ class LeaseMove:
     content: bytes | None  # None: the lease is deleted
 
 
+T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
+
+
 @dataclass(frozen=True)
-class Change:
-    """What a transaction wants to do to the head it was shown."""
+class Change(Generic[T_co]):
+    """What a transaction wants to do to the head it was shown; without files and leases, nothing.
+
+    `value` is what the builder wants to know of this change, should it be the one that lands.
+    """
 
     files: Mapping[str, bytes | None]  # None deletes
     message: str
     leases: Sequence[LeaseMove] = ()
     proofs: Sequence[str] = ()  # new paths that only this change can have brought
+    value: T_co = None  # type: ignore[assignment]  # without one it is a Change[None]
 
 
 @dataclass(frozen=True)
-class Landed:
-    """A transaction's end. `commit` is None where there was nothing to do."""
+class Landed(Generic[T_co]):
+    """A transaction's end. `commit` is None where no file had to be changed."""
 
     commit: str | None
     leases: Mapping[str, str | None] = field(default_factory=dict)  # ref -> the lease's new commit
-    change: Change | None = None  # the one of all that were built which landed
+    change: Change[T_co] | None = None  # the one of all that were built which landed
+
+    @property
+    def value(self) -> T_co | None:
+        """The value of the change that landed, whatever was built after it; None where there was none."""
+        return None if self.change is None else self.change.value
 
 
-Build = Callable[[Snapshot, Heads], Change | None]
+Build = Callable[[Snapshot, Heads], Change[T] | None]
 
 
 class LockedTransport(GitPort, Protocol):
@@ -64,8 +77,8 @@ class LockedTransport(GitPort, Protocol):
 
 
 @dataclass
-class _Try:
-    change: Change
+class _Try(Generic[T]):
+    change: Change[T]
     commit: str | None
     leases: dict[str, str | None]
 
@@ -95,15 +108,16 @@ class Repository:
         with self._lock, self._transport.locked():
             return self._transport.read_lease(ref, commit)
 
-    def transact(self, build: Build, *, patience_s: float = 60.0) -> Landed:
+    def transact(self, build: Build[T], *, patience_s: float = 60.0) -> Landed[T]:
         """Builds a change on the head and pushes it, again and again until it lands.
 
         `build` is shown each new head; what it raises ends the transaction, None means there is nothing
-        to do. Raises ServerUnreachable or AccessDenied when the server could not be used for
-        `patience_s`, and PushRefused, with the server's words, when it said no.
+        to do. The answer holds the value of the change that landed. Raises ServerUnreachable or
+        AccessDenied when the server could not be used for `patience_s`, and PushRefused, with the
+        server's words, when it said no.
         """
         give_up_at = self._clock.monotonic() + patience_s
-        tries: list[_Try] = []
+        tries: list[_Try[T]] = []
         pause_s, refusals = FIRST_PAUSE_S, 0
         seen_before: Heads | None = None
         answer: PushAnswer | None = None
@@ -119,8 +133,8 @@ class Repository:
                     if answer and refusals >= REFUSALS_BEFORE_BELIEVING:
                         raise PushRefused(f"The server refused the push: {_last_words(answer.words)}")
                     change = build(snapshot, heads)
-                    if change is None:
-                        return Landed(None)
+                    if change is None or not (change.files or change.leases):
+                        return Landed(None, change=change)
                     attempt = self._make(snapshot, change)
                     tries.append(attempt)
                     seen_before, answer = heads, None
@@ -144,7 +158,7 @@ class Repository:
         """Makes a lease's commit, here."""
         return self._transport.lease_commit(content)
 
-    def _make(self, snapshot: Snapshot, change: Change) -> _Try:
+    def _make(self, snapshot: Snapshot, change: Change[T]) -> _Try[T]:
         commit = self._transport.commit(snapshot, change.files, change.message) if change.files else None
         leases = {
             move.ref: None if move.content is None else self._transport.lease_commit(move.content)
@@ -152,13 +166,13 @@ class Repository:
         }
         return _Try(change, commit, leases)
 
-    def _push(self, attempt: _Try, snapshot: Snapshot, heads: Heads) -> PushAnswer:
+    def _push(self, attempt: _Try[T], snapshot: Snapshot, heads: Heads) -> PushAnswer:
         moves = [RefMove(move.ref, move.expected, attempt.leases[move.ref]) for move in attempt.change.leases]
         if attempt.commit:
             moves.insert(0, RefMove(heads.branch, snapshot.commit, attempt.commit, fast_forward=True))
         return self._transport.push(moves, atomic=True)
 
-    def _landed(self, tries: Sequence[_Try], heads: Heads, snapshot: Snapshot) -> Landed | None:
+    def _landed(self, tries: Sequence[_Try[T]], heads: Heads, snapshot: Snapshot) -> Landed[T] | None:
         for attempt in tries:
             by_commit = attempt.commit is not None and self._transport.contains(heads, attempt.commit)
             by_lease = attempt.commit is None and all(
@@ -171,7 +185,7 @@ class Repository:
         return None
 
 
-def _same_refs(before: Heads | None, now: Heads, attempt: _Try) -> bool:
+def _same_refs(before: Heads | None, now: Heads, attempt: _Try[T]) -> bool:
     """True when nothing that our push depended on has moved: nobody was faster."""
     if before is None or before.commit != now.commit or before.branch != now.branch:
         return False

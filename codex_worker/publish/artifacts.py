@@ -1,7 +1,6 @@
 """Files of a job: models and samples as large files, reports as they are."""
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 
 from codex_worker.contract.guards import MAX_FILE_BYTES
@@ -11,6 +10,7 @@ from codex_worker.errors import DataError, SystemFault
 from codex_worker.git.lfs.pointer import Pointer, pointer_for
 from codex_worker.git.lfs.store import LfsStore
 from codex_worker.git.ports import Snapshot
+from codex_worker.git.repository import Change
 from codex_worker.queue.owned import OwnedJob
 
 logger = logging.getLogger(__name__)
@@ -40,19 +40,19 @@ def publish_artifact(owned: OwnedJob, store: LfsStore, file: Path, folder: str) 
         raise DataError(f"{file.name} is empty and cannot be published.")
     content = _plain_text(file, pointer) or _upload(store, file, pointer)
     stem = f"{job_folder(owned.attempt.job_id)}/{folder}/{file.stem}-{owned.attempt.name}"
-    path = check_repository_path(f"{stem}{file.suffix}")
+    check_repository_path(f"{stem}{file.suffix}")
+    message = f"Job {owned.attempt.job_id}: {folder}/{file.name}"
 
-    def build(snapshot: Snapshot) -> Mapping[str, bytes]:
-        nonlocal path
+    def build(snapshot: Snapshot) -> Change[str]:
         path, again = f"{stem}{file.suffix}", 1
         while (present := snapshot.read(path)) is not None:
             if present == content:  # an earlier try landed, or the handler published it before
-                return {}
+                return Change({}, message, value=path)
             again += 1
             path = f"{stem}-{again}{file.suffix}"
-        return {path: content}
+        return Change({path: content}, message, value=path)
 
-    owned.publish(build, f"Job {owned.attempt.job_id}: {folder}/{file.name}")
+    path = owned.publish(build)
     logger.info("Published %s (%.1f MB) as %s", file.name, pointer.size / 1e6, path)
     return path
 

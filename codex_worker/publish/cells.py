@@ -19,6 +19,7 @@ from codex_worker.errors import DataError
 from codex_worker.git.lfs.pointer import Pointer, pointer_for
 from codex_worker.git.lfs.store import LfsStore
 from codex_worker.git.ports import Snapshot
+from codex_worker.git.repository import Change
 from codex_worker.job.api import CellResult, Published
 from codex_worker.queue.owned import OwnedJob
 
@@ -40,7 +41,7 @@ class _Group:
 
 @dataclass
 class _Built:
-    """What the last build of a commit did."""
+    """What a commit does, if it is the one that lands."""
 
     done: list[int] = field(default_factory=list)
     dropped: dict[int, str] = field(default_factory=dict)
@@ -86,18 +87,22 @@ class CellPublisher:
         dropped |= group.dropped
         remaining = [index for index in group.indexes if index not in group.dropped]
         while remaining:
-            built = _Built()
-
-            def build(snapshot: Snapshot, left: Sequence[int] = remaining) -> Mapping[str, bytes]:
-                nonlocal built
-                built = self._build(snapshot, left, results, group.pointers)
-                return built.files
-
-            self._owned.publish(build, self._message([results[index] for index in remaining]))
+            built = self._commit(remaining, results, group.pointers)
             applied += built.done
             dropped |= built.dropped
             decided = {*built.done, *built.dropped}
             remaining = [index for index in remaining if index not in decided]
+
+    def _commit(
+        self, indexes: Sequence[int], results: Sequence[CellResult], pointers: Mapping[int, Pointer]
+    ) -> _Built:
+        message = self._message([results[index] for index in indexes])
+
+        def build(snapshot: Snapshot) -> Change[_Built]:
+            built = self._build(snapshot, indexes, results, pointers)
+            return Change(built.files, message, value=built)
+
+        return self._owned.publish(build)
 
     def _build(
         self,

@@ -4,6 +4,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
+from codex_worker.contract.manifest import JobEntry
 from codex_worker.contract.paths import ATTRIBUTES, RecordName, response_path
 from codex_worker.contract.records import Attempt, End, EndState, Lease
 from codex_worker.contract.response import end_response, running_response
@@ -22,20 +23,21 @@ ATTRIBUTES_TEXT = b"".join(
 class Claim:
     """A claim that was built; it counts once its commit has landed."""
 
-    change: Change
+    entry: JobEntry
     attempt: Attempt
     lease: Lease
 
 
 def claim_change(
     facts: JobFacts,
+    entry: JobEntry,
     *,
     worker_id: str,
     moment: datetime,
     lease_ref: str | None,
     with_attributes: bool,
     ended: tuple[str, End] | None = None,
-) -> Claim:
+) -> Change[Claim]:
     """Claims a job; with `ended`, the end of a silent worker's attempt goes into the same commit."""
     attempt = next_attempt(facts, worker_id, moment, lease_ref)
     lease = Lease(
@@ -58,8 +60,8 @@ def claim_change(
     if with_attributes:
         files[ATTRIBUTES] = ATTRIBUTES_TEXT
     moves = [LeaseMove(lease_ref, facts.lease_id, lease.render())] if lease_ref else []
-    change = Change(files, f"Job {facts.job_id} claimed by {worker_id}", moves, proofs)
-    return Claim(change, attempt, lease)
+    claim = Claim(entry, attempt, lease)
+    return Change(files, f"Job {facts.job_id} claimed by {worker_id}", moves, proofs, claim)
 
 
 def ending_change(
@@ -70,7 +72,7 @@ def ending_change(
     observer: str,
     moment: datetime,
     lease_ref: str | None,
-) -> Change:
+) -> Change[None]:
     """Ends a silent worker's attempt without claiming the job."""
     path, end = stale_end(facts, stale, verdict, observer, moment)
     files: dict[str, bytes | None] = {

@@ -49,7 +49,7 @@ def next_attempt(facts: JobFacts, worker_id: str, moment: datetime, lease_ref: s
 
 def closing_change(
     facts: JobFacts, state: State, reason: str, worker_id: str, moment: datetime, lease_ref: str | None
-) -> Change:
+) -> Change[None]:
     """An attempt with its end in one commit, for a job that nobody has to run."""
     end_state, kind, message = _CLOSINGS[state]
     attempt = next_attempt(facts, worker_id, moment, lease_ref)

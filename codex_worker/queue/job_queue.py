@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from codex_worker.clock import Clock
 from codex_worker.contract.guards import check_change
@@ -29,6 +30,9 @@ from codex_worker.queue.silence import Look, SilenceLimits, SilenceWatch, look_o
 __all__ = ["JobQueue", "JobView", "Outcome", "OwnedJob", "ProjectLook", "QueueSettings", "Wish"]
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+BuildClaim = Callable[[JobFacts, Snapshot, Heads], Change[Claim | None] | None]
 
 TOMBSTONE_LIFE = timedelta(days=30)
 MAX_TOMBSTONES_A_LOOK = 20  # each costs a request to read it
@@ -129,16 +133,18 @@ class JobQueue:
         that is final is not, and UserError says so.
         """
 
-        def build(facts: JobFacts, snapshot: Snapshot, heads: Heads) -> Claim | Change | None:
+        def build(facts: JobFacts, snapshot: Snapshot, heads: Heads) -> Change[Claim | None] | None:
             state = job_state(facts, self._settings.budgets)
             if force and state.state.is_final:
                 raise UserError(
                     f"Job {job_id} is {state.state} ({state.reason}) and never runs again. "
                     "Submit it again under a new id."
                 )
+            if facts.entry is None:
+                return None
             if state.state is State.PENDING:
-                return self._claim_change(facts, snapshot, heads)
-            if not force or facts.entry is None:
+                return self._claim_change(facts, facts.entry, snapshot, heads)
+            if not force:
                 return None
             newest = facts.newest
             running = newest if newest and not facts.has_end(newest) else None
@@ -173,7 +179,7 @@ class JobQueue:
         if silent is None:
             return None
 
-        def build(facts: JobFacts, snapshot: Snapshot, heads: Heads) -> Claim | Change | None:
+        def build(facts: JobFacts, snapshot: Snapshot, heads: Heads) -> Change[Claim | None] | None:
             return (
                 self._take(facts, snapshot, heads, silent.attempt)
                 if silent == look_of(facts, heads)
@@ -226,32 +232,22 @@ class JobQueue:
         """False where the last survey could not read the manifest, so that nobody knows what is asked for."""
         return self._last is not None and self._last.problem is None
 
-    def _claim(
-        self, job_id: str, build: Callable[[JobFacts, Snapshot, Heads], Claim | Change | None]
-    ) -> OwnedJob | None:
-        claims: list[tuple[Claim, JobEntry]] = []
-
-        def change(snapshot: Snapshot, heads: Heads) -> Change | None:
+    def _claim(self, job_id: str, build: BuildClaim) -> OwnedJob | None:
+        def change(snapshot: Snapshot, heads: Heads) -> Change[Claim | None] | None:
             facts = self._facts(job_id, snapshot, heads)
             built = build(facts, snapshot, heads) if facts else None
-            if facts and facts.entry and isinstance(built, Claim):
-                claims.append((built, facts.entry))
-            if isinstance(built, Claim):
-                built = built.change
             if built is not None:
                 check_change(job_id, built.files, snapshot.existing(built.files).__contains__)
             return built
 
         landed = self._transact(change)
-        if landed.change is None:
+        claim = landed.value
+        if claim is None:
             return None
-        for claim, entry in claims:
-            if claim.change is landed.change:
-                lease_id = landed.leases.get(claim.attempt.lease_ref or "")
-                return self._owned(claim, landed.commit or "", entry, lease_id)
-        return None
+        lease_id = landed.leases.get(claim.attempt.lease_ref or "")
+        return self._owned(claim, landed.commit or "", lease_id)
 
-    def _transact(self, build: Build) -> Landed:
+    def _transact(self, build: Build[T]) -> Landed[T]:
         """A transaction that brings a lease to a place where this server takes it."""
         while True:
             try:
@@ -268,14 +264,13 @@ class JobQueue:
 
     def _take(
         self, facts: JobFacts, snapshot: Snapshot, heads: Heads, stale: RecordName | None
-    ) -> Claim | Change | None:
+    ) -> Change[Claim | None] | None:
         """Takes a job from a worker; `stale` is its attempt, None an older worker's."""
         verdict = judge_stale(facts, self._settings.budgets)
-        if verdict.claim and stale is not None:
-            ended = stale_end(facts, stale, verdict, self.worker_id, self._now())
-            return self._claim_change(facts, snapshot, heads, ended)
-        if verdict.claim:
-            return self._claim_change(facts, snapshot, heads)
+        if verdict.claim and facts.entry is not None:
+            moment = self._now()
+            ended = stale_end(facts, stale, verdict, self.worker_id, moment) if stale else None
+            return self._claim_change(facts, facts.entry, snapshot, heads, ended)
         ref = lease_at(heads, facts.job_id)[0] or self._places.ref(facts.job_id)
         if stale is not None:
             return ending_change(
@@ -286,10 +281,16 @@ class JobQueue:
         return None
 
     def _claim_change(
-        self, facts: JobFacts, snapshot: Snapshot, heads: Heads, ended: tuple[str, End] | None = None
-    ) -> Claim:
+        self,
+        facts: JobFacts,
+        entry: JobEntry,
+        snapshot: Snapshot,
+        heads: Heads,
+        ended: tuple[str, End] | None = None,
+    ) -> Change[Claim]:
         return claim_change(
             facts,
+            entry,
             worker_id=self.worker_id,
             moment=self._now(),
             lease_ref=lease_at(heads, facts.job_id)[0] or self._places.ref(facts.job_id),
@@ -297,9 +298,9 @@ class JobQueue:
             ended=ended,
         )
 
-    def _owned(self, claim: Claim, commit: str, entry: JobEntry, lease_id: str | None) -> OwnedJob:
+    def _owned(self, claim: Claim, commit: str, lease_id: str | None) -> OwnedJob:
         return OwnedJob(
-            entry=entry,
+            entry=claim.entry,
             attempt=claim.attempt,
             lease=claim.lease,
             lease_id=lease_id,
@@ -311,7 +312,7 @@ class JobQueue:
         )
 
     def _close(self, job_id: str) -> bool:
-        def build(snapshot: Snapshot, heads: Heads) -> Change | None:
+        def build(snapshot: Snapshot, heads: Heads) -> Change[None] | None:
             facts = self._facts(job_id, snapshot, heads)
             state = job_state(facts, self._settings.budgets) if facts else None
             if facts is None or state is None or state.state not in CLOSABLE:
@@ -326,7 +327,7 @@ class JobQueue:
         if not patience.allows(self._clock.monotonic()):
             return False
 
-        def build(snapshot: Snapshot, heads: Heads) -> Change | None:
+        def build(snapshot: Snapshot, heads: Heads) -> Change[None] | None:
             facts = self._facts(job_id, snapshot, heads)
             if facts is None or not needs_reassertion(facts):
                 return None

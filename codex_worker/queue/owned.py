@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from codex_worker.clock import Clock
 from codex_worker.contract.guards import check_change
@@ -55,7 +55,7 @@ class OwnerSettings:
     publish_timeout_s: float = 24 * 3600
 
 
-Build = Callable[[Snapshot], Mapping[str, bytes | None]]
+T = TypeVar("T")
 
 
 class OwnedJob:
@@ -146,12 +146,15 @@ class OwnedJob:
         self._gone_since = None
         return None
 
-    def publish(self, build: Build, message: str) -> str | None:
-        """Commits what `build` makes of the head, while the job is ours; answers the commit.
+    def publish(self, build: Callable[[Snapshot], Change[T]]) -> T:
+        """Commits the files that `build` makes of the head, while the job is ours.
 
-        Raises LeaseLost, PushRefused, or ServerUnreachable once the publishing time is used up.
+        Answers the value of the change that landed, or of the one that had nothing to change. Raises
+        LeaseLost, PushRefused, or ServerUnreachable once the publishing time is used up.
         """
-        return self._transact(build, message, patience_s=self._settings.publish_timeout_s)
+        return self._transact(
+            lambda facts, snapshot, heads: build(snapshot), patience_s=self._settings.publish_timeout_s
+        )
 
     def progress(
         self,
@@ -167,66 +170,66 @@ class OwnedJob:
         if not due and stage == self._progress_stage:
             return False
 
-        def build(snapshot: Snapshot) -> Mapping[str, bytes | None]:
-            retries = failures_of(self._facts(snapshot))
+        def build(facts: JobFacts, snapshot: Snapshot, heads: Heads) -> Change[None]:
+            retries = failures_of(facts)
             moment = now_utc(self._clock.time())
             epochs = None if epochs_completed is None else int(epochs_completed)
             response = running_response(
                 self.attempt, moment, retries=retries, epochs_completed=epochs, message=message
             )
-            return self._projections(response, log, metrics)
+            files = self._projections(response, log, metrics)
+            return Change(files, f"Job {self.attempt.job_id}: {stage}")
 
         self._progress_at, self._progress_stage = now, stage
-        self._transact(build, f"Job {self.attempt.job_id}: {stage}", patience_s=60)
+        self._transact(build, patience_s=60)
         return True
 
     def end(self, outcome: Outcome, *, log: bytes | None = None, metrics: bytes | None = None) -> End:
-        """Ends the attempt: the end file, response, log and metrics in one commit, with the lease."""
-        ends: list[End] = []
+        """Ends the attempt: the end file, response, log and metrics in one commit, with the lease.
 
-        def build(snapshot: Snapshot, heads: Heads) -> Change | None:
-            facts = self._fenced(snapshot, heads)
+        Answers the end as it stands in the repository.
+        """
+
+        def build(facts: JobFacts, snapshot: Snapshot, heads: Heads) -> Change[End]:
             end = self._end_record(outcome, facts, log, metrics)
-            ends.append(end)
             retries = failures_of(facts)
             files = {
                 self.attempt.end_path: end.render(),
                 **self._projections(end_response(end, retries=retries), log, metrics),
             }
-            self._check(snapshot, files)
             message = f"Job {self.attempt.job_id} {end.state.value} by {self.attempt.worker_id}"
             state = "tombstone" if end.is_final else "released"
             lease = self._lease.model_copy(
                 update={"beat": secrets.token_hex(8), "at": end.ended_at, "state": state, "stage": "ended"}
             )
-            return Change(files, message, self._lease_moves(heads, lease), [self.attempt.end_path])
+            return Change(files, message, self._lease_moves(heads, lease), [self.attempt.end_path], end)
 
-        self.repository.transact(build, patience_s=self._settings.publish_timeout_s)
+        end = self._transact(build, patience_s=self._settings.publish_timeout_s)
         with self._lease_lock:
             self._ended = True
-        return ends[-1]
+        return end
 
-    def _transact(self, build: Build, message: str, *, patience_s: float) -> str | None:
-        def fenced_build(snapshot: Snapshot, heads: Heads) -> Change | None:
-            self._fenced(snapshot, heads)
-            files = dict(build(snapshot))
-            self._check(snapshot, files)
-            return Change(files, message) if files else None
+    def _transact(self, build: Callable[[JobFacts, Snapshot, Heads], Change[T]], *, patience_s: float) -> T:
+        """The value of the change that landed; nothing is built, and nothing lands, outside the fence."""
 
-        return self.repository.transact(fenced_build, patience_s=patience_s).commit
+        def fenced_build(snapshot: Snapshot, heads: Heads) -> Change[T]:
+            facts = self._fenced(snapshot, heads)
+            change = build(facts, snapshot, heads)
+            check_change(self.attempt.job_id, change.files, snapshot.existing(change.files).__contains__)
+            return change
+
+        # There is always a value, because there is always a change.
+        return cast(T, self.repository.transact(fenced_build, patience_s=patience_s).value)
 
     def _fenced(self, snapshot: Snapshot, heads: Heads) -> JobFacts:
         """The job's facts; raises LeaseLost unless our attempt is the newest and without an end."""
-        facts = self._facts(snapshot, heads)
+        survey = self._reader.survey(snapshot, heads)
+        facts = survey.jobs.get(self.attempt.job_id, JobFacts(self.attempt.job_id))
         if not self._is_claimed(facts):
             raise LeaseLost(f"The folder of job {self.attempt.job_id} was deleted; nothing is written to it.")
         if not self._is_mine(facts):
             raise LeaseLost(f"Job {self.attempt.job_id} belongs to another attempt now; nothing is written.")
         return facts
-
-    def _facts(self, snapshot: Snapshot, heads: Heads | None = None) -> JobFacts:
-        survey = self._reader.survey(snapshot, heads or Heads("", snapshot.commit))
-        return survey.jobs.get(self.attempt.job_id, JobFacts(self.attempt.job_id))
 
     def _is_claimed(self, facts: JobFacts) -> bool:
         return any((n.number, n.nonce) == self._key for n in facts.attempts)
@@ -238,9 +241,6 @@ class OwnedJob:
     @property
     def _key(self) -> tuple[int, str]:
         return (self.attempt.number, self.attempt.nonce)
-
-    def _check(self, snapshot: Snapshot, files: Mapping[str, bytes | None]) -> None:
-        check_change(self.attempt.job_id, files, snapshot.existing(files).__contains__)
 
     def _projections(
         self, response: bytes, log: bytes | None, metrics: bytes | None

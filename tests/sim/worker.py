@@ -21,7 +21,7 @@ from codex_worker.contract.records import Attempt, EndState, ResumePointer
 from codex_worker.contract.state import Budgets, State
 from codex_worker.errors import AccessDenied, Kind, LeaseLost, PushRefused, ServerUnreachable, SystemFault
 from codex_worker.git.lfs.pointer import Pointer
-from codex_worker.git.repository import Repository
+from codex_worker.git.repository import Change, Repository
 from codex_worker.job.api import CellResult
 from codex_worker.publish.cells import CellPublisher
 from codex_worker.supervisor.republish import reopen
@@ -348,7 +348,7 @@ class Process:
         name = f"{owned.attempt.name}-{self.held.pieces}"
         path = f"gpu_jobs/job_{owned.attempt.job_id}/checkpoint/model-{name}.safetensors"
         pointer = Pointer(f"{self.held.pieces:064x}", 1000)
-        owned.publish(lambda snapshot: {path: pointer.render()}, f"Model {name}")
+        owned.publish(lambda snapshot: Change({path: pointer.render()}, f"Model {name}"))
 
     def _progress(self) -> None:
         pieces = self.held.pieces

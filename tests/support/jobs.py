@@ -12,7 +12,7 @@ import yaml
 
 from codex_worker.contract.paths import response_path
 from codex_worker.git.memory import MemoryServer, MemoryTransport
-from codex_worker.git.repository import Repository
+from codex_worker.git.repository import Change, Repository
 from codex_worker.job.api import CellResult, Fetched, Published, Weights
 from codex_worker.supervisor.attempt import Secrets, Supervisor
 from codex_worker.supervisor.job_folder import JobFolder
@@ -97,7 +97,7 @@ class FakeProject:
     def publish_artifact(self, file: Path, folder: str) -> str:
         self.on_publish()
         path = f"gpu_jobs/job_{self.job.entry.job_id}/{folder}/{file.stem}-{self.job.attempt.name}.csv"
-        self.job.publish(lambda snapshot: {path: file.read_bytes()}, "an artifact")
+        self.job.publish(lambda snapshot: Change({path: file.read_bytes()}, "an artifact"))
         self.published.append(path)
         return path
 
@@ -217,6 +217,4 @@ class Stage:
 
 
 def _change(files: Mapping[str, bytes | None]) -> Any:
-    from codex_worker.git.repository import Change
-
     return lambda snapshot, heads: Change(files, "somebody's change")

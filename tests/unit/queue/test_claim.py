@@ -6,6 +6,7 @@ import yaml
 from codex_worker.contract.records import EndState, ResumePointer
 from codex_worker.contract.state import State
 from codex_worker.errors import Kind, LeaseLost, SystemFault, UserError
+from codex_worker.git.repository import Change
 from gitlab_jobs import Outcome, QueueSettings, Wish
 from tests.support.clock import FakeClock
 from tests.support.queues import MemoryProject, job, manifest, queue
@@ -100,7 +101,7 @@ def test_a_late_worker_cannot_publish_or_end(make_project):
     assert taken.attempt.number == 2
     before = project.files()
     for action in (
-        lambda: late.publish(lambda snapshot: {"gpu_jobs/job_j1/report/x.txt": b"x"}, "late"),
+        lambda: late.publish(lambda snapshot: Change({"gpu_jobs/job_j1/report/x.txt": b"x"}, "late")),
         lambda: late.end(COMPLETED),
         lambda: late.beat("training", 1, "still here"),
     ):
@@ -295,7 +296,7 @@ def test_a_job_cannot_write_outside_its_own_places(make_project, path):
     owned = queue(project, "worker-a").claim("j1")
     before = project.files()
     with pytest.raises((SystemFault, UserError)):
-        owned.publish(lambda snapshot: {path: b"data\n"}, "escape")
+        owned.publish(lambda snapshot: Change({path: b"data\n"}, "escape"))
     assert project.files() == before
 
 
@@ -308,9 +309,9 @@ def test_results_land_beside_a_persons_edit_made_meanwhile(make_project):
         if not seen:
             project.edit(lambda files: files.update({"files/target/JON.codex": b"{ }\n"}))
         seen.append(snapshot.commit)
-        return {"gpu_jobs/job_j1/report/r.txt": b"hello\n"}
+        return Change({"gpu_jobs/job_j1/report/r.txt": b"hello\n"}, "results", value=len(seen))
 
-    owned.publish(build, "results")
+    assert owned.publish(build) == 2
     assert len(seen) == 2
     assert project.files()["files/target/JON.codex"] == b"{ }\n"
     assert project.files()["gpu_jobs/job_j1/report/r.txt"] == b"hello\n"
