@@ -3,9 +3,9 @@
 import sys
 
 from codex_worker.queue.job_queue import JobQueue, JobView, ProjectLook, QueueSettings
-from codex_worker.queue.owned import Outcome, OwnedJob, Wish
+from codex_worker.queue.owned import Cause, Outcome, OwnedJob
 
-__all__ = ["JobQueue", "JobView", "Outcome", "OwnedJob", "ProjectLook", "QueueSettings", "Wish"]
+__all__ = ["Cause", "JobQueue", "JobView", "Outcome", "OwnedJob", "ProjectLook", "QueueSettings"]
 
 if __name__ == "__main__":
     from codex_worker.cli.main import main

@@ -23,9 +23,9 @@ from codex_worker.child.callbacks import ChildCallbacks, Line, end_process_group
 from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.errors import Kind, SystemFault, WorkerError
 from codex_worker.job.api import JobContext, Result, StopReason
-from codex_worker.job.channel import Channel
-from codex_worker.job.failures import describe, exit_code
-from codex_worker.job.json_values import as_json
+from codex_worker.job.channel import Channel, as_json
+from codex_worker.job.ends import exit_code, state_of
+from codex_worker.job.failures import describe
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class LastWord:
     @property
     def exit_code(self) -> ExitCode:
         """The process's exit code."""
-        return ExitCode.DONE if self.kind is None else exit_code(self.kind)
+        return exit_code(state_of(self.kind), self.kind)
 
 
 def main(argv: list[str]) -> None:

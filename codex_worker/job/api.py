@@ -7,12 +7,13 @@ there is carried to the supervisor, which alone holds the token.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
 
 from codex_worker.codex.patch import RecordingPatch, TextPatch
-from codex_worker.errors import JobCanceled, JobTimeout, Preempted, UserError
+from codex_worker.errors import JobCanceled, UserError, WorkerError
+from codex_worker.job.ends import StopReason
+from codex_worker.job.failures import error_of
 
 __all__ = [
     "WAITING",
@@ -37,14 +38,6 @@ __all__ = [
 
 WAITING = "waiting.jsonl"
 """The file in the job folder that notes results until they are published, a JSON object a line."""
-
-
-class StopReason(StrEnum):
-    """Why the supervisor wants the child to come to an end."""
-
-    CANCELED = "canceled"  # a person canceled, withdrew or deleted the job
-    PREEMPTED = "preempted"  # the worker has to leave; save and go
-    TIMEOUT = "timeout"  # the job's time is used up
 
 
 class Result(TypedDict, total=False):
@@ -285,10 +278,7 @@ def _leave_if_asked(callbacks: JobCallbacks, stopped_early: bool) -> None:
     raise stop_error(callbacks.stop_reason())
 
 
-def stop_error(reason: StopReason | None) -> JobCanceled | Preempted | JobTimeout:
-    """The exception that ends an attempt for this reason."""
-    if reason is StopReason.PREEMPTED:
-        return Preempted("The worker had to leave; the job goes on with the next one.")
-    if reason is StopReason.TIMEOUT:
-        return JobTimeout("The job's time is used up; what was finished by then is saved.")
-    return JobCanceled("The job was canceled; what was finished by then is saved.")
+def stop_error(reason: StopReason | None) -> WorkerError:
+    """The exception (JobCanceled, Preempted or JobTimeout) that ends an attempt for this reason."""
+    ending = (reason or StopReason.CANCELED).cause.ending
+    return error_of(ending.kind, ending.sentence)

@@ -7,8 +7,10 @@ Standard output stays free, because handlers and libraries print.
 """
 
 import json
+import math
 import threading
 from collections.abc import Mapping
+from datetime import date, datetime
 from typing import Any, BinaryIO, NoReturn
 
 from codex_worker.errors import SystemFault
@@ -75,6 +77,26 @@ class Channel:
                 pipe.close()
             except OSError:
                 continue  # the other side was gone already, with bytes of ours unread
+
+
+def as_json(value: Any) -> Any:
+    """What YAML, numpy and handlers bring, in JSON's own types.
+
+    Dates become ISO 8601, NaN and infinities null, oddities text.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [as_json(item) for item in value]
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if hasattr(value, "tolist"):  # arrays and numbers of numpy and torch
+        return as_json(value.tolist())
+    return str(value)
 
 
 def _refuse_constant(name: str) -> NoReturn:

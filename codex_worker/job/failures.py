@@ -4,7 +4,6 @@ import errno
 import traceback
 from pathlib import Path
 
-from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.errors import (
     DataError,
     JobCanceled,
@@ -26,13 +25,6 @@ _ERRORS: dict[Kind, type[WorkerError]] = {
         UserError, DataError, ModelError, ResourceError, SystemFault, Preempted, JobCanceled, JobTimeout,
     )
 }  # fmt: skip
-
-_EXIT_CODES = {
-    Kind.USER: ExitCode.BAD_DATA,
-    Kind.DATA: ExitCode.BAD_DATA,
-    Kind.CANCELED: ExitCode.CANCELED,
-    Kind.PREEMPTED: ExitCode.RELEASED,
-}
 
 
 def describe(error: BaseException) -> tuple[Kind, str]:
@@ -57,11 +49,6 @@ def describe(error: BaseException) -> tuple[Kind, str]:
     if isinstance(error, KeyboardInterrupt):
         return Kind.PREEMPTED, "The job's process was interrupted."
     return Kind.SYSTEM, _bounded(f"{type(error).__name__}: {_first_line(error)}{_place(error)}")
-
-
-def exit_code(kind: Kind) -> ExitCode:
-    """How a child that failed in this way leaves."""
-    return _EXIT_CODES.get(kind, ExitCode.FAILED)
 
 
 def error_of(kind: str, message: str) -> WorkerError:

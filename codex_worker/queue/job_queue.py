@@ -23,11 +23,11 @@ from codex_worker.git.repository import Build, Change, Landed, Repository
 from codex_worker.queue.claiming import Claim, claim_change, ending_change
 from codex_worker.queue.closing import CLOSABLE, closing_change, judge_stale, stale_end
 from codex_worker.queue.facts import FactReader, LeasePlaces, Survey, lease_at
-from codex_worker.queue.owned import Outcome, OwnedJob, OwnerSettings, Wish
+from codex_worker.queue.owned import Outcome, OwnedJob, OwnerSettings
 from codex_worker.queue.projections import ReassertionPause, needs_reassertion, reassertion
 from codex_worker.queue.silence import Look, SilenceLimits, SilenceWatch, look_of
 
-__all__ = ["JobQueue", "JobView", "Outcome", "OwnedJob", "ProjectLook", "QueueSettings", "Wish"]
+__all__ = ["JobQueue", "JobView", "Outcome", "OwnedJob", "ProjectLook", "QueueSettings"]
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,6 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, TypeVar, cast
 
 from codex_worker.clock import Clock
@@ -18,6 +17,7 @@ from codex_worker.contract.state import Budgets, JobFacts, failures_of, uses_up_
 from codex_worker.errors import DataError, Kind, LeaseLost, ServerUnreachable
 from codex_worker.git.ports import Heads, Snapshot, blob_id
 from codex_worker.git.repository import Change, LeaseMove, Repository
+from codex_worker.job.ends import Cause
 from codex_worker.queue.facts import FactReader
 
 logger = logging.getLogger(__name__)
@@ -25,15 +25,6 @@ logger = logging.getLogger(__name__)
 PROGRESS_INTERVAL_S = 15 * 60
 # An entry can vanish for a moment when the manifests of two people meet.
 WITHDRAWN_AFTER_S = 10 * 60
-
-
-class Wish(StrEnum):
-    """What the project says about a running job."""
-
-    CANCELED = "canceled"
-    WITHDRAWN = "withdrawn"  # its entry is gone, for longer than a merge takes
-    DELETED = "deleted"  # its folder is gone: nothing may be written any more
-    LOST = "lost"  # another attempt has it, or somebody ended ours
 
 
 @dataclass(frozen=True)
@@ -127,22 +118,22 @@ class OwnedJob:
             self._lease = self._lease.model_copy(update={"resume": pointer})
         self.beat(self._lease.stage, self._lease.epochs_completed, self._lease.message)
 
-    def look(self) -> Wish | None:
+    def look(self) -> Cause | None:
         """What the project says about this job now. Raises ServerUnreachable."""
         heads = self.repository.look()
         snapshot = self.repository.snapshot(heads)
         survey = self._reader.survey(snapshot, heads)
         facts = survey.jobs.get(self.attempt.job_id, JobFacts(self.attempt.job_id))
         if not self._is_claimed(facts):
-            return Wish.DELETED
+            return Cause.DELETED
         if not self._is_mine(facts):
-            return Wish.LOST
+            return Cause.LOST
         if facts.is_canceled:
-            return Wish.CANCELED
+            return Cause.CANCELED
         if facts.entry is None and survey.problem is None:
             now = self._clock.monotonic()
             self._gone_since = now if self._gone_since is None else self._gone_since
-            return Wish.WITHDRAWN if now - self._gone_since >= WITHDRAWN_AFTER_S else None
+            return Cause.WITHDRAWN if now - self._gone_since >= WITHDRAWN_AFTER_S else None
         self._gone_since = None
         return None
 
@@ -226,10 +217,13 @@ class OwnedJob:
         survey = self._reader.survey(snapshot, heads)
         facts = survey.jobs.get(self.attempt.job_id, JobFacts(self.attempt.job_id))
         if not self._is_claimed(facts):
-            raise LeaseLost(f"The folder of job {self.attempt.job_id} was deleted; nothing is written to it.")
+            raise self._lost(Cause.DELETED)
         if not self._is_mine(facts):
-            raise LeaseLost(f"Job {self.attempt.job_id} belongs to another attempt now; nothing is written.")
+            raise self._lost(Cause.LOST)
         return facts
+
+    def _lost(self, cause: Cause) -> LeaseLost:
+        return LeaseLost(f"Job {self.attempt.job_id}, attempt {self.attempt.name}: {cause.ending.sentence}")
 
     def _is_claimed(self, facts: JobFacts) -> bool:
         return any((n.number, n.nonce) == self._key for n in facts.attempts)

@@ -13,12 +13,13 @@ from codex_worker.clock import EventClock
 from codex_worker.contract.records import EndState
 from codex_worker.errors import LeaseLost, WorkerError
 from codex_worker.job.api import Scanner
+from codex_worker.job.channel import as_json
+from codex_worker.job.ends import Cause
 from codex_worker.job.failures import describe
-from codex_worker.job.json_values import as_json
 from codex_worker.queue.owned import Outcome, OwnedJob
 from codex_worker.retry import Patience
 from codex_worker.supervisor.child_watch import ChildWatch, Complaints, JobProgress, Leaving
-from codex_worker.supervisor.decide import Cause, Departure, outcome_of
+from codex_worker.supervisor.decide import Departure, outcome_of
 from codex_worker.supervisor.handlers_found import choose_handler, find_handlers
 from codex_worker.supervisor.job_folder import JobFolder, remove_old
 from codex_worker.supervisor.logs import JobLog
@@ -152,7 +153,7 @@ class Supervisor:
             return Outcome(EndState.FAILED, kind, message)
         outcome = outcome_of(departure, self._settings.limits)
         if outcome is None:
-            logger.warning("Nothing more is written of this attempt: %s", departure.cause)
+            logger.warning("The attempt ends without a word in the project: %s", departure.cause)
             return None
         return _truthful(outcome, services.artifacts, seen.progress)
 
@@ -258,8 +259,7 @@ class _Seen:
         self.owned.beat(progress.stage, progress.epochs_completed, progress.message)
 
     def look(self) -> Cause | None:
-        wish = self.owned.look()
-        return None if wish is None else Cause[wish.name]
+        return self.owned.look()
 
     def report(self, progress: JobProgress) -> None:
         self.owned.progress(

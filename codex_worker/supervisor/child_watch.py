@@ -12,8 +12,9 @@ from typing import Any, Protocol
 from codex_worker.clock import EventClock
 from codex_worker.errors import Kind, LeaseLost, WorkerError
 from codex_worker.job.channel import BadMessage, ChannelClosed, Message
+from codex_worker.job.ends import Cause
 from codex_worker.job.failures import MAX_MESSAGE_LENGTH, describe
-from codex_worker.supervisor.decide import Cause, ChildState, Departure, Step, next_step
+from codex_worker.supervisor.decide import ChildState, Departure, Step, next_step
 from codex_worker.supervisor.machine import session_memory
 from codex_worker.supervisor.process import ChildProcess
 from codex_worker.supervisor.services import Services
@@ -158,7 +159,7 @@ class ChildWatch:
     def wish(self, cause: Cause) -> None:
         """Something happened that the child has to end for; what cannot wait replaces what can."""
         with self._lock:
-            if self._wish is None or self._wish.stop_reason is not None:
+            if self._wish is None or self._wish.ending.stop_reason is not None:
                 self._wish = cause
         self._changed.set()
 
@@ -169,10 +170,10 @@ class ChildWatch:
             step, cause = next_step(self._sight(), self._limits)
             if cause is None or self._return_code is not None:
                 continue
-            if step is Step.ASK_TO_STOP and cause.stop_reason is not None:
+            if step is Step.ASK_TO_STOP and cause.ending.stop_reason is not None:
                 logger.info("Asking the handler to stop: %s", cause.value)
                 self._asked, self._asked_s = cause, self._clock.monotonic()
-                self._child.ask_to_stop(cause.stop_reason)
+                self._child.ask_to_stop(cause.ending.stop_reason)
             elif step is Step.KILL and self._killed is None:
                 logger.warning("Ending the job's process: %s", cause.value)
                 self._killed = cause
@@ -208,7 +209,7 @@ class ChildWatch:
 
     def _cause(self) -> Cause | None:
         # A lost lease may be seen only after the child has ended by itself.
-        if self._wish is not None and not self._wish.publishes:
+        if self._wish is not None and not self._wish.ending.publishes:
             return self._wish
         return self._asked if self._killed is None else self._killed
 

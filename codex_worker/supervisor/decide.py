@@ -3,46 +3,16 @@
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum, StrEnum
+from enum import Enum
 from typing import Any
 
 from codex_worker.contract.records import EndState
 from codex_worker.errors import Kind
-from codex_worker.job.api import StopReason
+from codex_worker.job.ends import Cause, state_of
 from codex_worker.queue.owned import Outcome
 from codex_worker.supervisor.settings import JobLimits
 
-
-class Cause(StrEnum):
-    """Why an attempt is brought to its end before the handler is done."""
-
-    CANCELED = "canceled"
-    WITHDRAWN = "withdrawn"  # the manifest's entry is gone
-    PREEMPTED = "preempted"  # the worker has to leave
-    TIMEOUT = "timeout"
-    DELETED = "deleted"  # a person deleted the job's folder
-    LOST = "lost"  # another attempt owns the job
-    HANG = "hang"
-    MEMORY = "memory"
-    BROKEN = "broken"  # what it says on the channel makes no sense
-
-    @property
-    def stop_reason(self) -> StopReason | None:
-        """What the child is told; None where it gets no time to save."""
-        return _STOP_REASONS.get(self)
-
-    @property
-    def publishes(self) -> bool:
-        """Whether anything of this attempt may still be written to the project."""
-        return self not in {Cause.DELETED, Cause.LOST}
-
-
-_STOP_REASONS = {
-    Cause.CANCELED: StopReason.CANCELED,
-    Cause.WITHDRAWN: StopReason.CANCELED,
-    Cause.PREEMPTED: StopReason.PREEMPTED,
-    Cause.TIMEOUT: StopReason.TIMEOUT,
-}
+_SIGNALS = {number.value: number.name for number in signal.Signals}
 
 
 class Step(Enum):
@@ -82,7 +52,7 @@ def next_step(sight: ChildState, limits: JobLimits) -> tuple[Step, Cause | None]
 
 
 def _fatal(sight: ChildState, limits: JobLimits) -> Cause | None:
-    if sight.wish is not None and sight.wish.stop_reason is None:
+    if sight.wish is not None and sight.wish.ending.stop_reason is None:
         return sight.wish
     if limits.memory_bytes is not None and sight.memory_bytes > limits.memory_bytes:
         return Cause.MEMORY
@@ -115,39 +85,21 @@ class Departure:
     message: str = ""
 
 
-_ENDS: dict[Cause, tuple[EndState, Kind]] = {
-    Cause.CANCELED: (EndState.CANCELED, Kind.CANCELED),
-    Cause.WITHDRAWN: (EndState.WITHDRAWN, Kind.CANCELED),
-    Cause.PREEMPTED: (EndState.PREEMPTED, Kind.PREEMPTED),
-    Cause.TIMEOUT: (EndState.FAILED, Kind.TIMEOUT),
-    Cause.HANG: (EndState.FAILED, Kind.SYSTEM),
-    Cause.MEMORY: (EndState.FAILED, Kind.RESOURCE),
-    Cause.BROKEN: (EndState.FAILED, Kind.SYSTEM),
-}
-
-
 def outcome_of(departure: Departure, limits: JobLimits) -> Outcome | None:
     """The end to write; None where nothing may be written any more (lost, deleted).
 
     A child that finished although it was asked to stop has finished.
     """
     cause = departure.cause
-    if cause is not None and not cause.publishes:
+    if cause is not None and not cause.ending.publishes:
         return None
     if departure.result is not None:
         return Outcome(EndState.COMPLETED, None, _done(departure.result), result=departure.result)
-    if cause is not None:
-        state, kind = _ENDS[cause]
-        return Outcome(state, kind, _sentence(cause, limits))
-    if departure.kind is Kind.PREEMPTED:
-        return Outcome(EndState.PREEMPTED, Kind.PREEMPTED, departure.message)
-    if departure.kind is Kind.CANCELED:
-        # Nobody asked for it, so a person must not read that somebody did.
-        return Outcome(EndState.FAILED, Kind.SYSTEM, f"The handler gave up by itself: {departure.message}")
-    if departure.kind is not None:
-        return Outcome(EndState.FAILED, departure.kind, departure.message)
-    kind, message = _silent_end(departure.return_code)
-    return Outcome(EndState.FAILED, kind, message)
+    cause = cause or _cause_of(departure)
+    if cause is None:
+        return Outcome(state_of(departure.kind), departure.kind, departure.message)
+    ending = cause.ending
+    return Outcome(ending.state or EndState.FAILED, ending.kind, ending.said(**_figures(departure, limits)))
 
 
 def _done(result: Mapping[str, Any]) -> str:
@@ -162,36 +114,24 @@ def _done(result: Mapping[str, Any]) -> str:
     return f"Done: {', '.join(parts)}." if parts else "Done."
 
 
-def _sentence(cause: Cause, limits: JobLimits) -> str:
+def _cause_of(departure: Departure) -> Cause | None:
+    """Why a child left that nobody asked to; None where its own last word says it."""
+    if departure.kind is Kind.CANCELED:
+        return Cause.GAVE_UP
+    if departure.kind is not None:
+        return None
+    if departure.return_code == -signal.SIGKILL:
+        return Cause.KILLED
+    return Cause.CRASHED if departure.return_code < 0 else Cause.SILENT
+
+
+def _figures(departure: Departure, limits: JobLimits) -> dict[str, object]:
+    """What the causes' sentences may name."""
     return {
-        Cause.CANCELED: "The job was canceled; what was finished by then is saved.",
-        Cause.WITHDRAWN: "The job's entry is gone from the manifest; what was finished by then is saved.",
-        Cause.PREEMPTED: "The worker had to leave; the job goes on with the next one.",
-        Cause.TIMEOUT: "The job's time is used up; what was finished by then is saved. "
-        "Give it more time (timeout in the manifest, --max-job-hours of the worker) or less to do.",
-        Cause.HANG: f"The job's process gave no sign of life for {limits.hang_s / 60:.0f} minutes "
-        "and was ended.",
-        Cause.MEMORY: "The job needed more memory than this machine has "
-        f"({(limits.memory_bytes or 0) / 1e9:.1f} GB). A smaller batch size or another machine may help.",
-        Cause.BROKEN: "The job's process sent what no handler sends, and was ended.",
-    }[cause]
-
-
-def _silent_end(return_code: int) -> tuple[Kind, str]:
-    """A process that left without a word."""
-    if return_code == -signal.SIGKILL:
-        return Kind.RESOURCE, (
-            "The job's process was killed by signal 9 (SIGKILL), probably because memory ran out. "
-            "A smaller batch size or a machine with more memory may help."
-        )
-    if return_code < 0:
-        try:
-            name = signal.Signals(-return_code).name
-        except ValueError:
-            name = "unknown"
-        return Kind.SYSTEM, (
-            f"The job's process crashed with signal {-return_code} ({name}). The log shows what it did last."
-        )
-    return Kind.SYSTEM, (
-        f"The job's process ended without a result (exit code {return_code}). The log shows what it did last."
-    )
+        "hang_minutes": limits.hang_s / 60,
+        "memory_gb": (limits.memory_bytes or 0) / 1e9,
+        "message": departure.message,
+        "return_code": departure.return_code,
+        "signal": -departure.return_code,
+        "signal_name": _SIGNALS.get(-departure.return_code, "unknown"),
+    }

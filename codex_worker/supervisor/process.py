@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from codex_worker.errors import SystemFault
-from codex_worker.job.api import StopReason
 from codex_worker.job.channel import Channel, ChannelClosed
+from codex_worker.job.ends import StopReason
 
 _PUMP_PATIENCE_S = 5.0
 

@@ -13,6 +13,7 @@ from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.contract.records import EndState
 from codex_worker.contract.state import State
 from codex_worker.errors import AccessDenied, Kind, ResourceError, UserError, WorkerError
+from codex_worker.job.ends import exit_code
 from codex_worker.queue.job_queue import JobQueue
 from codex_worker.queue.owned import Outcome, OwnedJob
 from codex_worker.supervisor.attempt import OpenProject, Supervisor
@@ -240,7 +241,8 @@ class Worker:
                 project.name, job_id, project.address,
             )  # fmt: skip
             return ExitCode.BAD_DATA
-        return code_of(self._do(watched, owned))
+        outcome = self._do(watched, owned)
+        return exit_code(None, None) if outcome is None else exit_code(outcome.state, outcome.kind)
 
     def _watched(self, project: ProjectAddress) -> WatchedProject:
         if project.address not in self._projects:
@@ -261,16 +263,3 @@ class Worker:
                     self._look(watched)
                 except Exception:  # a defect of ours must not end the watch for all projects
                     logger.exception("Project %s could not be watched", watched.project.name)
-
-
-def code_of(outcome: Outcome | None) -> ExitCode:
-    """The exit code of a worker that did a single job."""
-    if outcome is None:
-        return ExitCode.CANCELED
-    if outcome.state is EndState.FAILED:
-        return ExitCode.BAD_DATA if outcome.kind in {Kind.USER, Kind.DATA} else ExitCode.FAILED
-    return {
-        EndState.COMPLETED: ExitCode.DONE,
-        EndState.CANCELED: ExitCode.CANCELED,
-        EndState.WITHDRAWN: ExitCode.CANCELED,
-    }.get(outcome.state, ExitCode.RELEASED)

@@ -25,7 +25,7 @@ from codex_worker.git.repository import Change, Repository
 from codex_worker.job.api import CellResult
 from codex_worker.publish.cells import CellPublisher
 from codex_worker.supervisor.republish import reopen
-from gitlab_jobs import JobQueue, Outcome, OwnedJob, QueueSettings, Wish
+from gitlab_jobs import Cause, JobQueue, Outcome, OwnedJob, QueueSettings
 from tests.support.notebooks import PATH
 
 BEAT_EVERY_S = LOOK_EVERY_S = WATCH_EVERY_S = 60.0
@@ -128,7 +128,7 @@ class Process:
         self.locked = 0
         self.held: Held | None = None
         self.silent: set[str] = set()
-        self.wish: Wish | None = None
+        self.wish: Cause | None = None
         self.problems: list[str] = []
         now = world.now_s()
         self.due = {"watch": now + WATCH_EVERY_S}
@@ -279,13 +279,13 @@ class Process:
 
     def _look(self) -> None:
         wish = self.held.owned.look()
-        if wish in {Wish.LOST, Wish.DELETED}:
+        if wish in {Cause.LOST, Cause.DELETED}:
             self._drop()
         elif wish is not None:
             self.wish = wish
 
     def _obey(self) -> None:
-        state = EndState.CANCELED if self.wish is Wish.CANCELED else EndState.WITHDRAWN
+        state = EndState.CANCELED if self.wish is Cause.CANCELED else EndState.WITHDRAWN
         self._end(Outcome(state, Kind.CANCELED, "A person wanted it so."))
 
     def _work(self, action: str, number: int) -> None:

@@ -7,7 +7,7 @@ from codex_worker.contract.records import EndState, ResumePointer
 from codex_worker.contract.state import State
 from codex_worker.errors import Kind, LeaseLost, SystemFault, UserError
 from codex_worker.git.repository import Change
-from gitlab_jobs import Outcome, QueueSettings, Wish
+from gitlab_jobs import Cause, Outcome, QueueSettings
 from tests.support.clock import FakeClock
 from tests.support.queues import MemoryProject, job, manifest, queue
 
@@ -107,7 +107,7 @@ def test_a_late_worker_cannot_publish_or_end(make_project):
     ):
         with pytest.raises(LeaseLost):
             action()
-    assert late.look() is Wish.LOST
+    assert late.look() is Cause.LOST
     assert project.files() == before
     taken.end(COMPLETED)
     assert states(b) == {"j1": State.COMPLETED}
@@ -224,15 +224,15 @@ def test_the_owner_sees_cancel_withdrawal_and_deletion(make_project):
     owned = queue(project, "worker-a", clock).claim("j1")
     assert owned.look() is None
     project.edit(lambda files: files.update({MANIFEST: manifest(job("j1", canceled=True))}))
-    assert owned.look() is Wish.CANCELED
+    assert owned.look() is Cause.CANCELED
     project.edit(lambda files: files.update({MANIFEST: manifest(job("j2"))}))
     assert owned.look() is None, "an entry can vanish for a moment when two manifests meet"
     clock.advance(601)
-    assert owned.look() is Wish.WITHDRAWN
+    assert owned.look() is Cause.WITHDRAWN
     project.edit(lambda files: files.update({MANIFEST: b"jobs: [\n"}))
     assert owned.look() is None, "an unreadable manifest cancels nothing"
     project.edit(lambda files: [files.pop(p) for p in list(files) if p.startswith("gpu_jobs/job_j1/")])
-    assert owned.look() is Wish.DELETED
+    assert owned.look() is Cause.DELETED
 
 
 def test_a_deleted_job_is_not_revived_by_a_merge_that_restores_its_entry(make_project):

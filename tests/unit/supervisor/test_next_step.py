@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from codex_worker.supervisor.decide import Cause, ChildState, Step, next_step
+from codex_worker.job.ends import Cause
+from codex_worker.supervisor.decide import ChildState, Step, next_step
 from codex_worker.supervisor.settings import JobLimits
 
 LIMITS = JobLimits(memory_bytes=1000, hang_s=1800, save_s=300, leave_s=25)
