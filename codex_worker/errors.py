@@ -80,7 +80,11 @@ class LeaseLost(JobCanceled):
 
 
 class ServerUnreachable(SystemFault):
-    """No answer from the git server, or an answer that says to come back later."""
+    """No answer from a server, or an answer that says to come back later: `wait_s` is when it says so."""
+
+    def __init__(self, message: str = "", wait_s: float | None = None) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
 
 
 class AccessDenied(SystemFault):

@@ -1,49 +1,125 @@
-"""Trying again while the server is away or refuses our token, for as long as an operator allows."""
+"""Trying again what may pass: which errors do, how long to wait between tries, and when to give up.
+
+There is one loop for all servers and one row in this module for each kind of call. The rows are nested:
+a request is repeated within a transaction, a transaction within a publication. The inner ones are short,
+so that the outer one can read the token again and let an operator interrupt it.
+"""
 
 import logging
+import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
-from codex_worker.clock import EventClock
+import tenacity
+
 from codex_worker.errors import AccessDenied, ServerUnreachable
 
 logger = logging.getLogger(__name__)
 
-FIRST_PAUSE_S = 5.0
-LONGEST_PAUSE_S = 15 * 60.0
-
-# What may be over later: everything else is an answer.
+# What may be over later: everything else is an answer. A person may put a valid token into its file.
 PASSING = (ServerUnreachable, AccessDenied)
 
 T = TypeVar("T")
 
 
-class Patience:
-    """Repeats what failed for a passing reason, until `timeout_s` is over or `give_up` is set.
+@dataclass(frozen=True)
+class Schedule:
+    """Pauses that double from `first_s` to `longest_s`, and where they end.
 
-    `refresh` reads the token again before each new try: a person may have put a valid one there.
+    A pause that a server asks for (`ServerUnreachable.wait_s`) is kept, up to the longest one.
     """
 
-    def __init__(
-        self, clock: EventClock, refresh: Callable[[], object], timeout_s: float, give_up: threading.Event
-    ) -> None:
-        self._clock = clock
-        self._refresh = refresh
-        self._timeout_s = timeout_s
-        self._give_up = give_up
+    first_s: float
+    longest_s: float
+    tries: int | None = None  # None: as many as fit into the time
+    timeout_s: float | None = None  # from the first try; no pause is begun that would end later
+    passing: tuple[type[Exception], ...] = PASSING
+    level: int = logging.WARNING  # of what the log says of each pause
+
+    def pause_s(self, failures: int, asked_s: float | None, chance: random.Random) -> float:
+        """The pause after so many failures; at random, so that many workers do not come back at once."""
+        if asked_s is not None:
+            return min(asked_s, self.longest_s)
+        # Twenty doublings are more than any schedule has; a float would not hold a thousand.
+        return min(self.first_s * 2 ** min(failures - 1, 20), self.longest_s) * chance.uniform(0.5, 1.0)
+
+
+# A request to GitLab's API; the next poll asks again in any case. A refused token is its caller's affair.
+API = Schedule(1.0, 60.0, tries=4, passing=(ServerUnreachable,), level=logging.DEBUG)
+# A large file, or a question about some of them.
+LARGE_FILES = Schedule(1.0, 60.0, tries=6, passing=(ServerUnreachable,), level=logging.INFO)
+# Fetching, committing and pushing once.
+TRANSACTION = Schedule(2.0, 60.0, timeout_s=60.0)
+# Results that took hours to make, while the server is away; for how long is the operator's choice.
+PUBLICATION = Schedule(5.0, 15 * 60.0)
+
+
+def _nothing() -> None:
+    """What there is to do between two tries, mostly."""
+
+
+@dataclass(frozen=True)
+class BackOff:
+    """Repeats what failed for a passing reason, on one schedule and somebody's clock."""
+
+    schedule: Schedule
+    monotonic: Callable[[], float]
+    sleep: Callable[[float], object]
+    give_up: threading.Event = field(default_factory=threading.Event)  # set: the next failure is the last
+    refresh: Callable[[], object] = _nothing  # before each new try; reads the token again
+    chance: random.Random = field(default_factory=random.Random)
 
     def insist(self, action: Callable[[], T]) -> T:
-        """The action's answer. Raises the last error when patience is at its end."""
-        until_s = self._clock.monotonic() + self._timeout_s
-        pause_s = FIRST_PAUSE_S
-        while True:
-            try:
-                return action()
-            except PASSING as error:
-                if self._give_up.is_set() or self._clock.monotonic() + pause_s > until_s:
-                    raise
-                logger.warning("%s Trying again in %.0f s; nothing is lost meanwhile.", error, pause_s)
-            self._clock.wait(self._give_up, pause_s)
-            self._refresh()
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+        """The action's answer. Raises its last error when the schedule is at its end, and others at once."""
+        began_s = self.monotonic()
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(self.schedule.passing),
+            wait=self._pause_s,
+            stop=lambda state: self._is_over(state, began_s),
+            before_sleep=self._say,
+            sleep=self._rest,
+            reraise=True,
+        )(action)
+
+    def _pause_s(self, state: tenacity.RetryCallState) -> float:
+        asked_s = getattr(_error_of(state), "wait_s", None)
+        return self.schedule.pause_s(state.attempt_number, asked_s, self.chance)
+
+    def _is_over(self, state: tenacity.RetryCallState, began_s: float) -> bool:
+        schedule = self.schedule
+        if self.give_up.is_set() or (schedule.tries is not None and state.attempt_number >= schedule.tries):
+            return True
+        ready_s = self.monotonic() + state.upcoming_sleep
+        return schedule.timeout_s is not None and ready_s > began_s + schedule.timeout_s
+
+    def _say(self, state: tenacity.RetryCallState) -> None:
+        logger.log(self.schedule.level, "%s Trying again in %.0f s.", _error_of(state), state.upcoming_sleep)
+
+    def _rest(self, pause_s: float) -> None:
+        self.sleep(pause_s)
+        self.refresh()
+
+
+def asked_for_s(headers: Mapping[str, str], now_s: float) -> float | None:
+    """The pause that an answer's headers ask for, in seconds; None where they don't.
+
+    `Retry-After` (RFC 9110, 10.2.3) is a number of seconds or a date, GitLab's `RateLimit-Reset` a time
+    in seconds since 1970, as `now_s` is.
+    """
+    asked = headers.get("Retry-After", "").strip()
+    if asked.isdecimal():
+        return float(asked)
+    if asked:
+        try:
+            return max(parsedate_to_datetime(asked).timestamp() - now_s, 0.0)
+        except ValueError:
+            return None  # not a date either: the usual pause applies
+    reset = headers.get("RateLimit-Reset", "").strip()
+    return max(float(reset) - now_s, 0.0) if reset.isdecimal() else None
+
+
+def _error_of(state: tenacity.RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None

@@ -10,19 +10,18 @@ import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
 from codex_worker.clock import Clock
-from codex_worker.errors import AccessDenied, PushRefused, ServerUnreachable
+from codex_worker.errors import PushRefused
 from codex_worker.git.ports import GitPort, Heads, PushAnswer, RefMove, Snapshot
+from codex_worker.retry import TRANSACTION, BackOff
 
 logger = logging.getLogger(__name__)
 
 # A hook can fail for a passing reason, and its words can't be told from a final no.
 REFUSALS_BEFORE_BELIEVING = 3
-FIRST_PAUSE_S = 2.0
-LONGEST_PAUSE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -83,6 +82,17 @@ class _Try(Generic[T]):
     leases: dict[str, str | None]
 
 
+@dataclass
+class _Transaction(Generic[T]):
+    """What is known of a transaction between two looks at the head."""
+
+    build: Build[T]
+    tries: list[_Try[T]] = field(default_factory=list)
+    refusals: int = 0
+    seen_before: Heads | None = None
+    answer: PushAnswer | None = None  # to the last try; None where none came
+
+
 class Repository:
     """One project's repository, for one worker."""
 
@@ -108,7 +118,7 @@ class Repository:
         with self._lock, self._transport.locked():
             return self._transport.read_lease(ref, commit)
 
-    def transact(self, build: Build[T], *, patience_s: float = 60.0) -> Landed[T]:
+    def transact(self, build: Build[T], *, patience_s: float | None = TRANSACTION.timeout_s) -> Landed[T]:
         """Builds a change on the head and pushes it, again and again until it lands.
 
         `build` is shown each new head; what it raises ends the transaction, None means there is nothing
@@ -116,39 +126,41 @@ class Repository:
         AccessDenied when the server could not be used for `patience_s`, and PushRefused, with the
         server's words, when it said no.
         """
-        give_up_at = self._clock.monotonic() + patience_s
-        tries: list[_Try[T]] = []
-        pause_s, refusals = FIRST_PAUSE_S, 0
-        seen_before: Heads | None = None
-        answer: PushAnswer | None = None
-        while True:
-            try:
-                with self._lock, self._transport.locked():
-                    heads = self._transport.look()
-                    snapshot = self._transport.snapshot(heads)
-                    landed = self._landed(tries, heads, snapshot)
-                    if landed:
-                        return landed
-                    refusals = refusals + 1 if answer and _same_refs(seen_before, heads, tries[-1]) else 0
-                    if answer and refusals >= REFUSALS_BEFORE_BELIEVING:
-                        raise PushRefused(f"The server refused the push: {_last_words(answer.words)}")
-                    change = build(snapshot, heads)
-                    if change is None or not (change.files or change.leases):
-                        return Landed(None, change=change)
-                    attempt = self._make(snapshot, change)
-                    tries.append(attempt)
-                    seen_before, answer = heads, None
-                    answer = self._push(attempt, snapshot, heads)
-                if answer.accepted:
-                    return Landed(attempt.commit, attempt.leases, attempt.change)
-                # Losers of a race wait a little at random, so that they do not meet again.
-                self._clock.sleep(self._chance.uniform(0, 0.05 * min(2 ** len(tries), 64)) + refusals)
-            except (ServerUnreachable, AccessDenied) as error:
-                if self._clock.monotonic() + pause_s > give_up_at:
-                    raise
-                logger.warning("%s Trying again in %.0f s.", error, pause_s)
-                self._clock.sleep(pause_s * self._chance.uniform(0.8, 1.2))
-                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+        transaction = _Transaction(build)
+        back_off = BackOff(
+            replace(TRANSACTION, timeout_s=patience_s),
+            self._clock.monotonic,
+            self._clock.sleep,
+            chance=self._chance,
+        )
+        return back_off.insist(lambda: self._until_landed(transaction))
+
+    def _until_landed(self, transaction: _Transaction[T]) -> Landed[T]:
+        while (landed := self._try(transaction)) is None:
+            # Losers of a race wait a little at random, so that they do not meet again.
+            longest_s = 0.05 * min(2 ** len(transaction.tries), 64)
+            self._clock.sleep(self._chance.uniform(0, longest_s) + transaction.refusals)
+        return landed
+
+    def _try(self, transaction: _Transaction[T]) -> Landed[T] | None:
+        """One look, one build and one push; None where the push was not accepted."""
+        with self._lock, self._transport.locked():
+            heads = self._transport.look()
+            snapshot = self._transport.snapshot(heads)
+            landed = self._landed(transaction.tries, heads, snapshot)
+            if landed:
+                return landed
+            _believe_refusals(transaction, heads)
+            change = transaction.build(snapshot, heads)
+            if change is None or not (change.files or change.leases):
+                return Landed(None, change=change)
+            attempt = self._make(snapshot, change)
+            transaction.tries.append(attempt)
+            transaction.seen_before, transaction.answer = heads, None
+            transaction.answer = self._push(attempt, snapshot, heads)
+        if transaction.answer.accepted:
+            return Landed(attempt.commit, attempt.leases, attempt.change)
+        return None
 
     def replace_lease(self, ref: str, expected: str | None, commit: str | None) -> PushAnswer:
         """Moves a lease ref alone; `commit` is one that `lease_commit` made, None deletes the ref."""
@@ -183,6 +195,15 @@ class Repository:
             if by_commit or by_lease or by_proof:
                 return Landed(attempt.commit, attempt.leases, attempt.change)
         return None
+
+
+def _believe_refusals(transaction: _Transaction[T], heads: Heads) -> None:
+    """Raises PushRefused once the server has said no often enough while nobody else was in the way."""
+    answer = transaction.answer
+    refused = answer is not None and _same_refs(transaction.seen_before, heads, transaction.tries[-1])
+    transaction.refusals = transaction.refusals + 1 if refused else 0
+    if answer is not None and transaction.refusals >= REFUSALS_BEFORE_BELIEVING:
+        raise PushRefused(f"The server refused the push: {_last_words(answer.words)}")
 
 
 def _same_refs(before: Heads | None, now: Heads, attempt: _Try[T]) -> bool:

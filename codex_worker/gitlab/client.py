@@ -6,23 +6,23 @@ from typing import Any, Protocol, TypeVar
 
 import gitlab
 import requests
-import tenacity
 from gitlab.exceptions import GitlabError
-from urllib3.exceptions import InvalidHeader
-from urllib3.util import Retry
 
 from codex_worker.clock import Clock
 from codex_worker.errors import AccessDenied, ServerUnreachable, SystemFault, UserError
+from codex_worker.retry import API, BackOff, asked_for_s
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 TIMEOUT_S = 60.0  # the server ends a GraphQL query of its own after 30
-TRIES = 4
-FIRST_WAIT_S = 1.0
-# A server may say "come back in an hour"; the next poll does.
-LONGEST_WAIT_S = 60.0
+# Those of requests that another try may not meet again; the others are about the request itself.
+PASSING_REQUEST_ERRORS = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+)
 SCOPES = "read_api, read_repository and write_repository"
 
 
@@ -141,14 +141,6 @@ class GitLabClient:
         return SystemFault(f"{self.url} answered {what} with {code}: {words}.")
 
 
-class ApiTransient(ServerUnreachable):
-    """The same request may succeed later; `wait_s` is when the server says so."""
-
-    def __init__(self, message: str, wait_s: float | None = None) -> None:
-        super().__init__(message)
-        self.wait_s = wait_s
-
-
 class OneServerSession(requests.Session):
     """Requests that never leave one server, and are sent again when that may help.
 
@@ -158,25 +150,12 @@ class OneServerSession(requests.Session):
     def __init__(self, url: str, clock: Clock) -> None:
         super().__init__()
         self._url = url
-        self._retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(
-                (
-                    ApiTransient,
-                    requests.ConnectionError,
-                    requests.Timeout,
-                    requests.exceptions.ChunkedEncodingError,
-                )
-            ),
-            stop=tenacity.stop_after_attempt(TRIES),
-            wait=_wait_s,
-            sleep=clock.sleep,
-            before_sleep=tenacity.before_sleep_log(logger, logging.DEBUG),
-            reraise=True,
-        )
+        self._clock = clock
+        self._back_off = BackOff(API, clock.monotonic, clock.sleep)
 
     def request(self, *arguments: Any, **options: Any) -> requests.Response:
-        """Raises Transient where the server is overloaded or broken, also after some tries."""
-        return self._retrying(self._once, *arguments, **options)
+        """Raises ServerUnreachable where the server is overloaded or broken, also after some tries."""
+        return self._back_off.insist(lambda: self._once(*arguments, **options))
 
     def get_redirect_target(self, response: requests.Response) -> str | None:
         """python-gitlab's token header would go along to any host."""
@@ -192,28 +171,14 @@ class OneServerSession(requests.Session):
         return target
 
     def _once(self, *arguments: Any, **options: Any) -> requests.Response:
-        response = super().request(*arguments, **options)
+        try:
+            response = super().request(*arguments, **options)
+        except PASSING_REQUEST_ERRORS as error:
+            raise ServerUnreachable(f"{self._url} gave no usable answer ({type(error).__name__}).") from error
         status = response.status_code
         if status in {408, 429} or status >= 500:
-            raise ApiTransient(
-                f"{self._url} answered {status}: it is overloaded or out of order.", _asked_for(response)
+            raise ServerUnreachable(
+                f"{self._url} answered {status}: it is overloaded or out of order.",
+                asked_for_s(response.headers, self._clock.time()),
             )
         return response
-
-
-def _wait_s(state: tenacity.RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, ApiTransient) and error.wait_s is not None:
-        return min(error.wait_s, LONGEST_WAIT_S)
-    return tenacity.wait_random_exponential(FIRST_WAIT_S, LONGEST_WAIT_S)(state)
-
-
-def _asked_for(response: requests.Response) -> float | None:
-    """Seconds from Retry-After, a number or a date; None where it doesn't say."""
-    value = response.headers.get("Retry-After")
-    if value is None:
-        return None
-    try:
-        return Retry().parse_retry_after(value)
-    except InvalidHeader:
-        return None  # the usual back-off applies

@@ -26,6 +26,7 @@ from codex_worker.queue.facts import FactReader, LeasePlaces, Survey, lease_at
 from codex_worker.queue.owned import Outcome, OwnedJob, OwnerSettings
 from codex_worker.queue.projections import ReassertionPause, needs_reassertion, reassertion
 from codex_worker.queue.silence import Look, SilenceLimits, SilenceWatch, look_of
+from codex_worker.retry import TRANSACTION
 
 __all__ = ["JobQueue", "JobView", "Outcome", "OwnedJob", "ProjectLook", "QueueSettings"]
 
@@ -46,7 +47,7 @@ class QueueSettings:
     # Where a server accepts no lease, response.yaml is watched instead, for this long.
     claim_timeout_s: float = 24 * 3600
     take_over_older_after_s: float | None = None  # None: an older worker's job is never taken over
-    publish_timeout_s: float = 24 * 3600
+    publish_timeout_s: float | None = TRANSACTION.timeout_s  # for one transaction
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from codex_worker.git.ports import Heads, Snapshot, blob_id
 from codex_worker.git.repository import Change, LeaseMove, Repository
 from codex_worker.job.ends import Cause
 from codex_worker.queue.facts import FactReader
+from codex_worker.retry import TRANSACTION
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class OwnerSettings:
     """What an owner needs to know beside the job."""
 
     budgets: Budgets = field(default_factory=Budgets)
-    publish_timeout_s: float = 24 * 3600
+    publish_timeout_s: float | None = TRANSACTION.timeout_s
 
 
 T = TypeVar("T")
@@ -172,7 +173,7 @@ class OwnedJob:
             return Change(files, f"Job {self.attempt.job_id}: {stage}")
 
         self._progress_at, self._progress_stage = now, stage
-        self._transact(build, patience_s=60)
+        self._transact(build, patience_s=TRANSACTION.timeout_s)
         return True
 
     def end(self, outcome: Outcome, *, log: bytes | None = None, metrics: bytes | None = None) -> End:
@@ -200,7 +201,9 @@ class OwnedJob:
             self._ended = True
         return end
 
-    def _transact(self, build: Callable[[JobFacts, Snapshot, Heads], Change[T]], *, patience_s: float) -> T:
+    def _transact(
+        self, build: Callable[[JobFacts, Snapshot, Heads], Change[T]], *, patience_s: float | None
+    ) -> T:
         """The value of the change that landed; nothing is built, and nothing lands, outside the fence."""
 
         def fenced_build(snapshot: Snapshot, heads: Heads) -> Change[T]:

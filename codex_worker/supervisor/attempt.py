@@ -17,7 +17,7 @@ from codex_worker.job.channel import as_json
 from codex_worker.job.ends import Cause
 from codex_worker.job.failures import describe
 from codex_worker.queue.owned import Outcome, OwnedJob
-from codex_worker.retry import Patience
+from codex_worker.retry import PUBLICATION, BackOff
 from codex_worker.supervisor.child_watch import ChildWatch, Complaints, JobProgress, Leaving
 from codex_worker.supervisor.decide import Departure, outcome_of
 from codex_worker.supervisor.handlers_found import choose_handler, find_handlers
@@ -211,8 +211,14 @@ class Supervisor:
             limits.append(now_s + self._settings.limits.max_job_s)
         return min(limits, default=None)
 
-    def _patience(self) -> Patience:
-        return Patience(self._clock, self._secrets.refresh, self._settings.publish_timeout_s, self._give_up)
+    def _patience(self) -> BackOff:
+        return BackOff(
+            replace(PUBLICATION, timeout_s=self._settings.publish_timeout_s),
+            self._clock.monotonic,
+            lambda pause_s: self._clock.wait(self._give_up, pause_s),
+            self._give_up,
+            self._secrets.refresh,
+        )
 
     def _beat(self, seen: "_Seen", over: threading.Event) -> None:
         complaints = Complaints()

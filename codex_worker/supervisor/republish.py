@@ -20,8 +20,6 @@ logger = logging.getLogger(__name__)
 
 OpenQueue = Callable[[str], JobQueue]  # by the project's address
 
-PATIENCE_S = 60.0
-
 
 def offer_again(work_dir: Path, open_queue: OpenQueue, open_project: OpenProject, clock: Clock) -> int:
     """Publishes what waits in job folders; answers how much. The rest goes on waiting."""
@@ -79,7 +77,7 @@ def reopen(queue: JobQueue, attempt: Attempt, clock: Clock) -> OwnedJob:
         repository=queue.repository,
         beats=queue.repository,
         clock=clock,
-        settings=OwnerSettings(publish_timeout_s=PATIENCE_S),
+        settings=OwnerSettings(),
     )
 
 

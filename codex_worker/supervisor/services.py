@@ -10,7 +10,7 @@ from codex_worker.codex.patch import RecordingPatch, patch_from_dict
 from codex_worker.contract.ids import check_repository_path
 from codex_worker.errors import SystemFault
 from codex_worker.job.api import CellResult, Scanner
-from codex_worker.retry import PASSING, Patience
+from codex_worker.retry import PASSING, BackOff
 from codex_worker.supervisor.job_folder import JobFolder
 from codex_worker.supervisor.unpublished import Outbox
 
@@ -78,7 +78,7 @@ class Services:
         folder: JobFolder,
         scanner: Scanner,
         outbox: Outbox,
-        patience: Patience,
+        patience: BackOff,
     ) -> None:
         self._folder = folder
         self._scanner = scanner

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LFS_CACHE_BYTES = 20_000_000_000
-# Each try of a transaction is short; the runtime's own patience reads the token again between tries.
-TRY_FOR_S = 60.0
 _PR_SET_DUMPABLE = 4
 
 
@@ -109,7 +107,6 @@ class Assembly:
             budgets=Budgets(failures=self._settings.max_job_retries),
             claim_timeout_s=self._settings.claim_timeout_hours * HOUR_S,
             take_over_older_after_s=_hours(self._settings.take_over_older_after_hours),
-            publish_timeout_s=TRY_FOR_S,
         )
         return JobQueue(
             self._repository(address, "main"),

@@ -41,9 +41,7 @@ def run_make(folder: Path, target: str, *, older: int = 0, no_venv: int = 0) -> 
 def test_a_python_without_venv_is_said_with_the_command_that_brings_it(tmp_path, target):
     code, said, noted = run_make(tmp_path, target, no_venv=1)
     assert code != 0
-    assert said.splitlines()[0] == (
-        "python3 cannot make environments; on Debian: apt install python3-venv"
-    )
+    assert said.splitlines()[0] == ("python3 cannot make environments; on Debian: apt install python3-venv")
     assert "Traceback" not in said
     assert not noted, "nothing is built"
 

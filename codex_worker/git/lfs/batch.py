@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from codex_worker.errors import AccessDenied, SystemFault, UserError
+from codex_worker.errors import AccessDenied, ServerUnreachable, SystemFault, UserError
 from codex_worker.git.credentials import Credentials, origin_of
 from codex_worker.git.lfs.pointer import Pointer
-from codex_worker.git.lfs.transport import Denied, LfsHttp, LfsTransient, ObjectNotFound
+from codex_worker.git.lfs.transport import Denied, LfsHttp, ObjectNotFound
 
 MEDIA_TYPE = "application/vnd.git-lfs+json"
 Operation = Literal["download", "upload"]
@@ -70,7 +70,7 @@ class BatchClient:
         except Denied as denied:
             self._credentials.refresh()
             if self._credentials.headers_for(url) != authorisation:
-                raise LfsTransient(f"{what}: the old token was refused.", wait_s=0.0) from denied
+                raise ServerUnreachable(f"{what}: the old token was refused.", wait_s=0.0) from denied
             needed = "write_repository and the role Developer" if operation == "upload" else "read_repository"
             raise AccessDenied(
                 f"{what}: the token was refused ({denied}). It has to be valid, with the scope {needed}."

@@ -12,14 +12,14 @@ from pathlib import Path
 from threading import Event
 from typing import TypeVar
 
-from codex_worker.errors import AccessDenied, DataError, ResourceError, SystemFault
+from codex_worker.errors import AccessDenied, DataError, ResourceError, ServerUnreachable, SystemFault
 from codex_worker.git.credentials import Credentials
 from codex_worker.git.lfs.batch import MEDIA_TYPE, BatchAnswer, BatchClient, Operation
 from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.objects import BLOCK_BYTES
 from codex_worker.git.lfs.pointer import Pointer, pointer_for
 from codex_worker.git.lfs.store import OnProgress, ProgressCount, not_uploaded
-from codex_worker.git.lfs.transport import Denied, HttpSettings, LfsHttp, LfsTransient
+from codex_worker.git.lfs.transport import Denied, HttpSettings, LfsHttp
 
 T = TypeVar("T")
 # So many objects may be out of reach for reasons of their own; more, and it is the server.
@@ -215,12 +215,12 @@ class HttpStore:
                 said = f"The server refuses the {operation} of {pointer.oid}: {denied}."
                 if Denied in second_chances:
                     second_chances.remove(Denied)
-                    raise LfsTransient(said, wait_s=0.0) from denied
+                    raise ServerUnreachable(said, wait_s=0.0) from denied
                 raise SystemFault(said) from denied
             except DataError as error:
                 if answer.actions and DataError in second_chances:
                     second_chances.remove(DataError)
-                    raise LfsTransient(str(error), wait_s=0.0) from error
+                    raise ServerUnreachable(str(error), wait_s=0.0) from error
                 raise
 
         return self._transport.retrying(attempt, stopped)
@@ -233,5 +233,5 @@ class HttpStore:
         if code == 507:
             return ResourceError(f"{said} Its storage is full: free some space there or raise the quota.")
         if code == 429 or code >= 500:
-            return LfsTransient(said)
+            return ServerUnreachable(said)
         return DataError(said)

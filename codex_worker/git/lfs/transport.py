@@ -5,19 +5,18 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import BinaryIO, TypeVar
 from urllib.parse import urljoin
 
 import requests
-import tenacity
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from codex_worker.errors import DataError, ResourceError, SystemFault, UserError
+from codex_worker.errors import DataError, ResourceError, ServerUnreachable, SystemFault, UserError
 from codex_worker.git.credentials import Credentials, Origin, origin_of
+from codex_worker.retry import LARGE_FILES, BackOff, asked_for_s
 
 logger = logging.getLogger(__name__)
 
@@ -41,21 +40,11 @@ class HttpSettings:
     batch_objects: int = 100
     batch_bytes: int = 256 << 20
     concurrent_transfers: int = 8
-    tries: int = 6
-    first_wait_s: float = 1.0
-    longest_wait_s: float = 60.0
+    tries: int | None = LARGE_FILES.tries
     connect_timeout_s: float = 15.0
     answer_timeout_s: float = 120.0
     # After the last byte the server still hashes and stores the file before it answers.
     upload_answer_timeout_s: float = 900.0
-
-
-class LfsTransient(SystemFault):
-    """The same request may succeed later; `wait_s` is when the server says so."""
-
-    def __init__(self, message: str, wait_s: float | None = None) -> None:
-        super().__init__(message)
-        self.wait_s = wait_s
 
 
 class ObjectNotFound(DataError):
@@ -93,27 +82,13 @@ class LfsHttp:
         self._session.mount("http://", adapter)
 
     def retrying(self, attempt: Callable[[], T], stopped: Event) -> T:
-        """Call `attempt` until it does not raise Transient, at most `tries` times.
-
-        Waits as long as the server says, but never longer than `longest_wait_s`; ends early when `stopped`.
-        """
-        settings = self._settings
-        backoff = tenacity.wait_random_exponential(settings.first_wait_s, settings.longest_wait_s)
-
-        def wait(state: tenacity.RetryCallState) -> float:
-            error = state.outcome.exception() if state.outcome else None
-            if isinstance(error, LfsTransient) and error.wait_s is not None:
-                return min(error.wait_s, settings.longest_wait_s)
-            return backoff(state)
-
-        return tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(LfsTransient),
-            stop=tenacity.stop_after_attempt(settings.tries) | tenacity.stop_when_event_set(stopped),
-            wait=wait,
-            sleep=self._sleep or tenacity.sleep_using_event(stopped),
-            before_sleep=tenacity.before_sleep_log(logger, logging.INFO),
-            reraise=True,
-        )(attempt)
+        """Call `attempt` until the server can be used, at most `tries` times; ends early when `stopped`."""
+        return BackOff(
+            replace(LARGE_FILES, tries=self._settings.tries),
+            time.monotonic,
+            self._sleep or stopped.wait,
+            give_up=stopped,
+        ).insist(attempt)
 
     @contextmanager
     def answer_to(
@@ -128,8 +103,9 @@ class LfsHttp:
     ) -> Iterator[requests.Response]:
         """Send a request, follow its redirects, and give the successful answer, its body still unread.
 
-        Raises Transient for what may pass (also while the body is read inside the block), Denied for 401 and
-        403, NotThere for 404, and an error with the server's words, naming `what`, for every other refusal.
+        Raises ServerUnreachable for what may pass (also while the body is read inside the block), Denied for
+        401 and 403, ObjectNotFound for 404, and an error with the server's words, naming `what`, for every
+        other refusal.
         """
         timeout = (self._settings.connect_timeout_s, answer_timeout_s or self._settings.answer_timeout_s)
         try:
@@ -145,7 +121,7 @@ class LfsHttp:
             TimeoutError,
         ) as error:
             # The error's own text may show a signed address.
-            raise LfsTransient(
+            raise ServerUnreachable(
                 f"{what}: the connection to {origin_of(url)} failed ({type(error).__name__})."
             ) from error
 
@@ -210,7 +186,7 @@ class LfsHttp:
         if status == 507:
             raise ResourceError(f"{said} Its storage is full: free some space there or raise the quota.")
         if status in {408, 429} or status >= 500:
-            raise LfsTransient(said, self._wait_asked_for(response))
+            raise ServerUnreachable(said, asked_for_s(response.headers, self._clock()))
         raise SystemFault(said)
 
     def _words_of(self, response: requests.Response) -> str:
@@ -218,19 +194,6 @@ class LfsHttp:
         content = response.raw.read(_SHOWN_CHARACTERS, decode_content=False)
         text = " ".join(content.decode("utf-8", errors="replace").split())
         return self._credentials.redact(text)
-
-    def _wait_asked_for(self, response: requests.Response) -> float | None:
-        """Seconds from Retry-After, a number or a date, or from RateLimit-Reset; None where neither says."""
-        asked = response.headers.get("Retry-After", "").strip()
-        if asked.isdecimal():
-            return float(asked)
-        if asked:
-            try:
-                return max(parsedate_to_datetime(asked).timestamp() - self._clock(), 0.0)
-            except ValueError:
-                return None  # not a date either: the usual back-off applies
-        reset = response.headers.get("RateLimit-Reset", "").strip()
-        return max(float(reset) - self._clock(), 0.0) if reset.isdecimal() else None
 
 
 def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
