@@ -6,13 +6,16 @@ number is text again, and one bad entry spoils no other.
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from codex_worker.contract.ids import job_id_problem
+from codex_worker.contract.keys import ALL, Key
+from codex_worker.contract.values import Choice, Timeout, shown
 from codex_worker.contract.yaml_text import read_time
 from codex_worker.errors import UserError
 
@@ -24,7 +27,21 @@ MODEL_ALIASES = {
 DEFAULT_MODEL = {"tts": "stabletts", "asr": "w2v2bert"}
 
 _MODEL_NAME = re.compile(r"[a-z][a-z0-9]{0,30}")
-_LAST = datetime.max.replace(tzinfo=UTC)
+
+PRESET = Key(
+    "model.preset",
+    Choice(("full", "tiny")),
+    "the network's size; `tiny` has random weights and is for demonstrations and tests",
+    "the worker's `--preset`, else `full`",
+    ALL,
+)
+TIMEOUT = Key(
+    "timeout",
+    Timeout(),
+    "when the job has to be over: a time, or so many hours after a worker took it",
+    "the worker's `--max-job-hours`",
+    ALL,
+)
 
 
 class ModelChoice(BaseModel):
@@ -33,18 +50,12 @@ class ModelChoice(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     type: str | None = None
-    base_checkpoint: str | None = None
-    preset: Literal["full", "tiny"] | None = None
+    preset: Annotated[Literal["full", "tiny"] | None, PRESET] = None
 
     @field_validator("type", mode="before")
     @classmethod
     def _fold_type(cls, value: Any) -> Any:
         return None if value is None else str(value).strip().lower().replace("-", "").replace("_", "")
-
-    @field_validator("preset", mode="before")
-    @classmethod
-    def _fold_preset(cls, value: Any) -> Any:
-        return value.strip().lower() or None if isinstance(value, str) else value
 
 
 class JobEntry(BaseModel):
@@ -59,8 +70,9 @@ class JobEntry(BaseModel):
     model: ModelChoice = Field(default_factory=ModelChoice)
     name: str | None = None
     submitted_at: datetime | None = None
-    epochs: int | None = Field(default=None, ge=1, le=100_000)
-    timeout: datetime | float | None = None
+    # One that cannot be read counts as absent here: a job that runs must not end because somebody edits it.
+    # Whoever begins a job refuses it (options.read_options).
+    timeout: Annotated[datetime | float | None, TIMEOUT] = None
     canceled: bool = False
 
     config: Mapping[str, Any] = Field(default_factory=dict, exclude=True)
@@ -79,7 +91,11 @@ class JobEntry(BaseModel):
             if key in entry:
                 entry[key] = str(entry[key]).strip().lower()
         entry["submitted_at"] = read_time(entry.get("submitted_at"))
-        entry["timeout"] = _read_timeout(entry.get("timeout"))
+        timeout = entry.pop("timeout", None)
+        with suppress(ValueError):
+            entry["timeout"] = TIMEOUT.values.read(timeout)
+        if not isinstance(entry.get("model", {}), Mapping | ModelChoice):
+            raise ValueError(model_fault(entry["model"]))
         return entry
 
     @model_validator(mode="after")
@@ -97,16 +113,17 @@ class JobEntry(BaseModel):
             return DEFAULT_MODEL[self.job_type]
         return MODEL_ALIASES.get(self.model.type, self.model.type)
 
-    @property
-    def sort_key(self) -> tuple[datetime, str]:
-        """Oldest first; what has no readable time comes last and stops nobody."""
-        return (self.submitted_at or _LAST, self.job_id)
-
     def deadline(self, claimed_at: datetime) -> datetime | None:
         """When the job's `timeout` is over: the time it names, or so many hours after the claim."""
         if isinstance(self.timeout, int | float):
             return claimed_at + timedelta(hours=self.timeout)
         return self.timeout
+
+
+def model_fault(value: Any) -> str:
+    """What to write instead of a `model` that is no section."""
+    meant = value.strip()[:40] if isinstance(value, str) else ""
+    return f"model: {shown(value)} holds no keys; write model: {{type: {meant or '...'}}}"
 
 
 @dataclass(frozen=True)
@@ -173,12 +190,3 @@ def _explain(error: ValidationError) -> str:
         shown = f" (it is {got!r})" if where and isinstance(got, str | int | float | bool) else ""
         parts.append(f"{where}: {what}{shown}" if where else what)
     return "The job's entry in gpu_jobs/manifest.yaml cannot be used: " + "; ".join(parts) + "."
-
-
-def _read_timeout(value: Any) -> datetime | float | None:
-    """The plugin's type says an ISO 8601 time; a positive number is read as hours."""
-    if value is None or isinstance(value, bool):
-        return None
-    if isinstance(value, int | float):
-        return float(value) if value > 0 else None
-    return read_time(value)

@@ -69,14 +69,11 @@ def format_time(moment: datetime) -> str:
 
 def read_time(value: Any) -> datetime | None:
     """A time out of what YAML made of it (a datetime, a date, a string); None where it can't be read."""
-    if isinstance(value, datetime):
-        moment = value
-    else:
-        try:
-            moment = datetime.fromisoformat(str(value).strip())
-        except ValueError:
-            return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter near the years 1 and 9999
+        return None
 
 
 def _refuse_alias_bombs(text: str, where: str) -> None:

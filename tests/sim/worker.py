@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Protocol
 
 from codex_worker.codex.attachments import NewRecording, new_attachment_id
-from codex_worker.codex.choose import cells_to_speak, cells_to_transcribe
+from codex_worker.codex.choose import Selection, cells_to_speak, cells_to_transcribe
 from codex_worker.codex.notebook import Notebook
 from codex_worker.codex.patch import RecordingPatch, TextPatch
-from codex_worker.codex.verse_lists import verse_lists
+from codex_worker.contract.options import options_of
 from codex_worker.contract.records import Attempt, EndState, ResumePointer
 from codex_worker.contract.state import Budgets, State
 from codex_worker.errors import AccessDenied, Kind, LeaseLost, PushRefused, ServerUnreachable, SystemFault
@@ -25,6 +25,7 @@ from codex_worker.git.repository import Change, Repository
 from codex_worker.job.api import CellResult
 from codex_worker.publish.cells import CellPublisher
 from codex_worker.supervisor.republish import reopen
+from codex_worker.worker.order import Candidate, in_order
 from gitlab_jobs import Cause, JobQueue, Outcome, OwnedJob, QueueSettings
 from tests.support.notebooks import PATH
 
@@ -241,11 +242,12 @@ class Process:
         views = self.queue.survey()
         if self.queue.tidy(views):
             views = self.queue.survey()
-        pending = [view for view in views if view.state is State.PENDING]
-        pending.sort(key=lambda view: view.entry.sort_key)
-        wanted = [(job_id, True) for job_id in sorted(self.silent)] + [
-            (view.job_id, False) for view in pending
-        ]
+        pending = in_order(
+            Candidate("the project", view.job_id, view.entry.submitted_at)
+            for view in views
+            if view.state is State.PENDING
+        )
+        wanted = [(job_id, True) for job_id in sorted(self.silent)] + [(job.job_id, False) for job in pending]
         for job_id, is_takeover in wanted[number % 2 :] + wanted[: number % 2]:
             self.silent.discard(job_id)
             owned = self.queue.take_over(job_id) if is_takeover else self.queue.claim(job_id)
@@ -320,7 +322,8 @@ class Process:
         held = self.held
         held.notebook = self.repository.snapshot().read(PATH)
         notebook = Notebook.parse(held.notebook, PATH)
-        selection = verse_lists(held.owned.entry.config, "inference")
+        options = options_of(held.owned.entry).inference
+        selection = Selection(options.include_verses, options.exclude_verses)
         who, attempt = self.machine.name, held.owned.attempt.name
         if held.owned.entry.job_type == "asr":
             for cell in cells_to_transcribe(notebook, selection).chosen:

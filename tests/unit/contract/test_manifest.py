@@ -55,12 +55,9 @@ def test_a_time_may_be_text_or_a_yaml_timestamp(written):
     assert job.submitted_at == datetime(2026, 11, 20, 17, 8, 58, tzinfo=UTC)
 
 
-def test_what_has_no_readable_time_sorts_last():
-    good, none, odd = (
-        only(submitted_at=value).jobs["j1"] for value in ("2026-01-01T00:00:00Z", None, "soon")
-    )
-    assert good.sort_key < none.sort_key
-    assert none.sort_key == odd.sort_key
+@pytest.mark.parametrize("written", [None, "soon", "0001-01-01T00:00:00+14:00", "9999-12-31T23:00:00-14:00"])
+def test_a_time_that_cannot_be_read_counts_as_none(written):
+    assert only(submitted_at=written).jobs["j1"].submitted_at is None
 
 
 @pytest.mark.parametrize(
@@ -82,8 +79,8 @@ def test_the_transcriber_is_known_in_any_spelling(name):
 
 
 def test_null_sub_objects_and_keys_count_as_absent():
-    job = only(training=None, inference=None, epochs=None, canceled=None, name=None).jobs["j1"]
-    assert job.epochs is None
+    job = only(training=None, timeout=None, canceled=None, name=None).jobs["j1"]
+    assert job.timeout is None
     assert job.canceled is False
 
 
@@ -98,8 +95,8 @@ def test_an_id_that_yaml_read_as_a_number_is_text_again():
         {"job_type": "../asr"},
         {"model": {"type": ""}},
         {"model": {"type": "../x"}},
-        {"epochs": 0},
-        {"epochs": "many"},
+        {"model": {"preset": "huge"}},
+        {"model": "W2V2BERT"},
         {"canceled": "perhaps"},
         {"model": ["x"]},
     ],
@@ -126,11 +123,11 @@ def test_an_id_that_could_leave_its_folder_is_refused(job_id):
 
 def test_two_entries_with_one_id_are_one_job_and_any_of_them_cancels():
     twice = [
-        {"job_id": "j1", "job_type": "tts", "epochs": 5},
+        {"job_id": "j1", "job_type": "tts"},
         {"job_id": "j1", "job_type": "asr", "canceled": True},
     ]
     job = read_manifest({"version": 1, "jobs": twice}).jobs["j1"]
-    assert (job.job_type, job.epochs, job.canceled) == ("tts", 5, True)
+    assert (job.job_type, job.canceled) == ("tts", True)
 
 
 @pytest.mark.parametrize(
@@ -153,6 +150,14 @@ def test_a_timeout_is_a_time_or_so_many_hours_after_the_claim():
     )
     assert only(timeout=6).jobs["j1"].deadline(claimed) == datetime(2026, 1, 1, 6, tzinfo=UTC)
     assert only(timeout=None).jobs["j1"].deadline(claimed) is None
+
+
+@pytest.mark.parametrize(
+    "timeout", ["3 hours", -1, 0, True, float("nan"), 1e300, [], "9999-12-31T23:00:00-14:00"]
+)
+def test_a_timeout_that_cannot_be_read_leaves_a_job_a_job(timeout):
+    job = only(timeout=timeout).jobs["j1"]
+    assert job.deadline(datetime(2026, 1, 1, tzinfo=UTC)) is None
 
 
 @pytest.mark.parametrize(
