@@ -28,6 +28,7 @@ from codex_worker.asr.networks.build import build_model, tiny_config
 from codex_worker.asr.recipe import choose_recipe
 from codex_worker.asr.train import TrainingPlan, train
 from codex_worker.asr.vocabulary import build_vocabulary
+from codex_worker.contract.options import TrainingOptions
 from sample.sentences import WORDS
 
 VOICES = ("en-us", "en-gb", "en-gb-scotland", "en-us+f3")
@@ -111,7 +112,7 @@ def _train(
     updates_per_epoch = max(1, len(heard) // 4)
     epochs = max(1, round(updates / updates_per_epoch))
     hours = sum(example.duration_s for example in heard) / 3600
-    recipe = choose_recipe(hours, len(heard), preset="tiny", manifest={"epochs": epochs})
+    recipe = choose_recipe(hours, len(heard), preset="tiny", options=TrainingOptions(epochs=epochs))
     plan = TrainingPlan(
         make_model=lambda: build_model(tiny_config(vocabulary)),
         vocabulary=vocabulary,

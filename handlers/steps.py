@@ -26,7 +26,7 @@ def threads() -> int:
 
 def cells_to_train_on(job: JobContext, project: Project) -> Cells:
     """The cells with text and recording that the manifest leaves; raises UserError where there are none."""
-    cells = project.choose(cells_for_training, job.config, "training")
+    cells = project.choose(cells_for_training, job.options.training)
     if not cells.chosen:
         raise UserError(
             f"No cell of the {len(cells.skipped)} in this project has both text and a selected recording "

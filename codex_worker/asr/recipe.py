@@ -1,11 +1,11 @@
-"""How to train: from hours of data, preset and the manifest's keys to settings, each with its reason."""
+"""How to train: from hours of data, preset and the job's options to settings, each with its reason."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
-from codex_worker.errors import UserError
+from codex_worker.contract.keys import keys_of
+from codex_worker.contract.options import TrainingOptions
 from codex_worker.training.machine import Machine
 
 Preset = Literal["full", "tiny"]
@@ -53,6 +53,7 @@ class TranscriberRecipe:
     sort_by_length: bool  # recordings of like length share a batch
     augmentation: Augmentation
     seed: int = 0
+    options: TrainingOptions = field(default_factory=TrainingOptions)  # what the job asks for
     reasons: tuple[str, ...] = field(default=(), compare=False)
 
     def safer(self) -> "TranscriberRecipe":
@@ -81,9 +82,9 @@ def choose_recipe(
     pretrained: bool = True,
     parameters: int = FULL_PARAMETERS,
     machine: Machine | None = None,
-    manifest: Mapping[str, Any] | None = None,
+    options: TrainingOptions | None = None,
 ) -> TranscriberRecipe:
-    """Settings for this much data; the manifest's keys come first, each choice carries its reason.
+    """Settings for this much data; what the job asks for comes first, each choice carries its reason.
 
     Args:
         hours: hours of usable recordings.
@@ -91,31 +92,45 @@ def choose_recipe(
         pretrained: whether the body starts from trained weights.
         parameters: how many the network has; with the machine's memory they decide what is kept in it.
         machine: what it trains on; decides precision, batches and gradient checkpointing.
-        manifest: the job's entry; keys as older manifests have them.
-
-    Raises:
-        UserError: a key holds something that cannot be used.
+        options: what the job asks for.
     """
-    asked = _Asked(manifest or {})
+    options = options or TrainingOptions()
     recipe = (
         _tiny(recordings) if preset == "tiny" else _full(hours, pretrained, parameters, machine or Machine())
     )
     reasons = list(recipe.reasons)
-    changes: dict[str, Any] = {}
-    for key, name, kind, low, high in _KEYS:
-        value = asked.number(key, kind, low, high)
-        if value is not None:
-            changes[name] = value
-            reasons.append(f"{name} {value:g}: the manifest's {key}")
+    changes = _asked(options)
+    for name, key in keys_of(TrainingOptions):
+        if name in options.model_fields_set and _FIELDS.get(name, name) in changes:
+            value = getattr(options, name)
+            reasons.append(f"{_FIELDS.get(name, name)} {value:g}: the manifest's {key.place}")
     if "epochs" in changes:
-        frozen = min(recipe.frozen_epochs, changes["epochs"] // 3)
-        changes["frozen_epochs"] = frozen
-        if recipe.patience_epochs is not None:
-            reasons.append(f"early stopping after {recipe.patience_epochs} epochs without a better reading")
-    reasons += [f"{key} has no effect: {why}" for key, why in _NOT_NEEDED.items() if key in asked.entry]
-    if changes.get("val_split", recipe.val_split) + changes.get("test_split", recipe.test_split) > 0.8:
-        raise UserError("val_split and test_split leave less than a fifth of the recordings to learn from.")
-    return replace(recipe, **changes, reasons=tuple(reasons))
+        changes["frozen_epochs"] = min(recipe.frozen_epochs, changes["epochs"] // 3)
+    recipe = replace(recipe, **changes, options=options)
+    if "epochs" in changes and recipe.patience_epochs is not None:
+        reasons.append(f"early stopping after {recipe.patience_epochs} epochs without a better reading")
+    return replace(recipe, reasons=tuple(reasons))
+
+
+# Options that a recipe knows by another name; the others of a recipe's fields have the same.
+_FIELDS = {
+    "gradient_accumulation_steps": "accumulation",
+    "max_duration_seconds": "max_duration_s",
+    "early_stopping_patience": "patience_epochs",
+}
+
+
+def _asked(options: TrainingOptions) -> dict[str, Any]:
+    """The recipe's fields that the job decides."""
+    known = {each.name for each in fields(TranscriberRecipe)}
+    changes: dict[str, Any] = {}
+    for name in options.model_fields_set:
+        value = getattr(options, name)
+        if value is not None and _FIELDS.get(name, name) in known:
+            changes[_FIELDS.get(name, name)] = value
+    if changes.get("patience_epochs") == 0:
+        changes["patience_epochs"] = None
+    return changes
 
 
 def _tiny(recordings: int) -> TranscriberRecipe:
@@ -208,49 +223,3 @@ def _full(hours: float, pretrained: bool, parameters: int, machine: Machine) -> 
 
 
 _FULL_UPDATES = 3000
-# manifest key, field of the recipe, type, smallest, largest
-_KEYS: tuple[tuple[str, str, type, float, float], ...] = (
-    ("epochs", "epochs", int, 1, 10_000),
-    ("batch_size", "batch_size", int, 1, 4096),
-    ("learning_rate", "learning_rate", float, 1e-8, 1.0),
-    ("gradient_accumulation_steps", "accumulation", int, 1, 4096),
-    ("warmup_steps", "warmup_steps", int, 0, 1_000_000),
-    ("max_duration_seconds", "max_duration_s", float, 0.5, 120.0),
-    ("val_split", "val_split", float, 0.0, 0.5),
-    ("test_split", "test_split", float, 0.0, 0.5),
-    ("seed", "seed", int, 0, 2**31),
-)
-_NOT_NEEDED = {
-    "use_8bit_optimizer": "AdamW runs in full precision, which bf16 leaves room for",
-    "eval_strategy": "every epoch is validated",
-    "eval_steps": "every epoch is validated",
-    "save_steps": "the state is saved by the clock",
-    "save_interval": "the state is saved by the clock",
-}
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """The manifest's entry, read with suspicion: numbers may be strings, missing or absurd."""
-
-    entry: Mapping[str, Any]
-
-    def number(self, key: str, kind: type, low: float, high: float) -> Any:
-        value = self.entry.get(key)
-        if value is None:
-            return None
-        try:
-            number = float(value)
-            sound = (
-                not isinstance(value, bool)
-                and low <= number <= high
-                and (kind is float or number == int(number))
-            )
-        except (TypeError, ValueError, OverflowError):
-            sound = False
-        if not sound:
-            raise UserError(
-                f"The manifest's {key} is {value!r}; it must be a {'whole ' if kind is int else ''}number "
-                f"between {low:g} and {high:g}."
-            )
-        return kind(number)

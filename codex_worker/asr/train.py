@@ -224,7 +224,8 @@ def _run(plan: TrainingPlan, folder: Path, progress: TrainingObserver, device: s
     recipe = plan.recipe
     torch.manual_seed(recipe.seed)
     task = CtcTask(plan.make_model(), plan)
-    settings = TrainingSettings(
+    settings = TrainingSettings.of(
+        recipe.options,
         epochs=recipe.epochs,
         learning_rate=recipe.learning_rate,
         best_metric="val_cer",

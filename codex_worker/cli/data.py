@@ -66,13 +66,13 @@ def run_data(arguments: argparse.Namespace) -> int:
     from codex_worker.data.recordings import read_recorded
     from codex_worker.doctor.examine import examine
     from codex_worker.doctor.page import data_page
-    from codex_worker.text.normalise import recipe_from_config, unlearnt_letters
+    from codex_worker.text.normalise import recipe_for, unlearnt_letters
 
     console = Console()
     source = _open(arguments)
     recorded = read_recorded(source.reader, source.selection)
     align = _aligner(arguments.checkpoint) if arguments.checkpoint else None
-    recipe = recipe_from_config(None, [cell.text for cell in recorded.cells])
+    recipe = recipe_for([cell.text for cell in recorded.cells])
     rare = unlearnt_letters([recipe.apply(cell.text) for cell in recorded.cells])
     with _Bar(console, "Listening") as on_progress:
         report = examine(

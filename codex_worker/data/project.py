@@ -5,12 +5,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from codex_worker.codex.cell import Cell
 from codex_worker.codex.choose import ChosenCells, Selection
 from codex_worker.codex.notebook import Notebook, document_name
-from codex_worker.codex.verse_lists import verse_lists
+from codex_worker.contract.options import InferenceOptions, TrainingOptions
 from codex_worker.errors import DataError, UserError
 from codex_worker.job.api import Fetched, ProjectReader
 
@@ -113,9 +112,9 @@ class Project:
         self.notes: list[str] = []
         self.notebooks = self._read_notebooks()
 
-    def choose(self, rule: Rule, config: Mapping[str, Any], section: str) -> Cells:
-        """The cells that `rule` and the manifest's lists in `section` ("training", "inference") leave."""
-        return self.choose_from(rule, verse_lists(config, section))
+    def choose(self, rule: Rule, options: TrainingOptions | InferenceOptions) -> Cells:
+        """The cells that `rule` and a job's lists leave."""
+        return self.choose_from(rule, Selection(options.include_verses, options.exclude_verses))
 
     def choose_from(self, rule: Rule, selection: Selection) -> Cells:
         """The cells that `rule` and `selection` leave."""

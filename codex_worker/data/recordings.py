@@ -1,7 +1,7 @@
 """The recordings of chosen cells: fetched in one go, decoded in parallel, each failure for its cell alone.
 
 project = Project(callbacks.scanner)
-cells = project.choose(cells_for_training, job.config, "training")
+cells = project.choose(cells_for_training, job.options.training)
 recorded = fetch_recordings(project.reader, cells.chosen)
 for cell, recording in decoded(recorded.cells, sample_rate=16_000):
     ...  # recording is a Recording, or the DataError that says why there is none

@@ -7,10 +7,12 @@ there is carried to the supervisor, which alone holds the token.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
 
 from codex_worker.codex.patch import RecordingPatch, TextPatch
+from codex_worker.contract.options import JobOptions, read_options
 from codex_worker.errors import JobCanceled, UserError, WorkerError
 from codex_worker.job.ends import StopReason
 from codex_worker.job.failures import error_of
@@ -70,8 +72,16 @@ class JobContext:
     folder: Path  # the job folder; the only place where the child writes
     config: Mapping[str, Any]  # the job's manifest entry as it stands there
 
+    @cached_property
+    def options(self) -> JobOptions:
+        """The manifest entry as values that are checked. Raises UserError where one cannot be meant."""
+        return read_options(self.config, job_type=self.job_type, mode=self.mode, model_type=self.model_type)
+
     def setting(self, key: str, default: Any = None) -> Any:
-        """The manifest's value at a dotted key (`inference.cfg_scale`); `default` where absent or null."""
+        """The manifest's value at a dotted key, unchecked: for a plug-in's own keys.
+
+        `default` where it is absent or null. Keys that the worker knows are in `options`.
+        """
         value: Any = self.config
         for part in key.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
@@ -225,13 +235,13 @@ def run_training(job: JobContext, callbacks: JobCallbacks, train: Train) -> Resu
 
 def run_inference(job: JobContext, callbacks: JobCallbacks, infer: Infer) -> Result:
     """Runs a checkpoint of the project (`model.base_checkpoint`) over the chosen cells."""
-    path = job.setting("model.base_checkpoint") or job.setting("trained_model_path")
+    path = job.options.inference.base_checkpoint or job.options.inference.trained_model_path
     if not path:
         raise UserError(
             f"Job {job.job_id} asks for {job.mode} but names no checkpoint. "
             "Choose one that an earlier training job made (model.base_checkpoint)."
         )
-    inferred = infer(job, callbacks, callbacks.scanner.fetch_checkpoint(str(path)))
+    inferred = infer(job, callbacks, callbacks.scanner.fetch_checkpoint(path))
     _leave_if_asked(callbacks, inferred.stopped_early)
     return _inference_result(inferred)
 

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
+from codex_worker.codex.choose import Selection
 from codex_worker.codex.notebook import document_name
 from codex_worker.codex.patch import Applied, Patch, RecordingPatch, apply_patches
-from codex_worker.codex.verse_lists import verse_lists
 from codex_worker.contract.guards import NOTEBOOKS
-from codex_worker.errors import DataError
+from codex_worker.contract.manifest import JobEntry
+from codex_worker.contract.options import options_of
+from codex_worker.errors import DataError, UserError
 from codex_worker.git.lfs.pointer import Pointer, pointer_for
 from codex_worker.git.lfs.store import LfsStore
 from codex_worker.git.ports import Snapshot
@@ -54,7 +56,7 @@ class CellPublisher:
     def __init__(self, owned: OwnedJob, store: LfsStore) -> None:
         self._owned = owned
         self._store = store
-        self._selection = verse_lists(owned.entry.config, "inference")
+        self._selection = _selection(owned.entry)
 
     def publish(self, results: Sequence[CellResult]) -> Published:
         """Uploads and commits; while one group is committed, the next one is uploaded.
@@ -185,6 +187,20 @@ class CellPublisher:
         shown = ", ".join(documents[:5]) + (", ..." if len(documents) > 5 else "")
         kind = "recordings" if isinstance(results[0].patch, RecordingPatch) else "transcriptions"
         return f"Job {self._owned.attempt.job_id}: {kind} in {shown}"
+
+
+def _selection(entry: JobEntry) -> Selection:
+    """The cells that a person asked for by name.
+
+    An attempt begins with options that can be read; where somebody has spoilt them since, its kept results
+    are still published, but replace nothing.
+    """
+    try:
+        options = options_of(entry).inference
+    except UserError as error:
+        logger.warning("No cell counts as asked for by name: %s", error)
+        return Selection()
+    return Selection(options.include_verses, options.exclude_verses)
 
 
 def _groups(results: Sequence[CellResult]) -> Iterator[_Group]:

@@ -131,7 +131,8 @@ class OwnedJob:
             return Cause.LOST
         if facts.is_canceled:
             return Cause.CANCELED
-        if facts.entry is None and survey.problem is None:
+        # An entry that somebody made unreadable is there: only a new job would be refused for it.
+        if facts.entry is None and facts.invalid is None and survey.problem is None:
             now = self._clock.monotonic()
             self._gone_since = now if self._gone_since is None else self._gone_since
             return Cause.WITHDRAWN if now - self._gone_since >= WITHDRAWN_AFTER_S else None

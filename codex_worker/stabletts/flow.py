@@ -58,10 +58,8 @@ def flow_loss(
     return error.square().sum() / (padding.total * mel.shape[-1])
 
 
-def solver_named(name: str | None) -> Solver:
-    """Check a solver's name; None means dopri5, as older jobs mean it."""
-    if name is None:
-        return "dopri5"
+def solver_named(name: str) -> Solver:
+    """Check a solver's name. Raises UserError where there is none of this name."""
     for known in get_args(Solver):
         if name == known:
             return known

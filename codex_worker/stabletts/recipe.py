@@ -1,11 +1,11 @@
 """How to train a voice on this much data: defaults that scale, what the manifest says instead, and why."""
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
+from codex_worker.contract.options import TrainingOptions
 from codex_worker.errors import UserError
 from codex_worker.stabletts.configuration import MelSettings
 from codex_worker.training.loop import TrainingSettings
@@ -35,34 +35,6 @@ WARMUP_STEPS = 200
 
 
 @dataclass(frozen=True)
-class TrainingRequest:
-    """What a manifest says about training; None where it says nothing."""
-
-    epochs: int | None = None
-    batch_size: int | None = None
-    learning_rate: float | None = None
-    val_split: float | None = None
-    warmup_steps: int | None = None
-    accumulation: int | None = None
-    patience_epochs: int | None = None
-    seed: int = 0
-
-    @classmethod
-    def read(cls, setting: Callable[[str], Any]) -> "TrainingRequest":
-        """Take the keys of a manifest entry; raises UserError for a value that cannot be meant."""
-        return cls(
-            epochs=_whole(setting, "epochs", 1, 100_000),
-            batch_size=_whole(setting, "batch_size", 1, 4096),
-            learning_rate=_number(setting, "learning_rate", 1e-8, 1.0),
-            val_split=_number(setting, "val_split", 0.0, 0.9),
-            warmup_steps=_whole(setting, "warmup_steps", 0, 10**6),
-            accumulation=_whole(setting, "gradient_accumulation_steps", 1, 1024),
-            patience_epochs=_whole(setting, "early_stopping_patience", 0, 100_000),
-            seed=_whole(setting, "seed", 0, 2**31) or 0,
-        )
-
-
-@dataclass(frozen=True)
 class VoiceRecipe:
     """Everything that training needs to know besides the data, and a line for each decision."""
 
@@ -74,7 +46,7 @@ class VoiceRecipe:
 
 
 def plan(
-    request: TrainingRequest,
+    options: TrainingOptions,
     frames: Sequence[int],
     *,
     start: Start,
@@ -87,32 +59,33 @@ def plan(
     machine = machine or Machine()
     reasons: list[str] = []
     hours = sum(frames) / MelSettings().frames_per_second / 3600
-    validated = _validated(request, len(frames), reasons)
+    validated = _validated(options, len(frames), reasons)
     training = len(frames) - validated
     if training < 1:
         raise UserError(
             f"{len(frames)} usable recordings are too few to train on. Record more verses (50 or more give a "
             "first impression, a few hours a voice), or select more of them for training."
         )
-    batch_items, accumulation = _batch(request, training, reasons)
+    batch_items, accumulation = _batch(options, training, reasons)
     typical = sum(frames) / len(frames)
     batch_frames, accumulation = _fit_memory(batch_items, typical, accumulation, machine, tiny, reasons)
     per_epoch = max(1, math.ceil(training * typical / batch_frames), math.ceil(training / batch_items))
     per_epoch = math.ceil(per_epoch / accumulation)
-    epochs = _epochs(request, hours, per_epoch, start, reasons)
+    epochs = _epochs(options, hours, per_epoch, start, reasons)
     updates = epochs * per_epoch
-    learning_rate = request.learning_rate or (1e-3 if tiny else LEARNING_RATES[start])
+    learning_rate = options.learning_rate or (1e-3 if tiny else LEARNING_RATES[start])
     said = (
-        "as the manifest says" if request.learning_rate else f"the default for training from {STARTS[start]}"
+        "as the manifest says" if options.learning_rate else f"the default for training from {STARTS[start]}"
     )
     reasons.append(f"learning rate {learning_rate:g}: {said}")
-    patience = _patience(request, epochs, validated, reasons)
-    settings = TrainingSettings(
+    patience = _patience(options, epochs, validated, reasons)
+    settings = TrainingSettings.of(
+        options,
         epochs=epochs,
         learning_rate=learning_rate,
         best_metric=best_metric,
-        warmup_steps=request.warmup_steps
-        if request.warmup_steps is not None
+        warmup_steps=options.warmup_steps
+        if options.warmup_steps is not None
         else min(WARMUP_STEPS, updates // 10),
         schedule="cosine",
         betas=(0.9, 0.999),
@@ -122,7 +95,6 @@ def plan(
         ema_decay=ema_decay(updates),
         validate_every_epochs=max(1, epochs // 100),
         patience_epochs=patience,
-        seed=request.seed,
         device=machine.device,
     )
     reasons.append(
@@ -139,26 +111,26 @@ def ema_decay(updates: int) -> float:
     return min(0.9995, max(0.9, 1 - 20 / max(updates, 1)))
 
 
-def _validated(request: TrainingRequest, utterances: int, reasons: list[str]) -> int:
-    if request.val_split == 0:
+def _validated(options: TrainingOptions, utterances: int, reasons: list[str]) -> int:
+    if options.val_split == 0:
         reasons.append("no validation, as the manifest says: the last checkpoint is the one to use")
         return 0
-    share = 0.1 if request.val_split is None else request.val_split
+    share = 0.1 if options.val_split is None else options.val_split
     wanted = (
         min(MOST_VALIDATED, round(share * utterances))
-        if request.val_split is None
+        if options.val_split is None
         else round(share * utterances)
     )
     count = min(max(1, wanted), utterances // 2)
-    said = "the default" if request.val_split is None else "as the manifest says"
+    said = "the default" if options.val_split is None else "as the manifest says"
     reasons.append(f"{count} of {utterances} recordings are held out for validation ({share:.0%}, {said})")
     return count
 
 
-def _batch(request: TrainingRequest, training: int, reasons: list[str]) -> tuple[int, int]:
-    if request.batch_size:
-        reasons.append(f"batches of {request.batch_size} recordings, as the manifest says")
-        return request.batch_size, request.accumulation or 1
+def _batch(options: TrainingOptions, training: int, reasons: list[str]) -> tuple[int, int]:
+    if options.batch_size:
+        reasons.append(f"batches of {options.batch_size} recordings, as the manifest says")
+        return options.batch_size, options.gradient_accumulation_steps or 1
     size = max(1, min(BATCH_SIZE, training // UPDATES_PER_EPOCH))
     why = (
         "the default"
@@ -166,7 +138,7 @@ def _batch(request: TrainingRequest, training: int, reasons: list[str]) -> tuple
         else f"so that {training} recordings give at least {UPDATES_PER_EPOCH} updates an epoch"
     )
     reasons.append(f"batches of {size} recordings: {why}")
-    return size, request.accumulation or 1
+    return size, options.gradient_accumulation_steps or 1
 
 
 def _fit_memory(
@@ -184,10 +156,10 @@ def _fit_memory(
     return math.ceil(wanted / parts), accumulation * parts
 
 
-def _epochs(request: TrainingRequest, hours: float, per_epoch: int, start: Start, reasons: list[str]) -> int:
-    if request.epochs:
-        reasons.append(f"{request.epochs} epochs of about {per_epoch} updates, as the manifest says")
-        return request.epochs
+def _epochs(options: TrainingOptions, hours: float, per_epoch: int, start: Start, reasons: list[str]) -> int:
+    if options.epochs:
+        reasons.append(f"{options.epochs} epochs of about {per_epoch} updates, as the manifest says")
+        return options.epochs
     updates = min(UPDATES_AT_MOST, UPDATES_AT_LEAST + UPDATES_PER_HOUR * hours)
     if start == "scratch":
         updates *= SCRATCH_FACTOR
@@ -198,37 +170,12 @@ def _epochs(request: TrainingRequest, hours: float, per_epoch: int, start: Start
     return epochs
 
 
-def _patience(request: TrainingRequest, epochs: int, validated: int, reasons: list[str]) -> int | None:
-    if request.patience_epochs == 0 or not validated:
+def _patience(options: TrainingOptions, epochs: int, validated: int, reasons: list[str]) -> int | None:
+    if options.early_stopping_patience == 0 or not validated:
         return None
-    patience = request.patience_epochs or max(20, epochs // 3)
+    patience = options.early_stopping_patience or max(20, epochs // 3)
     if patience >= epochs:
         return None
-    said = "as the manifest says" if request.patience_epochs else "the default"
+    said = "as the manifest says" if options.early_stopping_patience else "the default"
     reasons.append(f"stops early after {patience} epochs without a better checkpoint ({said})")
     return patience
-
-
-def _whole(setting: Callable[[str], Any], key: str, least: int, most: int) -> int | None:
-    value = setting(key)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise UserError(
-            f"{key}: {value!r} is not a whole number from {least} to {most}; correct it or leave it out"
-        )
-    return value
-
-
-def _number(setting: Callable[[str], Any], key: str, least: float, most: float) -> float | None:
-    value = setting(key)
-    if value is None:
-        return None
-    if isinstance(value, str):  # YAML 1.1 reads 1e-4 as text
-        with suppress(ValueError):
-            value = float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise UserError(
-            f"{key}: {value!r} is not a number from {least:g} to {most:g}; correct it or leave it out"
-        )
-    return float(value)

@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from codex_worker.audio.encode import FORMATS, Encoded, encode
+from codex_worker.audio.encode import Encoded, encode
 from codex_worker.audio.level import even_level, measure, trim_silence
-from codex_worker.errors import DataError, ModelError, ResourceError, UserError, WorkerError
+from codex_worker.contract.options import InferenceOptions
+from codex_worker.errors import DataError, ModelError, ResourceError, WorkerError
 from codex_worker.stabletts.checkpoint import VoiceDescription
 from codex_worker.stabletts.flow import Solver, solver_named
 from codex_worker.stabletts.frontend.encoding import Encoding, report_losses
@@ -55,34 +56,17 @@ class SpeakingSettings:
     seed: int = 0
 
     @classmethod
-    def read(cls, setting: Callable[[str], Any], **others: Any) -> "SpeakingSettings":
-        """Take `inference.*` of a manifest entry; raises UserError for a value that cannot be meant."""
-        chosen: dict[str, Any] = {}
-        for name, key, least, most in (
-            ("steps", "inference.diffusion_steps", 1, 1000),
-            ("temperature", "inference.temperature", 0.0, 2.0),
-            ("length_scale", "inference.length_scale", 0.25, 4.0),
-            ("guidance", "inference.cfg_scale", 0.0, 20.0),
-        ):
-            value = setting(key)
-            if value is None:
-                continue
-            whole = name == "steps"
-            if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-                raise UserError(f"{key}: {value!r} is not a {'whole ' if whole else ''}number; correct it")
-            if not least <= value <= most:
-                raise UserError(
-                    f"{key}: {value} is not between {least} and {most}; correct it or leave it out"
-                )
-            chosen[name] = value if whole else float(value)
-        if (solver := setting("inference.solver")) is not None:
-            chosen["solver"] = solver_named(str(solver))
-        audio_format = setting("inference.audio_format") or setting("audio_format")
-        if audio_format is not None:
-            chosen["audio_format"] = str(audio_format).lower()
-            if chosen["audio_format"] not in FORMATS:
-                raise UserError(f"audio_format: {audio_format!r} is not one of {', '.join(FORMATS)}")
-        return cls(**{**others, **chosen})
+    def of(cls, options: InferenceOptions, **others: Any) -> "SpeakingSettings":
+        """What a job asks for; `others` are for what is not the job's to say."""
+        return cls(
+            steps=options.diffusion_steps,
+            temperature=options.temperature,
+            length_scale=options.length_scale,
+            guidance=options.cfg_scale,
+            solver=solver_named(options.solver),
+            audio_format=options.audio_format,
+            **others,
+        )
 
 
 @dataclass(frozen=True)

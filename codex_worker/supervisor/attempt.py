@@ -3,13 +3,14 @@
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from codex_worker.clock import EventClock
+from codex_worker.contract.options import options_of
 from codex_worker.contract.records import EndState
 from codex_worker.errors import LeaseLost, WorkerError
 from codex_worker.job.api import Scanner
@@ -135,6 +136,9 @@ class Supervisor:
             entry = owned.entry
             handlers = find_handlers(self._settings.handlers_root)
             handler = choose_handler(handlers, entry.job_type, entry.model_type, entry.mode)
+            notes = options_of(entry).notes  # refused before anything is fetched
+            for note in notes:
+                seen.log.line("worker", note)
             opened = self._open_project(owned, folder, seen.address)
             services = Services(folder, opened, outbox, self._patience())
             order = {
@@ -155,7 +159,7 @@ class Supervisor:
         if outcome is None:
             logger.warning("The attempt ends without a word in the project: %s", departure.cause)
             return None
-        return _truthful(outcome, services.artifacts, seen.progress)
+        return _truthful(_with_notes(outcome, notes), services.artifacts, seen.progress)
 
     def _supervise(self, seen: "_Seen", order: Mapping[str, Any], services: Services) -> Departure:
         settings, folder, owned = self._settings, seen.folder, seen.owned
@@ -279,6 +283,13 @@ class _Seen:
     def lost(self) -> None:
         if self.watch is not None:
             self.watch.wish(Cause.LOST)
+
+
+def _with_notes(outcome: Outcome, notes: Sequence[str]) -> Outcome:
+    """The result with what its entry holds in vain, before the handler's own notes."""
+    found = outcome.result.get("notes")
+    own = found if isinstance(found, list) else []
+    return replace(outcome, result={**outcome.result, "notes": [*notes, *own]}) if notes else outcome
 
 
 def _truthful(outcome: Outcome, artifacts: list[str], progress: JobProgress) -> Outcome:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from itertools import chain
 from typing import Any
 
-from codex_worker.errors import DataError, UserError
+from codex_worker.errors import DataError
 
 logger = logging.getLogger(__name__)
 
@@ -114,24 +114,11 @@ class TextRecipe:
         return "".join(kept)
 
 
-def recipe_from_config(config: Mapping[str, Any] | None, texts: Iterable[str] = ()) -> TextRecipe:
-    """Make the recipe of a job from its `text_normalization` and the project's own texts.
+def recipe_for(texts: Iterable[str], **wanted: bool) -> TextRecipe:
+    """Make the recipe of a training from its texts, which decide about marks at the edges of words.
 
-    Args:
-        config: `lowercase`, `remove_punctuation` (both true unless said), `remove_numbers` (false).
-        texts: all texts of the training, which decide about marks at the edges of words.
-
-    Raises:
-        UserError: a value is neither true nor false.
+    `wanted` are the recipe's own switches: `lowercase`, `remove_punctuation`, `remove_numbers`.
     """
-    wanted: dict[str, bool] = {}
-    for name, value in (config or {}).items():
-        if name not in ("lowercase", "remove_punctuation", "remove_numbers"):
-            logger.warning("text_normalization.%s is not known and has no effect", name)
-        elif value is not None and not isinstance(value, bool):
-            raise UserError(f"text_normalization.{name} must be true or false, not {value!r}")
-        elif value is not None:
-            wanted[name] = value
     initial, final = edge_letters(texts)
     return TextRecipe(**wanted, word_initial=initial, word_final=final)
 

@@ -1,12 +1,13 @@
 """What the loop is given and what it gives back: the task, its settings, its audience and the outcome."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
 
+from codex_worker.contract.options import TrainingOptions
 from codex_worker.errors import UserError
 
 
@@ -83,6 +84,13 @@ class TrainingSettings:
     max_skipped_in_a_row: int = 10
     seed: int = 0
     device: str | None = None  # None: where the model is
+
+    @classmethod
+    def of(cls, options: TrainingOptions, **decided: Any) -> "TrainingSettings":
+        """The settings that a recipe decided, and every option that has the name of another setting."""
+        names = {field.name for field in fields(cls)} - decided.keys()
+        asked = {name: getattr(options, name) for name in type(options).model_fields if name in names}
+        return cls(**decided, **{name: value for name, value in asked.items() if value is not None})
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.accumulation < 1 or self.validate_every_epochs < 1:

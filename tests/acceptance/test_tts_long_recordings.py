@@ -13,12 +13,13 @@ import json, resource, sys
 from pathlib import Path
 import numpy as np, torch
 torch.set_num_threads(1)
+from codex_worker.contract.options import TrainingOptions
 from codex_worker.stabletts.checkpoint import Voice
 from codex_worker.stabletts.configuration import ModelSettings
 from codex_worker.stabletts.dataset import Dataset, Utterance
 from codex_worker.stabletts.frontend.compat import CompatFrontend
 from codex_worker.stabletts.network import StableTTS
-from codex_worker.stabletts.recipe import TrainingRequest, plan
+from codex_worker.stabletts.recipe import plan
 from codex_worker.stabletts.train import Beginning, VoiceTraining
 
 folder, frontend = Path(sys.argv[1]), CompatFrontend()
@@ -36,7 +37,7 @@ for number, (count, size) in enumerate(zip(frames, letters)):
     at += count
 rng.normal(-4, 2, (at, 128)).astype(np.float16).tofile(folder / "mels.f16")
 data = Dataset(tuple(utterances), folder / "mels.f16", voice.mel, (), ())
-recipe = plan(TrainingRequest(epochs=1, val_split=0), frames, start="scratch", tiny=True)
+recipe = plan(TrainingOptions(epochs=1, val_split=0), frames, start="scratch", tiny=True)
 task = VoiceTraining(beginning, data, recipe, voice)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 seen = 0

@@ -15,6 +15,7 @@ from codex_worker.asr.recipe import choose_recipe
 from codex_worker.asr.train import TrainedModel, TrainingPlan, train
 from codex_worker.asr.transcribe import Transcriber
 from codex_worker.asr.vocabulary import build_vocabulary
+from codex_worker.contract.options import TrainingOptions
 from codex_worker.text.error_rate import character_error_rate
 from codex_worker.text.normalise import TextRecipe
 
@@ -50,7 +51,9 @@ def train_tiny(
         workers=2,
     )
     vocabulary = build_vocabulary(example.text for example in corpus.examples)
-    recipe = choose_recipe(corpus.hours, len(corpus.examples), preset="tiny", manifest=manifest)
+    recipe = choose_recipe(
+        corpus.hours, len(corpus.examples), preset="tiny", options=TrainingOptions(**manifest)
+    )
     plan = TrainingPlan(
         make_model=lambda: build_model(tiny_config(vocabulary)),
         vocabulary=vocabulary,

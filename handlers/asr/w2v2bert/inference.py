@@ -11,7 +11,7 @@ from codex_worker.codex.choose import cells_to_transcribe
 from codex_worker.codex.patch import TextPatch
 from codex_worker.data.project import Project
 from codex_worker.data.recordings import FetchedCells, RecordedCell, fetch_recordings
-from codex_worker.errors import DataError, UserError
+from codex_worker.errors import DataError
 from codex_worker.job.publication import Publication, WaitingResults
 from handlers.asr.w2v2bert.utterances import utterance_of
 from handlers.base import CellResult, Inferred, JobCallbacks, JobContext, Result, run_inference
@@ -29,8 +29,9 @@ def infer(
     job: JobContext, callbacks: JobCallbacks, checkpoint: Path, project: Project | None = None
 ) -> Inferred:
     """Choose cells, fetch their recordings, read them and publish what was heard as it comes."""
+    options = job.options.inference
     project = project or Project(callbacks.scanner)
-    chosen = project.choose(cells_to_transcribe, job.config, "inference").chosen
+    chosen = project.choose(cells_to_transcribe, options).chosen
     if not chosen:
         project.note(
             "Every cell with a recording has text already, so there was nothing to transcribe. "
@@ -42,7 +43,12 @@ def infer(
     recorded = fetch_recordings(project.reader, chosen)
     loaded = load_checkpoint(checkpoint, unpack_folder=job.folder / "unpacked")
     work = _Work(recorded, f"ASR {checkpoint.name}")
-    transcripts = Transcriber(loaded, _settings(job)).transcribe(
+    settings = DecodingSettings(
+        suppress_unknown=options.suppress_unk,
+        unknown_replacement=options.unk_replacement,
+        workers=threads(),
+    )
+    transcripts = Transcriber(loaded, settings).transcribe(
         [utterance_of(cell) for cell in recorded.cells],
         should_stop=callbacks.should_stop,
         on_progress=lambda done, total: say(
@@ -100,14 +106,6 @@ class _Work:
         """How sure the readings are, on average."""
         sure = [transcript.confidence for transcript in self.heard if transcript.text]
         return {"mean_confidence": sum(sure) / len(sure)} if sure else {}
-
-
-def _settings(job: JobContext) -> DecodingSettings:
-    suppress = job.setting("inference.suppress_unk", True)
-    replacement = job.setting("inference.unk_replacement", "")
-    if not isinstance(suppress, bool) or not isinstance(replacement, str) or len(replacement) > 32:
-        raise UserError("inference.suppress_unk must be true or false, and unk_replacement a short text.")
-    return DecodingSettings(suppress_unknown=suppress, unknown_replacement=replacement, workers=threads())
 
 
 def _report(job: JobContext, callbacks: JobCallbacks, work: _Work) -> None:

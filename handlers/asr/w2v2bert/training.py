@@ -16,7 +16,6 @@ from codex_worker.asr.corpus import Corpus, Sounds, TranscribedClip, prepare, sp
 from codex_worker.asr.features import FeatureCache, FeatureExtractor
 from codex_worker.asr.load import load_checkpoint
 from codex_worker.asr.networks.build import (
-    DEFAULT_BASE_MODEL,
     build_model,
     count_parameters,
     frontend_of,
@@ -35,7 +34,7 @@ from codex_worker.audio.resample import resample
 from codex_worker.data.project import Project
 from codex_worker.data.recordings import FetchedCells, fetch_recordings
 from codex_worker.doctor.examine import SAMPLE_RATE, Align
-from codex_worker.text.normalise import TextRecipe, recipe_from_config, unlearnt_letters
+from codex_worker.text.normalise import TextRecipe, recipe_for, unlearnt_letters
 from codex_worker.training.machine import this_machine
 from handlers.asr.w2v2bert.utterances import utterance_of
 from handlers.base import JobCallbacks, JobContext, Result, Trained, run_training
@@ -54,13 +53,19 @@ def run(job: JobContext, callbacks: JobCallbacks) -> Result:
 
 def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = None) -> Trained:
     """Choose cells, fetch their recordings, train; the checkpoint lies in the job folder."""
+    options = job.options.training
     project = project or Project(callbacks.scanner)
     cells = cells_to_train_on(job, project)
     callbacks.heartbeat(0, f"Fetching {len(cells.chosen)} recordings", "download")
     fetched = fetch_recordings(project.reader, cells.chosen)
     utterances = [utterance_of(cell) for cell in fetched.cells]
     start = _Start(job, callbacks)
-    text_recipe = recipe_from_config(job.setting("text_normalization"), [u.text for u in utterances])
+    text_recipe = recipe_for(
+        [utterance.text for utterance in utterances],
+        lowercase=options.lowercase,
+        remove_punctuation=options.remove_punctuation,
+        remove_numbers=options.remove_numbers,
+    )
     logger.info(text_recipe.describe())
     rare = unlearnt_letters([text_recipe.apply(utterance.text) for utterance in utterances])
     check_up(
@@ -92,21 +97,20 @@ class _Start:
     """What training starts from: a project's checkpoint, official weights, or nothing (preset tiny)."""
 
     def __init__(self, job: JobContext, callbacks: JobCallbacks) -> None:
-        path = job.setting("model.base_checkpoint")
+        options = job.options.training
+        path = options.base_checkpoint
         self.base = None
         self.folder: Path | None = None
         self.origin = "random weights"
         if path:
-            file = callbacks.scanner.fetch_checkpoint(str(path))
+            file = callbacks.scanner.fetch_checkpoint(path)
             self.base = load_checkpoint(file, unpack_folder=job.folder / "base")
-            self.frontend, self.origin = self.base.frontend, str(path)
+            self.frontend, self.origin = self.base.frontend, path
         elif job.preset == "tiny":
             self.frontend = FeatureExtractor()
         else:
-            name = str(job.setting("model.base_model", DEFAULT_BASE_MODEL))
-            weights = callbacks.scanner.fetch_weights(
-                name.removeprefix("facebook/") if name == DEFAULT_BASE_MODEL else name
-            )
+            name = options.base_model
+            weights = callbacks.scanner.fetch_weights(name)
             self.folder, self.origin = weights.path, f"{name}@{weights.revision}"
             self.frontend = frontend_of(read_config(weights.path))
 
@@ -159,7 +163,9 @@ def _prepare(
     sounds: Sounds,
     start: _Start,
 ) -> Corpus:
-    limit_s = choose_recipe(1.0, len(utterances), preset=_preset(job), manifest=job.config).max_duration_s
+    limit_s = choose_recipe(
+        1.0, len(utterances), preset=_preset(job), options=job.options.training
+    ).max_duration_s
     sizing = start.maker(start.vocabulary([text_recipe.apply(u.text) for u in utterances]))()
     return prepare(
         utterances,
@@ -188,7 +194,7 @@ def _train(
         pretrained=start.base is not None or start.folder is not None,
         parameters=start.parameters,
         machine=machine,
-        manifest=job.config,
+        options=job.options.training,
     )
     vocabulary = start.vocabulary([example.text for example in corpus.examples])
     plan = TrainingPlan(
@@ -199,14 +205,14 @@ def _train(
         recipe=recipe,
         metadata={
             "text_recipe": json.dumps(text_recipe.to_dict(), ensure_ascii=False),
-            "language": str(job.setting("model.language", "")),
+            "language": job.options.training.language or "",
             "data_commit": job.commit,
             "job_id": job.job_id,
             "started_from": start.origin,
             "hours": f"{corpus.hours:.3f}",
         },
         readers=threads(),
-        with_corrector=job.setting("transmorgrifier.enabled", False) is True,
+        with_corrector=job.options.training.corrector,
     )
     say(callbacks, 0, f"Training on {len(plan.data.train)} recordings", "training")
     progress = TrainingProgress(job, callbacks, METRICS_COLUMNS)

@@ -13,7 +13,7 @@ from codex_worker.data.project import ChosenCell, Project
 from codex_worker.errors import DataError
 from codex_worker.job.publication import Publication, WaitingResults
 from codex_worker.stabletts.checkpoint import Vocoder, VoiceCheckpoint, VoiceDescription, read_checkpoint
-from codex_worker.stabletts.frontend.choose import legacy_frontend
+from codex_worker.stabletts.frontend.choose import FrontendRequest, legacy_frontend
 from codex_worker.stabletts.speak import Failed, Speaker, SpeakingSettings, SpokenFile, Verse, write_files
 from codex_worker.training.machine import this_machine
 from handlers.base import CellResult, Inferred, JobCallbacks, JobContext, Result, run_inference
@@ -36,11 +36,13 @@ def infer(
     job: JobContext, callbacks: JobCallbacks, checkpoint: Path, project: Project | None = None
 ) -> Inferred:
     """Choose cells, speak them, and publish the recordings as they come."""
+    options = job.options.inference
+    request = frontend_request(options)
     project = project or Project(callbacks.scanner)
     where = this_machine()
     others = {} if where.memory_bytes else {"batch_frames": FRAMES_PER_BATCH_ON_A_PROCESSOR}
-    settings = SpeakingSettings.read(job.setting, **others)
-    cells = project.choose(cells_to_speak, job.config, "inference")
+    settings = SpeakingSettings.of(options, **others)
+    cells = project.choose(cells_to_speak, options)
     if not cells.chosen:
         project.note(
             "Every cell with text has a recording already, so there was nothing to speak. "
@@ -49,11 +51,11 @@ def infer(
         )
         return Inferred(0, notes=project.notes)
     loaded = read_checkpoint(checkpoint)
-    voice = _voice(job, loaded, cells.chosen, project)
+    voice = _voice(job, request, loaded, cells.chosen, project)
     speaker = Speaker(
         loaded.network(),
         voice,
-        vocoder_of(job, callbacks, voice.vocoder),
+        vocoder_of(options, callbacks, voice.vocoder),
         device=where.device,
         has_bf16=where.has_bf16,
     )
@@ -160,9 +162,12 @@ class _Work:
 
 
 def _voice(
-    job: JobContext, loaded: VoiceCheckpoint, cells: Sequence[ChosenCell], project: Project
+    job: JobContext,
+    request: FrontendRequest,
+    loaded: VoiceCheckpoint,
+    cells: Sequence[ChosenCell],
+    project: Project,
 ) -> VoiceDescription:
-    request = frontend_request(job)
     if loaded.voice is None:
         choice = legacy_frontend([one.cell.text for one in cells], request)
         project.note(choice.reasons[0], logging.INFO)

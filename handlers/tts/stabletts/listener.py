@@ -47,10 +47,10 @@ class Listener:
 
 def listener_of(job: JobContext, callbacks: JobCallbacks) -> Listener | None:
     """The transcriber that `model.transcriber` names, a checkpoint of this project; None without one."""
-    path = job.setting("model.transcriber")
-    if not path:
+    path = job.options.training.transcriber
+    if path is None:
         return None
-    return Listener(callbacks.scanner.fetch_checkpoint(str(path)), job.folder / "transcriber")
+    return Listener(callbacks.scanner.fetch_checkpoint(path), job.folder / "transcriber")
 
 
 def _letters(text: str) -> str:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
+from codex_worker.contract.options import OFFICIAL_VOICE, SharedOptions
 from codex_worker.data.project import Project, SkippedCell
 from codex_worker.data.recordings import FetchedCells, fetch_recordings
-from codex_worker.errors import UserError
 from codex_worker.stabletts.checkpoint import VoiceCheckpoint, VoiceDescription, read_checkpoint, read_vocos
 from codex_worker.stabletts.dataset import Dataset
 from codex_worker.stabletts.frontend.choose import (
@@ -21,7 +21,7 @@ from codex_worker.stabletts.frontend.choose import (
 )
 from codex_worker.stabletts.frontend.encoding import lost_letters
 from codex_worker.stabletts.preparation import SpokenText, prepare
-from codex_worker.stabletts.recipe import Start, TrainingRequest, VoiceRecipe, plan
+from codex_worker.stabletts.recipe import Start, VoiceRecipe, plan
 from codex_worker.stabletts.train import CHOICE, Beginning, VoiceTraining, begin_from, begin_from_scratch
 from codex_worker.stabletts.vocos import Vocos
 from codex_worker.training.loop import TrainingOutcome, fit
@@ -33,8 +33,6 @@ from handlers.tts.stabletts.progress import VoiceProgress
 
 logger = logging.getLogger(__name__)
 
-OFFICIAL = "KdaiP/StableTTS1.1"
-
 
 def run(job: JobContext, callbacks: JobCallbacks) -> Result:
     """The whole job."""
@@ -43,11 +41,11 @@ def run(job: JobContext, callbacks: JobCallbacks) -> Result:
 
 def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = None) -> Trained:
     """Choose cells, fetch their recordings, train; the checkpoint lies in the job folder."""
+    options = job.options.training
+    wanted = frontend_request(options)
     project = project or Project(callbacks.scanner)
     if job.preset == "tiny":
         torch.set_num_threads(1)  # more gain little at this size, and stall each other on a busy machine
-    request = TrainingRequest.read(job.setting)
-    wanted = frontend_request(job)
     cells = cells_to_train_on(job, project)
     source = _source(job, callbacks)
     listener = listener_of(job, callbacks)
@@ -75,7 +73,7 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
     )
     beginning = _begin(source, choice, job)
     recipe = plan(
-        request,
+        options,
         [one.frames for one in dataset.utterances],
         start=source.start,
         tiny=job.preset == "tiny",
@@ -100,25 +98,19 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
     )
 
 
-def frontend_request(job: JobContext) -> FrontendRequest:
-    """`model.frontend`, `.language`, `.use_uroman` and `.uroman_lang` of the manifest."""
-    use_uroman = job.setting("model.use_uroman")
-    if use_uroman is not None and not isinstance(use_uroman, bool):
-        raise UserError(
-            f"model.use_uroman: {use_uroman!r} is neither true nor false; correct it or leave it out"
-        )
-    language = job.setting("model.uroman_lang")
+def frontend_request(options: SharedOptions) -> FrontendRequest:
+    """What the job says about reading text. Raises UserError for a language without reading rules."""
     return FrontendRequest(
-        name=str(job.setting("model.frontend", "auto")).lower(),
-        language=str(job.setting("model.language", "english")).lower(),
-        use_uroman=use_uroman,
-        uroman_language=None if language is None else str(language),
+        name=options.frontend,
+        language=(options.language or "english").lower(),
+        use_uroman=options.use_uroman,
+        uroman_language=options.uroman_lang,
     )
 
 
-def vocoder_of(job: JobContext, callbacks: JobCallbacks, vocoder: str) -> Vocos | None:
-    """Vocos with its official weights; None where the voice or the manifest is content with Griffin-Lim."""
-    if vocoder == "griffin_lim" or job.setting("model.vocoder") == "griffin_lim":
+def vocoder_of(options: SharedOptions, callbacks: JobCallbacks, vocoder: str) -> Vocos | None:
+    """Vocos with its official weights; None where the voice or the job is content with Griffin-Lim."""
+    if "griffin_lim" in {vocoder, options.vocoder}:
         return None
     return read_vocos(callbacks.scanner.fetch_weights("vocos").path)
 
@@ -134,20 +126,16 @@ class _Source:
 
 
 def _source(job: JobContext, callbacks: JobCallbacks) -> _Source:
-    path = job.setting("model.base_checkpoint")
-    if path:
-        checkpoint = read_checkpoint(callbacks.scanner.fetch_checkpoint(str(path)))
-        return _Source("checkpoint", checkpoint, str(path))
-    if job.preset == "tiny" or job.setting("model.from_scratch") is True:
+    options = job.options.training
+    if path := options.base_checkpoint:
+        checkpoint = read_checkpoint(callbacks.scanner.fetch_checkpoint(path))
+        return _Source("checkpoint", checkpoint, path)
+    if job.preset == "tiny" or options.from_scratch:
         return _Source("scratch")
-    repository = job.setting("model.pretrained_repo_id", OFFICIAL)
-    if repository != OFFICIAL:
-        raise UserError(
-            f"model.pretrained_repo_id: {repository!r} is not on this worker's list; only {OFFICIAL} is. "
-            "Leave it out, or put the weights into the project and name them as model.base_checkpoint."
-        )
     weights = callbacks.scanner.fetch_weights("stabletts")
-    return _Source("official", read_checkpoint(weights.path), OFFICIAL, f"{OFFICIAL}@{weights.revision}")
+    return _Source(
+        "official", read_checkpoint(weights.path), OFFICIAL_VOICE, f"{OFFICIAL_VOICE}@{weights.revision}"
+    )
 
 
 def _frontend(texts: Sequence[str], request: FrontendRequest, source: _Source) -> FrontendChoice:
@@ -178,7 +166,7 @@ def _fit(
         settings=beginning.network.settings,
         frontend=choice.frontend,
         vocoder="griffin_lim" if job.preset == "tiny" else "vocos",
-        language=str(job.setting("model.language", "")),
+        language=job.options.training.language or "",
         base=beginning.base,
         official_revision=beginning.official_revision,
         training_commit=job.commit,
@@ -189,7 +177,7 @@ def _fit(
         recipe,
         voice,
         judge=listener.judge if listener else None,
-        vocos=vocoder_of(job, callbacks, voice.vocoder),
+        vocos=vocoder_of(job.options.training, callbacks, voice.vocoder),
     )
     folder = training_folder(job, callbacks)
     say(callbacks, 0, f"Training on {len(task.training)} recordings", "training")

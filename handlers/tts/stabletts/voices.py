@@ -34,7 +34,7 @@ def find_reference(job: JobContext, project: Project, *, sample_rate: int) -> Vo
 
     Raises UserError where `voice_reference` names no recording of a project at all.
     """
-    path = resolve_voice_reference(job.setting("voice_reference"))
+    path = resolve_voice_reference(job.options.inference.voice_reference)
     if path is None:
         return _default(job, project, sample_rate)
     fetched = project.reader.fetch_recordings([path])
@@ -53,7 +53,7 @@ def find_reference(job: JobContext, project: Project, *, sample_rate: int) -> Vo
 
 def _default(job: JobContext, project: Project, sample_rate: int) -> VoiceReference:
     """The recording whose length is nearest to eight seconds, of those that the job trains on."""
-    cells = project.choose(cells_for_training, job.config, "training").chosen
+    cells = project.choose(cells_for_training, job.options.training).chosen
     candidates = fetch_recordings(project.reader, _by_fitness(cells)[:TRIED]).cells
     longest: tuple[float, Samples, RecordedCell] | None = None
     for recorded, recording in decoded(candidates, sample_rate=sample_rate):

@@ -1,7 +1,7 @@
 import pytest
 
 from codex_worker.asr.recipe import choose_recipe
-from codex_worker.errors import UserError
+from codex_worker.contract.options import TrainingOptions
 from codex_worker.training.machine import Machine
 
 
@@ -18,7 +18,7 @@ def test_layers_further_down_learn_more_slowly_where_data_is_little():
 
 def test_small_projects_keep_everything_for_learning_unless_a_test_set_is_asked_for():
     assert choose_recipe(1.0, 600).test_split == 0.0
-    assert choose_recipe(1.0, 600, manifest={"test_split": 0.1}).test_split == 0.1
+    assert choose_recipe(1.0, 600, options=TrainingOptions(test_split=0.1)).test_split == 0.1
     assert choose_recipe(20.0, 11_000).test_split > 0.0
 
 
@@ -27,53 +27,33 @@ def test_more_data_needs_fewer_epochs():
     assert epochs == sorted(epochs, reverse=True)
 
 
-def test_the_keys_of_older_manifests_are_obeyed_and_named_as_reasons():
-    manifest = {
+def test_what_a_job_asks_for_is_obeyed_and_named_as_a_reason():
+    asked = {
         "epochs": 7,
-        "batch_size": "3",
-        "learning_rate": "3e-5",
+        "batch_size": 3,
+        "learning_rate": 3e-5,
         "gradient_accumulation_steps": 4,
         "warmup_steps": 50,
         "max_duration_seconds": 12.5,
         "val_split": 0.2,
+        "early_stopping_patience": 3,
     }
-    recipe = choose_recipe(3.0, 1000, manifest=manifest)
+    recipe = choose_recipe(3.0, 1000, options=TrainingOptions(**asked))
     assert (recipe.epochs, recipe.batch_size, recipe.learning_rate) == (7, 3, 3e-5)
-    assert (recipe.accumulation, recipe.warmup_steps) == (4, 50)
+    assert (recipe.accumulation, recipe.warmup_steps, recipe.patience_epochs) == (4, 50, 3)
     assert (recipe.max_duration_s, recipe.val_split) == (12.5, 0.2)
-    for key in manifest:
+    for key in asked:
         assert any(key in reason for reason in recipe.reasons), key
 
 
+def test_a_patience_of_zero_never_stops_early():
+    assert choose_recipe(1.0, 600).patience_epochs is not None
+    options = TrainingOptions(early_stopping_patience=0)
+    assert choose_recipe(1.0, 600, options=options).patience_epochs is None
+
+
 def test_a_short_run_is_not_spent_on_the_frozen_stage():
-    assert choose_recipe(1.0, 600, manifest={"epochs": 2}).frozen_epochs == 0
-
-
-def test_keys_that_have_no_use_any_more_are_said():
-    recipe = choose_recipe(1.0, 600, manifest={"use_8bit_optimizer": True, "eval_steps": 500})
-    assert any("use_8bit_optimizer has no effect" in reason for reason in recipe.reasons)
-
-
-def test_null_means_that_the_default_holds():
-    assert choose_recipe(1.0, 600, manifest={"epochs": None}).epochs == choose_recipe(1.0, 600).epochs
-
-
-@pytest.mark.parametrize(
-    "manifest",
-    [
-        {"epochs": 0},
-        {"epochs": "many"},
-        {"epochs": 2.5},
-        {"epochs": True},
-        {"learning_rate": -1},
-        {"learning_rate": float("nan")},
-        {"batch_size": [8]},
-        {"val_split": 0.9},
-    ],
-)
-def test_a_key_that_cannot_be_obeyed_is_refused_by_name(manifest):
-    with pytest.raises(UserError, match=next(iter(manifest))):
-        choose_recipe(1.0, 600, manifest=manifest)
+    assert choose_recipe(1.0, 600, options=TrainingOptions(epochs=2)).frozen_epochs == 0
 
 
 def test_after_a_collapse_training_is_slower_and_unmasked():

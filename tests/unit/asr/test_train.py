@@ -15,6 +15,7 @@ from codex_worker.asr.networks.build import build_model, full_config, tiny_confi
 from codex_worker.asr.recipe import Augmentation, choose_recipe
 from codex_worker.asr.train import CtcTask, TrainingPlan
 from codex_worker.asr.vocabulary import build_vocabulary
+from codex_worker.contract.options import TrainingOptions
 from codex_worker.errors import ModelError
 from codex_worker.training.loop import TrainingSettings
 from tests.support.spoken import Unwatched, error_rate_on, sample_utterances, train_tiny
@@ -44,7 +45,7 @@ def plan_over_noise(tmp_path, count=12, manifest=None, make_config=tiny_config):
         examples.append(example)
     vocabulary = build_vocabulary(texts)
     data = Split(tuple(examples[2:]), tuple(examples[:2]))
-    recipe = choose_recipe(0.01, count, preset="tiny", manifest=manifest or {"epochs": 2})
+    recipe = choose_recipe(0.01, count, preset="tiny", options=TrainingOptions(**(manifest or {"epochs": 2})))
     return TrainingPlan(lambda: build_model(make_config(vocabulary)), vocabulary, sounds, data, recipe)
 
 
@@ -58,7 +59,7 @@ def test_a_handful_of_recordings_is_read_back_without_an_error(tmp_path):
     config.update({"hidden_size": 64, "output_hidden_size": 64, "intermediate_size": 128})
     config.update({"hidden_dropout": 0.0, "conformer_conv_dropout": 0.0, "final_dropout": 0.0})
     manifest = {"epochs": 150, "learning_rate": 5e-3, "warmup_steps": 15}
-    recipe = choose_recipe(corpus.hours, len(heard), preset="tiny", manifest=manifest)
+    recipe = choose_recipe(corpus.hours, len(heard), preset="tiny", options=TrainingOptions(**manifest))
     recipe = replace(recipe, augmentation=Augmentation())
     data = split(corpus, val_split=0.0, test_split=0.0)
     plan = TrainingPlan(lambda: build_model(config), vocabulary, sounds, data, recipe)

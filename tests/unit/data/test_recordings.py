@@ -3,6 +3,7 @@
 import pytest
 
 from codex_worker.codex.choose import Selection, cells_for_training, cells_to_transcribe
+from codex_worker.contract.options import TrainingOptions
 from codex_worker.data.project import Project
 from codex_worker.data.recordings import decoded, fetch_recordings, read_recorded
 from codex_worker.errors import DataError, UserError
@@ -117,7 +118,7 @@ def test_the_clip_of_a_cell_is_cut_out_of_its_file(tmp_path):
     cell["metadata"]["attachments"][name] |= {"startTime": 1.5, "endTime": 2.25}
     pointer = f".project/attachments/pointers/MRK/{name}.wav"
     scanner = scanner_of({PATH: notebook(cell), pointer: b"RIFF"}, tmp_path)
-    chosen = Project(scanner).choose(cells_for_training, {}, "training").chosen
+    chosen = Project(scanner).choose(cells_for_training, TrainingOptions()).chosen
     (recorded,) = fetch_recordings(scanner, chosen).cells
     assert (recorded.start_s, recorded.end_s) == (1.5, 2.25)
     assert recorded.expected_duration_s is None

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from codex_worker.contract.options import TrainingOptions
 from codex_worker.errors import DataError
 from codex_worker.stabletts.checkpoint import VoiceDescription, read_checkpoint, write_checkpoint
 from codex_worker.stabletts.configuration import TINY
@@ -15,7 +16,7 @@ from codex_worker.stabletts.dataset import Dataset, EncodedUtterance
 from codex_worker.stabletts.frontend.characters import CharactersFrontend
 from codex_worker.stabletts.frontend.compat import CompatFrontend
 from codex_worker.stabletts.network import StableTTS
-from codex_worker.stabletts.recipe import TrainingRequest, plan
+from codex_worker.stabletts.recipe import plan
 from codex_worker.stabletts.symbols import intersperse
 from codex_worker.stabletts.train import (
     CHOICE,
@@ -70,7 +71,7 @@ def dataset(folder, lengths, letters_per_frame=0.05):
 
 def task(folder, lengths=(60, 70, 80, 90, 100, 60, 75, 85), epochs=3, judge=None, **keys):
     data = dataset(folder, lengths)
-    request = TrainingRequest.read({"epochs": epochs, "batch_size": 3, "val_split": 0.25, **keys}.get)
+    request = TrainingOptions(**{"epochs": epochs, "batch_size": 3, "val_split": 0.25, **keys})
     recipe = plan(
         request,
         [each.frames for each in data.utterances],

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_worker.errors import DataError, UserError
+from codex_worker.errors import DataError
 from codex_worker.text.normalise import (
     TextRecipe,
     edge_letters,
     letter_counts,
     rare_letters,
-    recipe_from_config,
+    recipe_for,
 )
 
 
@@ -71,14 +71,14 @@ GLOTTAL = ["'alam ma bo' kita", "kita bo' 'alam na", "na 'alam ma bo' ma", "ma '
 
 def test_a_glottal_stop_at_the_edge_of_words_is_a_letter():
     assert edge_letters(GLOTTAL) == ("'", "'")
-    recipe = recipe_from_config({}, GLOTTAL)
+    recipe = recipe_for(GLOTTAL)
     assert recipe.apply("‘Alam, bo’!") == "'alam bo'"
     assert "' at the start of words and ' at their end" in recipe.describe()
 
 
 def test_quotation_marks_are_no_letters():
     assert edge_letters(QUOTING) == ("", "")
-    assert recipe_from_config({}, QUOTING).apply("'the word'") == "the word"
+    assert recipe_for(QUOTING).apply("'the word'") == "the word"
 
 
 def test_a_glottal_stop_and_quotation_marks_in_one_text_are_told_apart_by_their_words():
@@ -126,20 +126,10 @@ def test_what_is_no_recipe_is_refused(change, message):
         TextRecipe.from_dict(TextRecipe().to_dict() | change)
 
 
-def test_a_manifests_keys_are_obeyed():
-    assert recipe_from_config(None) == TextRecipe()
-    config = {"lowercase": False, "remove_punctuation": None, "remove_numbers": True}
-    assert recipe_from_config(config) == TextRecipe(lowercase=False, remove_numbers=True)
-
-
-def test_a_value_that_is_neither_true_nor_false_is_the_users_to_mend():
-    with pytest.raises(UserError, match=r"text_normalization.lowercase must be true or false, not 'no'"):
-        recipe_from_config({"lowercase": "no"})
-
-
-def test_an_unknown_key_is_said(caplog):
-    recipe_from_config({"lower_case": True})
-    assert "text_normalization.lower_case is not known" in caplog.text
+def test_what_is_wanted_is_done():
+    assert recipe_for([]) == TextRecipe()
+    wanted = recipe_for([], lowercase=False, remove_numbers=True)
+    assert wanted == TextRecipe(lowercase=False, remove_numbers=True)
 
 
 def test_the_recipe_describes_itself():
