@@ -16,12 +16,21 @@ from codex_worker.training.loop import RESUME
 from codex_worker.training.metrics import MetricsTable
 from handlers.base import JobCallbacks, JobContext
 
+logger = logging.getLogger(__name__)
+
 MOST_THREADS = 16
+REPORT_EVERY = 100
 
 
 def threads() -> int:
     """How many recordings are decoded or encoded at a time."""
     return min(MOST_THREADS, os.cpu_count() or 1)
+
+
+def project_of(job: JobContext, callbacks: JobCallbacks) -> Project:
+    """The project's notebooks. Raises UserError where the job's options cannot be meant, before it reads."""
+    logger.debug("Options: %s", job.options)
+    return Project(callbacks.scanner)
 
 
 def cells_to_train_on(job: JobContext, project: Project) -> Cells:
@@ -43,11 +52,6 @@ def training_folder(job: JobContext, callbacks: JobCallbacks) -> Path:
     if resume is not None and not (folder / RESUME).exists():
         shutil.copyfile(resume, folder / RESUME)
     return folder
-
-
-logger = logging.getLogger(__name__)
-
-REPORT_EVERY = 100
 
 
 def check_up(

@@ -15,7 +15,7 @@ from codex_worker.errors import DataError
 from codex_worker.job.publication import Publication, WaitingResults
 from handlers.asr.w2v2bert.utterances import utterance_of
 from handlers.base import CellResult, Inferred, JobCallbacks, JobContext, Result, run_inference
-from handlers.steps import say, threads
+from handlers.steps import project_of, say, threads
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def infer(
 ) -> Inferred:
     """Choose cells, fetch their recordings, read them and publish what was heard as it comes."""
     options = job.options.inference
-    project = project or Project(callbacks.scanner)
+    project = project or project_of(job, callbacks)
     chosen = project.choose(cells_to_transcribe, options).chosen
     if not chosen:
         project.note(

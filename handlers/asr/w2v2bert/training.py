@@ -38,7 +38,15 @@ from codex_worker.text.normalise import TextRecipe, recipe_for, unlearnt_letters
 from codex_worker.training.machine import this_machine
 from handlers.asr.w2v2bert.utterances import utterance_of
 from handlers.base import JobCallbacks, JobContext, Result, Trained, run_training
-from handlers.steps import TrainingProgress, cells_to_train_on, check_up, say, threads, training_folder
+from handlers.steps import (
+    TrainingProgress,
+    cells_to_train_on,
+    check_up,
+    project_of,
+    say,
+    threads,
+    training_folder,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +62,7 @@ def run(job: JobContext, callbacks: JobCallbacks) -> Result:
 def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = None) -> Trained:
     """Choose cells, fetch their recordings, train; the checkpoint lies in the job folder."""
     options = job.options.training
-    project = project or Project(callbacks.scanner)
+    project = project or project_of(job, callbacks)
     cells = cells_to_train_on(job, project)
     callbacks.heartbeat(0, f"Fetching {len(cells.chosen)} recordings", "download")
     fetched = fetch_recordings(project.reader, cells.chosen)

@@ -17,7 +17,7 @@ from codex_worker.stabletts.frontend.choose import FrontendRequest, legacy_front
 from codex_worker.stabletts.speak import Failed, Speaker, SpeakingSettings, SpokenFile, Verse, write_files
 from codex_worker.training.machine import this_machine
 from handlers.base import CellResult, Inferred, JobCallbacks, JobContext, Result, run_inference
-from handlers.steps import say, threads
+from handlers.steps import project_of, say, threads
 from handlers.tts.stabletts.training import frontend_request, vocoder_of
 from handlers.tts.stabletts.voices import find_reference
 
@@ -38,7 +38,7 @@ def infer(
     """Choose cells, speak them, and publish the recordings as they come."""
     options = job.options.inference
     request = frontend_request(options)
-    project = project or Project(callbacks.scanner)
+    project = project or project_of(job, callbacks)
     where = this_machine()
     others = {} if where.memory_bytes else {"batch_frames": FRAMES_PER_BATCH_ON_A_PROCESSOR}
     settings = SpeakingSettings.of(options, **others)

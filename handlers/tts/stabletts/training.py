@@ -27,7 +27,7 @@ from codex_worker.stabletts.vocos import Vocos
 from codex_worker.training.loop import TrainingOutcome, fit
 from codex_worker.training.machine import this_machine
 from handlers.base import JobCallbacks, JobContext, Result, Trained, run_training
-from handlers.steps import cells_to_train_on, check_up, say, threads, training_folder
+from handlers.steps import cells_to_train_on, check_up, project_of, say, threads, training_folder
 from handlers.tts.stabletts.listener import Listener, listener_of
 from handlers.tts.stabletts.progress import VoiceProgress
 
@@ -43,7 +43,7 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
     """Choose cells, fetch their recordings, train; the checkpoint lies in the job folder."""
     options = job.options.training
     wanted = frontend_request(options)
-    project = project or Project(callbacks.scanner)
+    project = project or project_of(job, callbacks)
     if job.preset == "tiny":
         torch.set_num_threads(1)  # more gain little at this size, and stall each other on a busy machine
     cells = cells_to_train_on(job, project)

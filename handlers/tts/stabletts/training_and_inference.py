@@ -2,13 +2,13 @@
 
 from functools import partial
 
-from codex_worker.data.project import Project
 from handlers.base import JobCallbacks, JobContext, Result, run_both
+from handlers.steps import project_of
 from handlers.tts.stabletts.inference import infer
 from handlers.tts.stabletts.training import train
 
 
 def run(job: JobContext, callbacks: JobCallbacks) -> Result:
     """The whole job; both halves share what was read."""
-    project = Project(callbacks.scanner)
+    project = project_of(job, callbacks)
     return run_both(job, callbacks, partial(train, project=project), partial(infer, project=project))

@@ -456,3 +456,47 @@ def is_running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.parametrize(
+    ("entry", "named"),
+    [
+        ({"training": {"epochs": 1}}, "training.epochs"),
+        ({"batch_size": "many"}, "batch_size: 'many'"),
+        ({"timeout": "3 hours"}, "timeout: '3 hours'"),
+        ({"epochs": float("nan")}, "epochs: nan"),
+    ],
+)
+def test_an_entry_that_cannot_be_meant_fails_without_a_child_and_says_why(tmp_path, entry, named):
+    stage = Stage(tmp_path, "(folder / 'reached').touch()", **entry)
+    outcome = stage.run()
+    assert outcome is not None and (outcome.state, outcome.kind) == ("failed", "user")
+    assert named in stage.response()["error_message"]
+    assert not list(stage.work_dir.glob("job_*/reached"))
+    assert stage.projects == [], "nothing is fetched for it"
+
+
+def test_keys_without_effect_are_named_in_the_log_and_the_result(tmp_path):
+    stage = Stage(tmp_path, "return {'notes': ['from the handler']}", colour="blue", audio_format="wav")
+    stage.run()
+    notes = stage.response()["result"]["notes"]
+    assert notes[-1] == "from the handler"
+    for key in ("colour", "audio_format"):
+        assert any(key in note for note in notes[:-1])
+        assert re.search(rf"worker: {key} .*no effect", stage.log())
+
+
+@pytest.mark.parametrize(
+    "edit", [{"timeout": "3 hours"}, {"epochs": "many"}, {"mode": "dance"}, {"model": "W2V2BERT"}]
+)
+def test_a_job_that_runs_does_not_end_because_its_entry_is_spoilt(tmp_path, edit):
+    stage = Stage(tmp_path, UNTIL_ASKED)
+    stage.start()
+    stage.reached("reached")
+    stage.edit_manifest({"job_id": "one", **edit})
+    for _ in range(15):
+        stage.pass_time(60)
+    assert not stage.ended()
+    stage.edit_manifest({"job_id": "one", "canceled": True})
+    stage.tick(stage.ended, 30)
+    assert stage.response()["state"] == "canceled"
