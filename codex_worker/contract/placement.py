@@ -16,6 +16,8 @@ from codex_worker.contract.values import shown
 
 # Words that a newer section may well have as its own, so that they are at home everywhere.
 COMMON_WORDS = frozenset({"name", "mode", "enabled", "language", "description", "type"})
+LONGEST_KEY = 80  # letters of a key that may be a known one in another spelling
+MOST_COMPARED = 200  # keys of an entry; nobody writes so many by mistake
 SHORTEST_FUZZY, SHORTEST_TWICE_FUZZY = 5, 8  # letters of a word that may hold one slip, or two
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_a-zA-Z]+")
@@ -100,9 +102,11 @@ def _sort(place: str, name: str, value: Any, known: KnownKeys, found: FoundKeys,
     if place in known.places and (place != name or "." not in name):
         found.values[place] = value
         return
-    meant = _spelt_otherwise(place, name, value, known)
-    if meant is None and not is_plug_in:
-        meant = _misplaced(place, name, value, known)
+    meant = None
+    if len(name) <= LONGEST_KEY and len(found.unknown) + len(found.faults) < MOST_COMPARED:
+        meant = _spelt_otherwise(place, name, value, known)
+        if meant is None and not is_plug_in:
+            meant = _misplaced(place, name, value, known)
     if meant is None:
         found.unknown.append(place)
     else:

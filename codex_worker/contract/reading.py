@@ -85,8 +85,8 @@ class EntryReader:
 
     def _note(self, key: Key, work: frozenset[Work]) -> str | None:
         place = next((place for place in key.places if place in self._found.values), None)
-        if place is None or key.used_in & work:
-            return None
+        if place is None or (key.used_in & work) or self._values.get(place) in (None, ()):
+            return None  # an empty list asks for nothing
         if key.no_effect:
             return f"{place} has no effect: {key.no_effect}."
         return f"{place} has no effect in this job: it is for {' and '.join(sorted(key.used_in))}."

@@ -215,7 +215,10 @@ def shown(value: Any) -> str:
         return "a number of very many digits"
     if isinstance(value, list | dict) and len(value) > 20:
         return f"a {'list' if isinstance(value, list) else 'mapping'} with {len(value)} entries"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # a number of more digits than Python writes, somewhere in it
+        return "something with a number of very many digits"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 

@@ -118,7 +118,7 @@ class _Start:
             self.frontend = FeatureExtractor()
         else:
             name = options.base_model
-            weights = callbacks.scanner.fetch_weights(name)
+            weights = callbacks.scanner.fetch_weights(name.removeprefix("facebook/"))
             self.folder, self.origin = weights.path, f"{name}@{weights.revision}"
             self.frontend = frontend_of(read_config(weights.path))
 

@@ -235,6 +235,17 @@ def test_keys_of_a_newer_plugin_are_kept_and_named(key):
         assert notes
 
 
+def test_an_entry_of_absurd_keys_is_read_in_a_moment():
+    config = {f"{'epochs_' * 3}{number}": 1 for number in range(20_000)} | {"e" * 10**6: 1}
+    assert len(read(config).notes) < 20
+    assert "very many digits" in refusal({"epochs": [10**5000]})
+
+
+def test_empty_lists_are_not_worth_a_note():
+    empty = {"include_verses": [], "exclude_verses": []}
+    assert read({"training": empty, "inference": empty}, mode="training").notes == ()
+
+
 def test_what_people_write_for_themselves_is_no_news():
     assert read({"name": "my job", "description": "first try", "canceled": False, "job_id": "x"}).notes == ()
 
