@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -41,6 +41,16 @@ class Attachment:
 
 
 @dataclass(frozen=True)
+class Names:
+    """What the cells around a cell are called: see `names`. Ids are as written, all else in one spelling."""
+
+    ids: frozenset[str] = frozenset()
+    id_names: frozenset[str] = frozenset()
+    shared: frozenset[str] = frozenset()  # references that more than one cell is all of
+    crowded: frozenset[str] = frozenset()  # references that share a verse with another cell's
+
+
+@dataclass(frozen=True)
 class CellState:
     """What decides whether a result made from a cell still fits it; times are None where nothing happened."""
 
@@ -73,6 +83,7 @@ class Cell:
     parent_id: str | None
     start_s: float | None
     end_s: float | None
+    among: Names = field(default=Names(), compare=False, repr=False)
 
     @cached_property
     def text(self) -> str:

@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 
 from codex_worker.codex.attachments import selected_recording
 from codex_worker.codex.cell import Cell
+from codex_worker.codex.left_alone import skip_reason
+from codex_worker.codex.names import name_of, stands_alone, whole_reference
 from codex_worker.codex.notebook import Notebook
 from codex_worker.codex.reference import VerseReference, parse_reference
-from codex_worker.codex.text import is_range_marker
 from codex_worker.errors import DataError
-
-CONTENT_TYPES = frozenset({"text", "markdown"})  # markdown: content cells of early projects
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,10 @@ class ChosenCells:
 class Selection:
     """The include and exclude lists of a manifest, for training and inference alike.
 
-    An entry is a cell id or a verse reference (also a range, a chapter or a book). Exclude wins; two
-    empty lists mean every cell.
+    An entry that is a cell's id means that cell and no other. Any other entry is a verse reference, a range,
+    a chapter or a book. Exclude wins; two empty lists mean every cell. Two questions are kept apart: which
+    cells may be worked on (`allows`), and in which of them a person's text or recording may be replaced
+    (`explicit`). What other cells are called is known as far as the cells were read together (`Cell.among`).
     """
 
     include: tuple[str, ...] = ()
@@ -48,49 +49,52 @@ class Selection:
         object.__setattr__(self, "_excluded", _Entries(self.exclude))
 
     def allows(self, cell: Cell) -> bool:
-        """True where the lists do not rule the cell out."""
-        return not self._excluded.match(cell) and (not self.include or self._included.match(cell))
+        """True where the lists do not rule the cell out.
+
+        A verse that is included allows the ranges that it is a part of, unless it is another cell's id. A
+        verse that is excluded always excludes them: who wants it untouched must not find it overwritten.
+        """
+        if self._excluded.names(cell) or self._excluded.touches(cell):
+            return False
+        return not self.include or self._included.names(cell) or self._included.means_part_of(cell)
 
     def explicit(self, cell: Cell) -> bool:
-        """True where a person asked for this very cell, so that its text or recording may be replaced."""
-        return bool(self.include) and self.allows(cell)
+        """True where a person asked for this very cell, so that its text or recording may be replaced.
+
+        That takes its id, the reference that is all of it and of no other cell, or the chapter or book that
+        all of it lies in, where no other cell has its verses.
+        """
+        if not self.include or not self.allows(cell):
+            return False
+        return (
+            self._included.names(cell) or self._included.means_whole_of(cell) or self._included.encloses(cell)
+        )
 
     def names(self, cell: Cell) -> bool:
         """True where the include list has the cell's own id."""
-        return cell.id in self._included.ids and not self._excluded.match(cell)
+        return self._included.names(cell) and self.allows(cell)
+
+    def has_id_of(self, cell: Cell) -> bool:
+        """True where the include list has the cell's id as it is written, whatever other cells are called."""
+        return self._included.has_id(cell.id)
 
     def unmatched(self, cells: Iterable[Cell]) -> tuple[str, ...]:
         """The entries of both lists that mean none of these cells: worth a line in the log."""
         known = tuple(cells)
-        ids = {cell.id for cell in known}
+        ids = {name_of(cell.id) for cell in known}
         references = {reference for cell in known for reference in cell.references}
         return tuple(
             entry
             for entry in (*self.include, *self.exclude)
-            if entry.strip() not in ids and not _means_any(entry, references)
+            if name_of(entry) not in ids and not _means_any(entry, references)
         )
-
-
-def skip_reason(cell: Cell) -> str | None:
-    """Why a cell is left alone whatever the job is; None for a cell with content of its own."""
-    reasons = (
-        (cell.is_deleted, "deleted"),
-        (cell.is_merged, "merged into another cell"),
-        (cell.is_hidden, "hidden"),
-        (cell.is_locked, "locked"),
-        (cell.type not in CONTENT_TYPES, f"not a text cell ({cell.type or 'no type'})"),
-        (is_range_marker(cell.value), "part of the range before it (<range>)"),
-    )
-    return next((reason for applies, reason in reasons if applies), None)
 
 
 def cells_for_training(notebook: Notebook, selection: Selection) -> ChosenCells:
     """The cells with text and a selected recording; locked ones too, which are finished work."""
 
     def missing(cell: Cell) -> str | None:
-        if not cell.text:
-            return "no text"
-        return _recording_problem(cell)
+        return "no text" if not cell.text else _recording_problem(cell)
 
     return _choose(notebook, selection, missing, writes=False)
 
@@ -101,7 +105,7 @@ def cells_to_transcribe(notebook: Notebook, selection: Selection) -> ChosenCells
     def missing(cell: Cell) -> str | None:
         problem = _recording_problem(cell)
         if problem is None and cell.text and not selection.explicit(cell):
-            return "has text already (include it by name to replace it)"
+            return "has text already (include its own id or reference to replace it)"
         return problem
 
     return _choose(notebook, selection, missing)
@@ -114,7 +118,7 @@ def cells_to_speak(notebook: Notebook, selection: Selection) -> ChosenCells:
         if not cell.text:
             return "no text"
         if cell.live_attachments and not selection.explicit(cell):
-            return "has a recording already (include it by name to replace it)"
+            return "has a recording already (include its own id or reference to replace it)"
         return None
 
     return _choose(notebook, selection, missing)
@@ -163,32 +167,66 @@ class _Entries:
     """A list of ids and references, prepared so that thousands of cells are looked up quickly."""
 
     def __init__(self, entries: Iterable[str]) -> None:
-        self.ids: set[str] = set()
-        self._books: set[str] = set()
-        self._by_chapter: dict[tuple[str, int], list[VerseReference]] = {}
-        for entry in entries:
-            self.ids.add(entry.strip())
+        self._ids: set[str] = set()
+        self._by_name: dict[str, set[str]] = {}  # name -> the entries that spell it, as they are written
+        self._by_place: dict[tuple[str, int | None], list[tuple[str, VerseReference]]] = {}  # with names
+        for entry in (entry.strip() for entry in entries):
+            self._ids.add(entry)
+            name = name_of(entry)
+            self._by_name.setdefault(name, set()).add(entry)
             reference = parse_reference(entry)
-            if reference is None:
-                continue
-            if reference.chapter is None:
-                self._books.add(reference.book)
-            for chapter in _chapters(reference):
-                self._by_chapter.setdefault((reference.book, chapter), []).append(reference)
+            if reference is not None:
+                for place in _places(reference):
+                    self._by_place.setdefault(place, []).append((name, reference))
 
-    def match(self, cell: Cell) -> bool:
-        return cell.id in self.ids or any(self._match_reference(reference) for reference in cell.references)
+    def has_id(self, identity: str) -> bool:
+        """True where an entry is this very id, as it is written."""
+        return identity.strip() in self._ids
 
-    def _match_reference(self, reference: VerseReference) -> bool:
-        if reference.book in self._books:
+    def names(self, cell: Cell) -> bool:
+        """True where an entry is the cell's id; another spelling of it counts where no cell has that."""
+        if self.has_id(cell.id):
             return True
-        return any(
-            entry.covers(reference)
-            for chapter in _chapters(reference)
-            for entry in self._by_chapter.get((reference.book, chapter), ())
+        return not self._by_name.get(name_of(cell.id), set()) <= cell.among.ids
+
+    def touches(self, cell: Cell) -> bool:
+        """True where an entry has a verse of the cell."""
+        return any(True for _ in self._covering(cell))
+
+    def means_part_of(self, cell: Cell) -> bool:
+        """True where an entry that is no other cell's id has a verse of the cell."""
+        return any(name not in cell.among.id_names for name, _ in self._covering(cell))
+
+    def means_whole_of(self, cell: Cell) -> bool:
+        """True where an entry is the reference that this cell, and no other one, is all of."""
+        whole = whole_reference(cell)
+        if whole is None or str(whole) in cell.among.shared or str(whole) in cell.among.id_names:
+            return False
+        return str(whole) in self._by_name
+
+    def encloses(self, cell: Cell) -> bool:
+        """True where all of the cell lies in a chapter or book of the list, and it is alone in its place."""
+        whole = whole_reference(cell)
+        return (
+            whole is not None
+            and any(
+                name not in cell.among.id_names and reference.encloses(whole)
+                for name, reference in self._covering(cell)
+            )
+            and stands_alone(cell)
         )
 
+    def _covering(self, cell: Cell) -> Iterator[tuple[str, VerseReference]]:
+        for reference in cell.references:
+            for place in {(reference.book, None), *_places(reference)}:
+                for name, listed in self._by_place.get(place, ()):
+                    if listed.covers(reference):
+                        yield name, listed
 
-def _chapters(reference: VerseReference) -> Iterator[int]:
-    if reference.chapter is not None:
-        yield from range(reference.chapter, (reference.end_chapter or reference.chapter) + 1)
+
+def _places(reference: VerseReference) -> Iterator[tuple[str, int | None]]:
+    """Where a reference is looked up: in its chapters, or in its book where it names none."""
+    if reference.chapter is None:
+        yield reference.book, None
+    for chapter in reference.chapters:
+        yield reference.book, chapter

@@ -1,12 +1,14 @@
 """A `.codex` notebook: its cells in order, and a sentence for each cell that cannot be used."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from codex_worker.codex.cell import Cell, cell_id, read_cell
 from codex_worker.codex.json_spans import Span, document
+from codex_worker.codex.names import names_of
 from codex_worker.errors import DataError
 
 MAX_NOTEBOOK_BYTES = 64 * 1024 * 1024
@@ -92,11 +94,21 @@ class Notebook:
                 continue
             seen.add(cell.id)
             cells.append(cell)
-        return cls(path, document_name(path), tuple(cells), tuple(problems), source.created_at_ms)
+        alone = cls(path, document_name(path), tuple(cells), tuple(problems), source.created_at_ms)
+        return read_together([alone])[0]
 
     def cell(self, identity: str) -> Cell | None:
         """The cell with this id."""
         return next((cell for cell in self.cells if cell.id == identity), None)
+
+
+def read_together(notebooks: Sequence[Notebook]) -> tuple[Notebook, ...]:
+    """The same notebooks, each of whose cells knows what all the others are called."""
+    names = names_of(cell for notebook in notebooks for cell in notebook.cells)
+    return tuple(
+        replace(notebook, cells=tuple(replace(cell, among=names) for cell in notebook.cells))
+        for notebook in notebooks
+    )
 
 
 def document_name(path: str) -> str:

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from codex_worker.codex.attachments import NewRecording
 from codex_worker.codex.cell import MAX_ID_LENGTH, Cell, CellState, read_cell
-from codex_worker.codex.choose import skip_reason
 from codex_worker.codex.json_spans import members, scan
+from codex_worker.codex.left_alone import skip_reason
 from codex_worker.codex.locate import FoundCell, locate
 from codex_worker.codex.notebook import document_name
 from codex_worker.codex.splice import Style, append_elements, set_member, style_of

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from codex_worker.codex.cell import Cell
 from codex_worker.codex.choose import ChosenCells, Selection
-from codex_worker.codex.notebook import Notebook, document_name
+from codex_worker.codex.notebook import Notebook, document_name, read_together
 from codex_worker.contract.options import InferenceOptions, TrainingOptions
 from codex_worker.errors import DataError, UserError
 from codex_worker.job.api import Fetched, ProjectReader
@@ -151,7 +151,7 @@ class Project:
                 f"The project has no readable notebook below {NOTEBOOK_FOLDER}: "
                 "open it in the editor, and synchronise it."
             )
-        return tuple(notebooks)
+        return read_together(notebooks)
 
 
 def label_of(document: str, cell: Cell) -> str:

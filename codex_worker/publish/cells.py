@@ -23,6 +23,7 @@ from codex_worker.git.lfs.store import LfsStore
 from codex_worker.git.ports import Snapshot
 from codex_worker.git.repository import Change
 from codex_worker.job.api import CellResult, Published
+from codex_worker.publish.replacing import MayReplace
 from codex_worker.queue.owned import OwnedJob
 
 logger = logging.getLogger(__name__)
@@ -118,13 +119,14 @@ class CellPublisher:
         size_bytes = 0
         by_notebook = [(path, list(group)) for path, group in groupby(indexes, lambda i: results[i].notebook)]
         contents = _contents(snapshot, [path for path, _ in by_notebook])
+        may_replace = MayReplace(self._selection, snapshot)
         for (path, of_notebook), data in zip(by_notebook, contents, strict=False):
             if data is None:
                 built.dropped |= dict.fromkeys(of_notebook, "its notebook is no longer in the project")
                 continue
             patches = {index: results[index].patch for index in of_notebook}
             try:
-                outcome = self._apply(snapshot, data, path, patches, built)
+                outcome = self._apply(snapshot, data, path, patches, built, may_replace)
             except DataError as error:  # a notebook that cannot be read costs its own cells only
                 built.dropped |= dict.fromkeys(patches, str(error))
                 continue
@@ -137,10 +139,16 @@ class CellPublisher:
         return built
 
     def _apply(
-        self, snapshot: Snapshot, data: bytes, path: str, patches: dict[int, Patch], built: _Built
+        self,
+        snapshot: Snapshot,
+        data: bytes,
+        path: str,
+        patches: dict[int, Patch],
+        built: _Built,
+        may_replace: MayReplace,
     ) -> Applied:
         """Applies patches, but for those (taken out of `patches`) whose pointer would replace another."""
-        outcome = apply_patches(data, path, patches.values(), self._selection.explicit)
+        outcome = apply_patches(data, path, patches.values(), may_replace)
         new = {patch.recording.pointer_path for patch in outcome.applied if isinstance(patch, RecordingPatch)}
         taken = snapshot.existing(new)
         if not taken:
@@ -149,7 +157,7 @@ class CellPublisher:
             if isinstance(patch, RecordingPatch) and patch.recording.pointer_path in taken:
                 built.dropped[index] = f"the name is taken: there is a {patch.recording.pointer_path} already"
                 del patches[index]
-        return apply_patches(data, path, patches.values(), self._selection.explicit)
+        return apply_patches(data, path, patches.values(), may_replace)
 
     def _upload(self, group: _Group, results: Sequence[CellResult]) -> _Group:
         """Puts a group's recordings into the store; one that cannot be used is dropped with its reason."""

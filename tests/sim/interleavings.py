@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from codex_worker.codex.attachments import NewRecording, new_attachment_id
-from codex_worker.codex.choose import skip_reason
+from codex_worker.codex.left_alone import skip_reason
 from codex_worker.codex.notebook import Notebook
 from codex_worker.codex.patch import Applied, Patch, RecordingPatch, TextPatch, apply_patches
 from tests.support.editor_merge import merge_documents

@@ -1,7 +1,9 @@
+import itertools
+
 import pytest
 
 from codex_worker.codex.choose import Selection, cells_for_training, cells_to_speak, cells_to_transcribe
-from codex_worker.codex.notebook import Notebook
+from codex_worker.codex.notebook import Notebook, read_together
 from tests.support.notebooks import PATH, cell, notebook, recorded_cell, take, written_cell
 
 ALL = Selection()
@@ -125,3 +127,114 @@ def test_entries_that_mean_nothing_are_named():
     cells = Notebook.parse(notebook(cell("MRK 1:1"), cell("u")), PATH).cells
     selection = Selection(("MRK 1:1", "GEN.1.1", "u"), ("JON", "MRK"))
     assert selection.unmatched(cells) == ("GEN.1.1", "JON")
+
+
+UUID = "b7288c71-804a-8548-cc74-30254617f167"
+OTHER = "0e2f1c36-5a0e-4b7d-9a54-3f1d5b1f0c11"
+
+
+def told_apart(include, cells, exclude=()):
+    """Of cells (id -> references), those that may be worked on and those that may be replaced."""
+    raw = [
+        recorded_cell(identity, "kata", data={"globalReferences": list(references)})
+        for identity, references in cells.items()
+    ]
+    read = Notebook.parse(notebook(*raw), PATH).cells
+    selection = Selection(tuple(include), tuple(exclude))
+    return (
+        [cell.id for cell in read if selection.allows(cell)],
+        [cell.id for cell in read if selection.explicit(cell)],
+    )
+
+
+MATTHEW = {"MAT 8:14": [], "MAT 8:14-15": [], "MAT 8:15": [], "MAT 8:15-16": [], UUID: ["MAT 8:14"]}
+
+
+@pytest.mark.parametrize("entry", ["MAT 8:14", "MAT 8:14-15", "MAT 8:15", "MAT 8:15-16", UUID])
+def test_an_entry_that_is_a_cells_id_means_that_cell_alone(entry):
+    assert told_apart([entry], MATTHEW) == ([entry], [entry])
+
+
+@pytest.mark.parametrize(
+    ("entry", "cells", "allowed", "replaced"),
+    [
+        # a reference: worked on where a verse of it is, replaced where the cell is all of it
+        ("MAT 8:14", {"MAT 8:14-15": []}, ["MAT 8:14-15"], []),
+        ("MAT 8:14-15", {"MAT 8:14": [], "MAT 8:15": []}, ["MAT 8:14", "MAT 8:15"], []),
+        ("MAT 8:15", {"MAT 8:14-15": [], "MAT 8:15-16": []}, ["MAT 8:14-15", "MAT 8:15-16"], []),
+        ("MAT 8:14", {UUID: ["MAT 8:14"]}, [UUID], [UUID]),
+        ("MAT 8:14", {UUID: ["MAT 8:14-15"]}, [UUID], []),
+        ("MAT 8:14", {UUID: ["MAT 8:14", "MAT 8:15"]}, [UUID], []),
+        ("MAT 8:14-15", {UUID: ["MAT 8:14", "MAT 8:15"]}, [UUID], [UUID]),
+        ("MAT 8:14-15", {UUID: ["MAT 8:14-15"], OTHER: ["MAT 8:14"]}, [UUID, OTHER], [UUID]),
+        ("MAT 8:14", {UUID: ["MAT 8:14", "MAT 8:20"]}, [UUID], []),
+        # two cells with the same reference: nobody knows which is meant
+        ("MAT 8:14", {UUID: ["MAT 8:14"], OTHER: ["MAT 8:14"]}, [UUID, OTHER], []),
+        (OTHER, {UUID: ["MAT 8:14"], OTHER: ["MAT 8:14"]}, [OTHER], [OTHER]),
+        # spelling
+        ("mat 8:14", {"MAT 8:14": [], "MAT 8:14-15": []}, ["MAT 8:14"], ["MAT 8:14"]),
+        ("MAT 8: 14", {"MAT 8:14": [], "MAT 8:14-15": []}, ["MAT 8:14"], ["MAT 8:14"]),
+        (" MAT\u00a08:14\u200b ", {"MAT 8:14": []}, ["MAT 8:14"], ["MAT 8:14"]),
+        ("MAT 8:14 – 15", {"MAT 8:14-15": []}, ["MAT 8:14-15"], ["MAT 8:14-15"]),
+        ("MAT 8:14-15", {"MAT 8:14–15": []}, ["MAT 8:14–15"], ["MAT 8:14–15"]),
+        ("MAT\u20038:14\u201115", {UUID: ["MAT 8:14-15"]}, [UUID], [UUID]),
+        (UUID.upper(), {UUID: []}, [UUID], [UUID]),
+        ("A", {"a": [], "A": []}, ["A"], ["A"]),
+        # letters
+        ("MRK 1:3a", {"MRK 1:3a": [], "MRK 1:3b": []}, ["MRK 1:3a"], ["MRK 1:3a"]),
+        ("MRK 1:3A", {UUID: ["MRK 1:3a"], OTHER: ["MRK 1:3b"]}, [UUID], [UUID]),
+        ("MRK 1:3", {"MRK 1:3a": [], "MRK 1:3b": []}, ["MRK 1:3a", "MRK 1:3b"], []),
+        ("MRK 1:3a", {UUID: ["MRK 1:3"]}, [UUID], []),
+        ("MRK 1:3a", {UUID: ["MRK 1:3b-5"]}, [], []),
+        # children
+        ("GEN 1:1", {"GEN 1:1": [], "GEN 1:1:cue-1": []}, ["GEN 1:1"], ["GEN 1:1"]),
+        ("GEN 1:1:cue-1", {"GEN 1:1": [], "GEN 1:1:cue-1": []}, ["GEN 1:1:cue-1"], ["GEN 1:1:cue-1"]),
+        ("GEN 1:1:cue-2", {"GEN 1:1": []}, ["GEN 1:1"], []),
+        # chapters and books
+        ("GEN 1", {"GEN 1:31-2:3": [], "GEN 1:30": []}, ["GEN 1:31-2:3", "GEN 1:30"], ["GEN 1:30"]),
+        ("GEN 2", {"GEN 1:31-2:3": [], "GEN 2:4": []}, ["GEN 1:31-2:3", "GEN 2:4"], ["GEN 2:4"]),
+        ("GEN 2:1", {"GEN 1:31-2:3": []}, ["GEN 1:31-2:3"], []),
+        ("GEN 3", {"GEN 1:31-2:3": []}, [], []),
+        ("gen", {"GEN 1:31-2:3": [], UUID: ["GEN 5:1"]}, ["GEN 1:31-2:3", UUID], ["GEN 1:31-2:3", UUID]),
+        ("MAT 8", MATTHEW, list(MATTHEW), [identity for identity in MATTHEW if identity != UUID]),
+        ("MAT 8", {UUID: ["MAT 8:14"], OTHER: ["MAT 8:12-16"]}, [UUID, OTHER], []),
+        ("MAT", {"MAT": [], "MAT 8:14": []}, ["MAT"], ["MAT"]),
+    ],
+)
+def test_what_may_be_worked_on_and_what_may_be_replaced(entry, cells, allowed, replaced):
+    assert told_apart([entry], cells) == (allowed, replaced)
+
+
+@pytest.mark.parametrize("exclude", ["MAT 8:14", "MAT 8", "MAT", "mat 8:14"])
+def test_whatever_has_an_excluded_verse_is_left_alone(exclude):
+    cells = {"MAT 8:14": [], "MAT 8:14-15": [], UUID: ["MAT 8:14"]}
+    assert told_apart(["MAT 8:14-15", "MAT"], cells, [exclude]) == ([], [])
+
+
+def test_the_reference_of_a_merged_cell_names_only_its_first_verse():
+    merged = recorded_cell(UUID, "kata", data={"globalReferences": ["MAT 8:14"]}, cellLabel="14–15")
+    gone = recorded_cell(OTHER, "kata", data={"globalReferences": ["MAT 8:15"], "merged": True})
+    (cell, _) = Notebook.parse(notebook(merged, gone), PATH).cells
+    assert Selection(("MAT 8:14",)).allows(cell) and not Selection(("MAT 8:14",)).explicit(cell)
+    for entry in ("MAT 8:14-15", "MAT 8", UUID):
+        assert Selection((entry,)).explicit(cell)
+
+
+def test_what_cells_of_other_notebooks_are_called_counts():
+    bible = Notebook.parse(notebook(recorded_cell("GEN 1:3", "kata")), "files/target/GEN.codex")
+    commentary = Notebook.parse(
+        notebook(recorded_cell(UUID, "kata", data={"globalReferences": ["GEN 1:3"]})),
+        "files/target/Notes.codex",
+    )
+    for entry in ("GEN 1:3", "gen 1:3", "GEN 1"):
+        selection = Selection((entry,))
+        verse, note = (read.cells[0] for read in read_together([bible, commentary]))
+        assert selection.explicit(verse) and not selection.explicit(note)
+        assert selection.explicit(commentary.cells[0])  # as it would be in a project of its own
+
+
+def test_a_replaced_cell_is_always_one_that_may_be_worked_on():
+    entries = [*MATTHEW, "MAT 8", "MAT", "mat 8:14–15", "MAT 8:16"]
+    for entry, excluded in itertools.product(entries, [(), *((one,) for one in entries)]):
+        allowed, replaced = told_apart([entry], MATTHEW, excluded)
+        assert set(replaced) <= set(allowed)

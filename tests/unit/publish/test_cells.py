@@ -3,14 +3,19 @@
 import tracemalloc
 
 import pytest
+from codex_worker.codex.verse_lists import verse_lists
 
+from codex_worker.codex.choose import cells_to_speak
 from codex_worker.codex.notebook import Notebook
+from codex_worker.data.project import Project
 from codex_worker.errors import DataError, LeaseLost, SystemFault
 from codex_worker.git.lfs.pointer import parse_pointer
+from codex_worker.job.memory import MemoryScanner, job_in
 from codex_worker.publish import cells as cells_module
 from codex_worker.publish.cells import CellPublisher
+from codex_worker.publish.replacing import MayReplace
 from tests.support.notebooks import PATH, notebook, recorded_cell, written_cell
-from tests.support.queues import queue
+from tests.support.queues import MemoryProject, queue
 from tests.unit.publish.conftest import spoken
 
 OTHER = "files/target/JON.codex"
@@ -196,3 +201,61 @@ def test_a_commit_rewrites_at_most_five_megabytes_of_notebooks(open_fixture, mon
     published = project.publisher.publish(results)
     assert list(published.applied) == [0, 1, 2, 3]
     assert project.commits() - before == 4
+
+
+UUID = "b7288c71-804a-8548-cc74-30254617f167"
+
+
+def book_with_a_range_and_notes(make) -> dict[str, bytes]:
+    """Each cell with what a person made: two versifications in one book, and a commentary beside it."""
+    commentary = make(UUID, "A note.", data={"globalReferences": ["MRK 1:2"]})
+    return {
+        PATH: notebook(*(make(f"MRK 1:{verses}", f"Verse {verses}.") for verses in ("1", "2", "2-3", "3"))),
+        "files/target/Notes-(1).codex": notebook(commentary),
+    }
+
+
+@pytest.mark.parametrize("kind", ["recording", "text"])
+@pytest.mark.parametrize(
+    ("entry", "replaced"),
+    [
+        ("MRK 1:2", ["MRK 1:2"]),
+        ("mrk 1:2", ["MRK 1:2"]),
+        ("MRK 1:2-3", ["MRK 1:2-3"]),
+        (UUID, [UUID]),
+        ("MRK 1", ["MRK 1:1", "MRK 1:2", "MRK 1:2-3", "MRK 1:3"]),
+        ("MRK 1:1-2", []),
+        ("GEN 1:1", []),
+    ],
+)
+def test_only_the_very_cells_that_were_asked_for_are_replaced(open_fixture, kind, entry, replaced):
+    files = book_with_a_range_and_notes(recorded_cell)
+    project = open_fixture(files, inference={"include_verses": [entry]})
+    cells = [(path, cell.id) for path in files for cell in project.notebook(path).cells]
+    results = [
+        project.spoken(path, identity, number)
+        if kind == "recording"
+        else project.heard(path, identity, "kata mesin")
+        for number, (path, identity) in enumerate(cells)
+    ]
+    published = project.publisher.publish(results)
+    assert [cells[index][1] for index in published.applied] == replaced
+    for path, before in files.items():
+        for cell in Notebook.parse(before, path).cells:
+            now = project.notebook(path).cell(cell.id)
+            assert (now == cell) is (cell.id not in replaced)
+
+
+def test_what_a_job_chooses_to_replace_is_what_may_be_published(tmp_path):
+    files = book_with_a_range_and_notes(recorded_cell)
+    for entry in ("MRK 1:2", "mrk 1:2", "MRK 1:2-3", UUID, "MRK 1", "MRK", "MRK 1:1-2"):
+        config = {"inference": {"include_verses": [entry]}}
+        scanner = MemoryScanner(files, job_in(tmp_path / entry.replace(":", "-")))
+        chosen = Project(scanner).choose(cells_to_speak, config, "inference").chosen
+        transport = MemoryProject(files).transport("a worker")
+        snapshot = transport.snapshot(transport.look())
+        may_replace = MayReplace(verse_lists(config, "inference"), snapshot)
+        allowed = [
+            cell.id for path in files for cell in Notebook.parse(files[path], path).cells if may_replace(cell)
+        ]
+        assert sorted(one.cell.id for one in chosen) == sorted(allowed)
