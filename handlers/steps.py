@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from codex_worker.codex.choose import cells_for_training
+from codex_worker.codex.provenance import people_and_machines
 from codex_worker.data.project import Cells, Project
 from codex_worker.data.recordings import FetchedCells
 from codex_worker.doctor.examine import Align, DataReport, LostLetters, examine, require_usable
@@ -34,8 +35,16 @@ def project_of(job: JobContext, callbacks: JobCallbacks) -> Project:
 
 
 def cells_to_train_on(job: JobContext, project: Project) -> Cells:
-    """The cells with text and recording that the manifest leaves; raises UserError where there are none."""
+    """The cells with text and recording that the manifest leaves, machines' unvalidated work left out.
+
+    Raises UserError where there are none.
+    """
     cells = project.choose(cells_for_training, job.options.training)
+    said = people_and_machines("Verses with text and recording", len(cells.chosen), cells.machine_made)
+    if said and not cells.chosen:
+        raise UserError(f"There is nothing to learn from but what a machine made. {said}.")
+    if said:
+        project.note(f"{said}.", logging.INFO)
     if not cells.chosen:
         raise UserError(
             f"No cell of the {len(cells.skipped)} in this project has both text and a selected recording "

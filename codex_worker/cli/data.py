@@ -93,11 +93,11 @@ def run_dataset(arguments: argparse.Namespace) -> int:
     """Writes clips and metadata."""
     from rich.console import Console
 
-    from codex_worker.codex.choose import cells_for_training
+    from codex_worker.codex.choose import cells_for_training, cells_with_recording
     from codex_worker.data.audiofolder import write_audiofolder
     from codex_worker.data.project import Project
     from codex_worker.data.recordings import fetch_recordings
-    from codex_worker.data.sources import TextChoice, recorded_cells, text_of
+    from codex_worker.data.sources import TextChoice, text_of
 
     console = Console()
     config = DatasetConfig.read(arguments.config)
@@ -108,7 +108,7 @@ def run_dataset(arguments: argparse.Namespace) -> int:
     folder = _output(arguments, config)
     source = _open(arguments)
     project = Project(source.reader)
-    rule = cells_for_training if choice.source == "value" else recorded_cells
+    rule = cells_for_training if choice.source == "value" else cells_with_recording
     cells = project.choose_from(rule, source.selection)
     # Some of them will turn out to be unusable: those that are not needed then were fetched for nothing.
     wanted = cells.chosen if options.max_records is None else cells.chosen[: 2 * options.max_records]

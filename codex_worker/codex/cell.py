@@ -15,7 +15,10 @@ MAX_VALUE_LENGTH = 100_000
 
 @dataclass(frozen=True)
 class Edit:
-    """One entry of a cell's history. `field` is its editMap; a `cellValue` of older projects is a value."""
+    """One entry of a cell's history. `field` is its editMap; a `cellValue` of older projects is a value.
+
+    `validated_by` are the people who approved it and have not taken that back.
+    """
 
     field: tuple[str, ...]
     value: Any
@@ -23,11 +26,16 @@ class Edit:
     type: str
     author: str
     is_preview: bool
+    validated_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Attachment:
-    """One take of a cell. `url` is as written; `start_s` and `end_s` cut a part out of the file."""
+    """One take of a cell. `url` is as written; `start_s` and `end_s` cut a part out of the file.
+
+    `derived_from` is the take that the editor's audio tool made it of; `is_generated` is the mark that older
+    workers put on theirs.
+    """
 
     id: str
     url: str
@@ -38,6 +46,10 @@ class Attachment:
     start_s: float | None
     end_s: float | None
     duration_s: float | None
+    created_by: str = ""
+    is_generated: bool = False
+    derived_from: str = ""
+    validated_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -221,13 +233,15 @@ def _edits(metadata: dict[str, Any]) -> Iterator[Edit]:
             type=_text(entry.get("type")),
             author=_text(entry.get("author")),
             is_preview=entry.get("preview") is True,
+            validated_by=_validators(entry.get("validatedBy")),
         )
 
 
 def _attachment(name: str, entry: Any) -> Attachment:
     """A take; one that is no object counts as deleted, so that it costs nothing but itself."""
     fields = entry if isinstance(entry, dict) else {"isDeleted": True}
-    details = fields.get("metadata")
+    found = fields.get("metadata")
+    details = found if isinstance(found, dict) else {}
     return Attachment(
         id=name,
         url=_text(fields.get("url")),
@@ -237,8 +251,27 @@ def _attachment(name: str, entry: Any) -> Attachment:
         updated_at_ms=_time_ms(fields.get("updatedAt")),
         start_s=_number(fields.get("startTime")),
         end_s=_number(fields.get("endTime")),
-        duration_s=_number(details.get("durationSec")) if isinstance(details, dict) else None,
+        duration_s=_number(details.get("durationSec")),
+        created_by=_text(fields.get("createdBy")),
+        is_generated=fields.get("isGenerated") is True,
+        derived_from=_text(details.get("derivedFromAudioId")),
+        validated_by=_validators(fields.get("validatedBy")),
     )
+
+
+def _validators(found: Any) -> tuple[str, ...]:
+    """Who approves now: the newest entry of each person counts; early projects list bare names."""
+    newest: dict[str, tuple[int, bool]] = {}
+    for entry in found if isinstance(found, list) else []:
+        fields = {"username": entry} if isinstance(entry, str) else entry
+        if not isinstance(fields, dict):
+            continue
+        name, time_ms = _text(fields.get("username")).strip(), _time_ms(fields.get("updatedTimestamp")) or 0
+        is_deleted = fields.get("isDeleted")
+        approves = is_deleted is None or is_deleted is False  # anything else is no clear yes
+        if name and (name not in newest or time_ms >= newest[name][0]):
+            newest[name] = time_ms, approves
+    return tuple(name for name, (_, approves) in newest.items() if approves)
 
 
 def _text(found: Any) -> str:

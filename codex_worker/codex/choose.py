@@ -8,6 +8,7 @@ from codex_worker.codex.cell import Cell
 from codex_worker.codex.left_alone import skip_reason
 from codex_worker.codex.names import name_of, stands_alone, whole_reference
 from codex_worker.codex.notebook import Notebook
+from codex_worker.codex.provenance import is_machine_recording, unvalidated_by_person
 from codex_worker.codex.reference import VerseReference, parse_reference
 from codex_worker.errors import DataError
 
@@ -19,6 +20,7 @@ class Skipped:
     cell_id: str
     index: int
     reason: str
+    is_machine_made: bool = False  # nothing else speaks against it
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Selection:
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    include_machine_made: bool = False  # learn also from what a machine made and no person validated
     _included: "_Entries" = field(init=False, repr=False, compare=False)
     _excluded: "_Entries" = field(init=False, repr=False, compare=False)
 
@@ -91,12 +94,32 @@ class Selection:
 
 
 def cells_for_training(notebook: Notebook, selection: Selection) -> ChosenCells:
-    """The cells with text and a selected recording; locked ones too, which are finished work."""
+    """The cells with text and a selected recording; locked ones too, which are finished work.
+
+    What a machine made and no person validated is left out, unless the job wants it.
+    """
 
     def missing(cell: Cell) -> str | None:
         return "no text" if not cell.text else _recording_problem(cell)
 
-    return _choose(notebook, selection, missing, writes=False)
+    return _choose(
+        notebook,
+        selection,
+        missing,
+        writes=False,
+        made_by_machine=lambda cell: None if selection.include_machine_made else unvalidated_by_person(cell),
+    )
+
+
+def cells_with_recording(notebook: Notebook, selection: Selection) -> ChosenCells:
+    """The cells with a selected recording, whether or not they have a text; a machine's as for training."""
+
+    def made_by_machine(cell: Cell) -> str | None:
+        take = cell.attachments[cell.selected_audio_id]
+        is_machines = not selection.include_machine_made and is_machine_recording(take, cell)
+        return "recording" if is_machines else None
+
+    return _choose(notebook, selection, _recording_problem, writes=False, made_by_machine=made_by_machine)
 
 
 def cells_to_transcribe(notebook: Notebook, selection: Selection) -> ChosenCells:
@@ -129,6 +152,7 @@ def _choose(
     selection: Selection,
     missing: Callable[[Cell], str | None],
     writes: bool = True,
+    made_by_machine: Callable[[Cell], str | None] = lambda cell: None,
 ) -> ChosenCells:
     chosen: list[Cell] = []
     skipped = [Skipped(problem.cell_id, problem.index, problem.reason) for problem in notebook.problems]
@@ -142,10 +166,13 @@ def _choose(
             reason = "not in the job's list of verses"
         if reason is None:
             reason = missing(cell)
+        machines = made_by_machine(cell) if reason is None else None
+        if machines:
+            reason = f"made by a machine and not validated by a person (its {machines})"
         if reason is None:
             chosen.append(cell)
         else:
-            skipped.append(Skipped(cell.id, cell.index, reason))
+            skipped.append(Skipped(cell.id, cell.index, reason, is_machine_made=machines is not None))
     skipped.sort(key=lambda entry: entry.index)
     return ChosenCells(tuple(chosen), tuple(skipped))
 

@@ -22,16 +22,16 @@ effect in this job.
 """
 
 _CELLS = """\
-Cell ids or verse references (`MRK 1:1`, `1PE 3:1-2`, `MRK 1`, `MRK`). One rule for both sections: exclude wins
-over include, an empty or absent list means all.
+Cell ids or verse references (`MRK 1:1`, `1PE 3:1-2`, `MRK 1`, `MRK`). One rule for both sections: exclude
+wins over include, an empty or absent list means all.
 
-An entry that is a cell's id means that cell and no other. A verse means also the ranges that it is a part of,
-a chapter every cell with a verse in it, a book all its cells: these may be worked on. Text or a recording that
-is there already is **replaced** only in a cell that is included by its id, by the reference that is all of it,
-or by its chapter or book as a whole (`MRK 1` records Mark 1 anew), and only where no other cell has the same
-verses. Naming `MAT 8:14` never replaces the range `MAT 8:14-15`, a merged cell or a commentary on that verse;
-name their own ids for that. Excluding `MAT 8:14` leaves everything alone that this verse is a part of, the
-range as well. Case, spaces and kinds of dashes don't matter.
+An entry that is a cell's id means that cell and no other. A verse means also the ranges that it is a part
+of, a chapter every cell with a verse in it, a book all its cells: these may be worked on. Text or a
+recording that is there already is **replaced** only in a cell that is included by its id, by the reference
+that is all of it, or by its chapter or book as a whole (`MRK 1` records Mark 1 anew), and only where no
+other cell has the same verses. Naming `MAT 8:14` never replaces the range `MAT 8:14-15`, a merged cell or a
+commentary on that verse; name their own ids for that. Excluding `MAT 8:14` leaves everything alone that
+this verse is a part of, the range as well. Case, spaces and kinds of dashes don't matter.
 """
 
 

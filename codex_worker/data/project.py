@@ -91,6 +91,7 @@ class SkippedCell:
     label: str
     book: str
     reason: str
+    is_machine_made: bool = False  # left out for that alone: see `provenance`
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,11 @@ class Cells:
 
     chosen: tuple[ChosenCell, ...]
     skipped: tuple[SkippedCell, ...]
+
+    @property
+    def machine_made(self) -> int:
+        """How many are left out only because a machine made them."""
+        return sum(entry.is_machine_made for entry in self.skipped)
 
 
 class Project:
@@ -114,7 +120,11 @@ class Project:
 
     def choose(self, rule: Rule, options: TrainingOptions | InferenceOptions) -> Cells:
         """The cells that `rule` and a job's lists leave."""
-        return self.choose_from(rule, Selection(options.include_verses, options.exclude_verses))
+        machines_too = isinstance(options, TrainingOptions) and options.include_machine_made
+        selection = Selection(
+            options.include_verses, options.exclude_verses, include_machine_made=machines_too
+        )
+        return self.choose_from(rule, selection)
 
     def choose_from(self, rule: Rule, selection: Selection) -> Cells:
         """The cells that `rule` and `selection` leave."""
@@ -127,7 +137,9 @@ class Project:
             for entry in choice.skipped:
                 cell = cells.get(entry.index)
                 label = label_of(notebook.document, cell) if cell else f"cell {entry.index + 1}"
-                skipped.append(SkippedCell(entry.cell_id, label, notebook.document, entry.reason))
+                skipped.append(
+                    SkippedCell(entry.cell_id, label, notebook.document, entry.reason, entry.is_machine_made)
+                )
         for name in selection.unmatched(cell for notebook in self.notebooks for cell in notebook.cells):
             self.note(f"{name!r} in the job's list of verses names no cell of this project.")
         return Cells(tuple(chosen), tuple(skipped))

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from codex_worker.codex.cell import Cell
-from codex_worker.codex.choose import ChosenCells, Selection, Skipped, cells_for_training, cells_to_transcribe
-from codex_worker.codex.notebook import Notebook
+from codex_worker.codex.provenance import is_machine_edit
 from codex_worker.codex.text import plain_text
 from codex_worker.data.project import ChosenCell, Project
 from codex_worker.errors import UserError
@@ -32,19 +31,6 @@ class TextChoice:
             raise UserError(f"edit_history_selection {self.edit!r} is none of initial_import, first, last.")
 
 
-def recorded_cells(notebook: Notebook, selection: Selection) -> ChosenCells:
-    """The cells with a selected recording, whether or not they have a text now."""
-    trained = cells_for_training(notebook, selection)
-    included = Selection((*selection.include, *(cell.id for cell in notebook.cells)), selection.exclude)
-    untold = cells_to_transcribe(notebook, included if not selection.include else selection)
-    chosen = {cell.index: cell for cell in (*untold.chosen, *trained.chosen)}
-    skipped = {entry.index: entry for entry in trained.skipped if entry.index not in chosen}
-    return ChosenCells(
-        tuple(chosen[index] for index in sorted(chosen)),
-        tuple[Skipped, ...](skipped[index] for index in sorted(skipped)),
-    )
-
-
 def text_of(project: Project, choice: TextChoice) -> TextOf:
     """The function that gives the chosen text of a cell, "" where it has none."""
     if choice.source == "value":
@@ -56,7 +42,11 @@ def text_of(project: Project, choice: TextChoice) -> TextOf:
 
 
 def _edited(cell: Cell, choice: EditChoice) -> str:
-    edits = [edit for edit in cell.edits if edit.field == ("value",) and isinstance(edit.value, str)]
+    edits = [
+        edit
+        for edit in cell.edits
+        if edit.field == ("value",) and isinstance(edit.value, str) and not is_machine_edit(edit)
+    ]
     if choice == "initial_import":
         edits = [edit for edit in edits if edit.type == "initial-import"]
     edits.sort(key=lambda edit: edit.timestamp_ms)

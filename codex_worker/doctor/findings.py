@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from codex_worker.codex.provenance import people_and_machines
 from codex_worker.data.project import SkippedCell
 from codex_worker.doctor.examined import Examined
 
@@ -95,6 +96,7 @@ def findings_of(
     lost_letters: Mapping[str, int],
 ) -> Iterator[Finding]:
     """All that is worth a look, the general before the single verses."""
+    yield from _machine_made(len(examined), left_out)
     hours = sum(each.duration_s for each in examined) / 3600
     if hours < FEW_HOURS:
         yield Finding(
@@ -123,6 +125,13 @@ def findings_of(
     unreadable = tuple(entry.label for entry in left_out if "cut off" in entry.reason)
     if unreadable:
         yield Finding("truncated", f"{len(unreadable)} recordings are cut off and not used", unreadable)
+
+
+def _machine_made(human: int, left_out: Sequence[SkippedCell]) -> Iterator[Finding]:
+    labels = tuple(entry.label for entry in left_out if entry.is_machine_made)
+    sentence = people_and_machines("Usable recordings", human, len(labels))
+    if sentence:
+        yield Finding("machine-made", sentence, labels)
 
 
 def _pace(examined: Sequence[Examined]) -> Iterator[Finding]:

@@ -26,6 +26,11 @@ def flag_edit(field: list[str], value: object, timestamp: int) -> dict:
     return {**value_edit("", timestamp), "editMap": field, "value": value}
 
 
+def validation(user: str, time_ms: int) -> dict:
+    """A person's approval of an edit or a recording."""
+    return {"username": user, "creationTimestamp": time_ms, "updatedTimestamp": time_ms, "isDeleted": False}
+
+
 def take(name: str, timestamp: int, document: str = "MRK", **more: object) -> dict:
     """An attachment entry of a recording `name` made at `timestamp`."""
     return {

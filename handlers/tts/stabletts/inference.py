@@ -9,6 +9,7 @@ from pathlib import Path
 from codex_worker.codex.attachments import NewRecording, new_attachment_id
 from codex_worker.codex.choose import cells_to_speak
 from codex_worker.codex.patch import RecordingPatch
+from codex_worker.codex.provenance import made_by_worker
 from codex_worker.data.project import ChosenCell, Project
 from codex_worker.errors import DataError
 from codex_worker.job.publication import Publication, WaitingResults
@@ -129,7 +130,7 @@ class _Work:
             attachment_id=encoded.path.stem,
             document=chosen.notebook.document,
             extension=self.audio_format,
-            created_by="Codex Worker (StableTTS)",
+            created_by=made_by_worker("StableTTS"),
             mime_type=encoded.mime_type,
             size_bytes=encoded.size_bytes,
             sample_rate=encoded.sample_rate,

@@ -71,7 +71,7 @@ def _default(job: JobContext, project: Project, sample_rate: int) -> VoiceRefere
             break
     if longest is None or longest[0] < SHORTEST_REFERENCE_S:
         return VoiceReference(
-            None, "voice reference: none, because the project has no recording to take it from"
+            None, "voice reference: none, because the project has no person's recording to take it from"
         )
     duration_s, samples, recorded = longest
     return VoiceReference(

@@ -4,7 +4,7 @@ import pytest
 
 from codex_worker.codex.choose import Selection, cells_for_training, cells_to_speak, cells_to_transcribe
 from codex_worker.codex.notebook import Notebook, read_together
-from tests.support.notebooks import PATH, cell, notebook, recorded_cell, take, written_cell
+from tests.support.notebooks import PATH, cell, notebook, recorded_cell, take, validation, written_cell
 
 ALL = Selection()
 
@@ -238,3 +238,18 @@ def test_a_replaced_cell_is_always_one_that_may_be_worked_on():
     for entry, excluded in itertools.product(entries, [(), *((one,) for one in entries)]):
         allowed, replaced = told_apart([entry], MATTHEW, excluded)
         assert set(replaced) <= set(allowed)
+
+
+def test_what_a_machine_made_is_not_learnt_from_until_a_person_validates_it():
+    by_machine = recorded_cell("MRK 1:1", "kata")
+    (made,) = by_machine["metadata"]["attachments"].values()
+    made["createdBy"] = "Codex Worker (StableTTS)"
+    by_person = recorded_cell("MRK 1:2", "kata")
+    ids, reasons = chosen(cells_for_training, ALL, by_machine, by_person)
+    assert (ids, list(reasons)) == (["MRK 1:2"], ["MRK 1:1"])
+    assert "made by a machine" in reasons["MRK 1:1"]
+    assert chosen(cells_for_training, Selection(("MRK 1:1",)), by_machine)[0] == []
+    every = Selection(include_machine_made=True)
+    assert chosen(cells_for_training, every, by_machine, by_person)[0] == ["MRK 1:1", "MRK 1:2"]
+    made["validatedBy"] = [validation("maria", 5)]
+    assert chosen(cells_for_training, ALL, by_machine, by_person)[0] == ["MRK 1:1", "MRK 1:2"]

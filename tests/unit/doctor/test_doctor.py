@@ -197,3 +197,21 @@ def test_a_log_has_the_sum_and_each_finding(sample_report):
     lines = sample_report.lines()
     assert "recordings with text can be used" in lines[0]
     assert any("different voices" in line for line in lines)
+
+
+def test_what_machines_made_is_counted_in_the_log_and_on_the_page(tmp_path):
+    recorded = recorded_with(tmp_path, {"one": good(1)})
+    left_out = tuple(
+        SkippedCell(f"MRK 2:{verse}", f"MRK 2:{verse}", "MRK", "made by a machine", is_machine_made=True)
+        for verse in (1, 2)
+    )
+    report = examine(FetchedCells(recorded.cells, left_out))
+    assert finding(report, "machine-made").cells == ("MRK 2:1", "MRK 2:2")
+    said = "Usable recordings: 1 human, 2 machine-made left out"
+    assert any(said in line for line in report.lines())
+    assert said in data_page(report, "p")
+
+
+def test_nothing_is_said_of_machines_where_people_made_everything(sample_report):
+    assert finding(sample_report, "machine-made") is None
+    assert "machine" not in data_page(sample_report, "p")

@@ -3,10 +3,10 @@
 import tracemalloc
 
 import pytest
-from codex_worker.codex.verse_lists import verse_lists
 
-from codex_worker.codex.choose import cells_to_speak
+from codex_worker.codex.choose import Selection, cells_to_speak
 from codex_worker.codex.notebook import Notebook
+from codex_worker.contract.options import InferenceOptions
 from codex_worker.data.project import Project
 from codex_worker.errors import DataError, LeaseLost, SystemFault
 from codex_worker.git.lfs.pointer import parse_pointer
@@ -249,12 +249,11 @@ def test_only_the_very_cells_that_were_asked_for_are_replaced(open_fixture, kind
 def test_what_a_job_chooses_to_replace_is_what_may_be_published(tmp_path):
     files = book_with_a_range_and_notes(recorded_cell)
     for entry in ("MRK 1:2", "mrk 1:2", "MRK 1:2-3", UUID, "MRK 1", "MRK", "MRK 1:1-2"):
-        config = {"inference": {"include_verses": [entry]}}
         scanner = MemoryScanner(files, job_in(tmp_path / entry.replace(":", "-")))
-        chosen = Project(scanner).choose(cells_to_speak, config, "inference").chosen
+        chosen = Project(scanner).choose(cells_to_speak, InferenceOptions(include_verses=(entry,))).chosen
         transport = MemoryProject(files).transport("a worker")
         snapshot = transport.snapshot(transport.look())
-        may_replace = MayReplace(verse_lists(config, "inference"), snapshot)
+        may_replace = MayReplace(Selection(include=(entry,)), snapshot)
         allowed = [
             cell.id for path in files for cell in Notebook.parse(files[path], path).cells if may_replace(cell)
         ]
