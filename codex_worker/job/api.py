@@ -255,7 +255,8 @@ def run_both(job: JobContext, callbacks: JobCallbacks, train: Train, infer: Infe
     _leave_if_asked(callbacks, inferred.stopped_early)
     after = _inference_result(inferred)
     after["metrics"] = {**result.get("metrics", {}), **after.get("metrics", {})}
-    after["notes"] = [*result.get("notes", []), *after.get("notes", [])]
+    # Both halves report what the project they share has to say.
+    after["notes"] = list(dict.fromkeys([*result.get("notes", []), *after.get("notes", [])]))
     return {**result, **after}
 
 
