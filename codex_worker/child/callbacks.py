@@ -1,7 +1,6 @@
 """The child's end of the line: a handler's callbacks, carried to the supervisor."""
 
 import itertools
-import math
 import os
 import queue
 import signal
@@ -21,7 +20,7 @@ from codex_worker.job.api import (
     Weights,
     stop_error,
 )
-from codex_worker.job.channel import BadMessage, Channel, Message
+from codex_worker.job.channel import BadMessage, Channel, Heartbeat, Message
 from codex_worker.job.failures import error_of
 
 # How often a loop's should_stop() is told to the supervisor as a sign of life.
@@ -167,14 +166,8 @@ class ChildCallbacks:
         self, epochs_completed: float | None = None, message: str | None = None, stage: str | None = None
     ) -> None:
         """Reports progress. Raises JobCanceled, Preempted or JobTimeout when the job is to end."""
-        epochs = epochs_completed
         self._told_at_s = self._clock()
-        self._line.tell(
-            "heartbeat",
-            epochs_completed=float(epochs) if epochs is not None and math.isfinite(epochs) else None,
-            message=message,
-            stage=stage,
-        )
+        self._line.tell(**Heartbeat(epochs_completed, message, stage).to_message())
         if self._line.stop_reason is not None:
             raise stop_error(self._line.stop_reason)
 

@@ -14,7 +14,6 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,28 +22,13 @@ from codex_worker.child.callbacks import ChildCallbacks, Line, end_process_group
 from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.errors import Kind, SystemFault, WorkerError
 from codex_worker.job.api import JobContext, Result, StopReason
-from codex_worker.job.channel import Channel, as_json
-from codex_worker.job.ends import exit_code, state_of
+from codex_worker.job.channel import Channel, LastWord, Order
 from codex_worker.job.failures import describe
 
 logger = logging.getLogger(__name__)
 
 # The kernel, short of memory, ends the child rather than the supervisor.
 _OOM_SCORE = "700"
-
-
-@dataclass(frozen=True)
-class LastWord:
-    """What the child says before it leaves."""
-
-    result: Result | None = None
-    kind: Kind | None = None
-    message: str = ""
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """The process's exit code."""
-        return exit_code(state_of(self.kind), self.kind)
 
 
 def main(argv: list[str]) -> None:
@@ -55,15 +39,15 @@ def main(argv: list[str]) -> None:
     )
     read_fd, write_fd = int(argv[0]), int(argv[1])
     channel = Channel(os.fdopen(read_fd, "rb"), os.fdopen(write_fd, "wb"))
-    order = channel.receive()
-    if order is None:
+    message = channel.receive()
+    if message is None:
         sys.exit(ExitCode.FAILED)
+    order = Order.of_message(message)
     line = Line(channel, on_end=end_process_group)
     signal.signal(signal.SIGTERM, lambda *_: line.ask_to_stop(StopReason.PREEMPTED))
     line.start()
-    job = job_of(order["job"])
-    word = run_handler(str(order["handler"]), job, ChildCallbacks(line, job, time.monotonic))
-    _say(line, word)
+    word = run_handler(order.handler, order.job, ChildCallbacks(line, order.job, time.monotonic))
+    line.tell(**word.to_message())
     # Threads and worker processes that a handler left behind must not keep the process alive.
     logging.shutdown()
     sys.stdout.flush()
@@ -101,18 +85,6 @@ def last_word(returned: object, marked: Result | None, failure: str | None) -> L
     if result.get("success", True):
         return LastWord(result=result)
     return LastWord(kind=Kind.DATA, message=str(result.get("error_message") or "The handler gave no reason."))
-
-
-def job_of(fields: Mapping[str, Any]) -> JobContext:
-    """The job as the supervisor describes it."""
-    return JobContext(**{**fields, "folder": Path(fields["folder"])})
-
-
-def _say(line: Line, word: LastWord) -> None:
-    if word.kind is None:
-        line.tell("result", result=as_json(word.result))
-    else:
-        line.tell("failed", kind=word.kind.value, message=word.message)
 
 
 def _be_a_good_child() -> None:

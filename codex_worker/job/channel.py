@@ -1,6 +1,7 @@
 """Messages between supervisor and child: one JSON object a line, over a pair of pipes.
 
-The child sends calls (`{"id": 3, "call": "read_files", "arguments": {...}}`) and events
+The supervisor's first message is an `Order`; the child's last one is its `LastWord`. Between them the
+child sends calls (`{"id": 3, "call": "read_files", "arguments": {...}}`) and events
 (`{"event": "heartbeat", ...}`); the supervisor sends replies (`{"id": 3, "result": ...}` or
 `{"id": 3, "error": {"kind": ..., "message": ...}}`) and events (`{"event": "stop", "reason": ...}`).
 Standard output stays free, because handlers and libraries print.
@@ -10,13 +11,20 @@ import json
 import math
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from codex_worker.errors import SystemFault
+from codex_worker.contract.exit_codes import ExitCode
+from codex_worker.errors import Kind, SystemFault
+from codex_worker.job.api import JobContext
+from codex_worker.job.ends import exit_code, state_of
+from codex_worker.job.failures import MAX_MESSAGE_LENGTH
 
 # Room for the file list of a project with a hundred thousand recordings.
 MAX_LINE_BYTES = 16 << 20
+MAX_STAGE_LENGTH = 60
 
 Message = dict[str, Any]
 
@@ -77,6 +85,92 @@ class Channel:
                 pipe.close()
             except OSError:
                 continue  # the other side was gone already, with bytes of ours unread
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a child has to do."""
+
+    handler: str  # the module
+    job: JobContext
+
+    def to_message(self) -> Message:
+        """As it goes over the channel."""
+        job = {each.name: getattr(self.job, each.name) for each in fields(self.job)}
+        return {"handler": self.handler, "job": as_json(job)}
+
+    @classmethod
+    def of_message(cls, message: Message) -> "Order":
+        """The order in a supervisor's message, which can be believed."""
+        job = message["job"]
+        return cls(message["handler"], JobContext(**{**job, "folder": Path(job["folder"])}))
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """One report of progress, as the handler gave it; None where it left something out."""
+
+    epochs_completed: float | None = None
+    message: str | None = None
+    stage: str | None = None
+
+    def to_message(self) -> Message:
+        """As it goes over the channel; epochs that are no number are left out."""
+        epochs = self.epochs_completed
+        return {
+            "event": "heartbeat",
+            "epochs_completed": float(epochs) if epochs is not None and math.isfinite(epochs) else None,
+            "message": self.message,
+            "stage": self.stage,
+        }
+
+    @classmethod
+    def of_message(cls, message: Message) -> "Heartbeat":
+        """The heartbeat in a child's message, with its texts cut. Raises BadMessage."""
+        epochs, stage, text = (message.get(key) for key in ("epochs_completed", "stage", "message"))
+        is_number = isinstance(epochs, int | float) and not isinstance(epochs, bool) and math.isfinite(epochs)
+        if not (epochs is None or is_number) or not all(
+            x is None or isinstance(x, str) for x in (stage, text)
+        ):
+            raise BadMessage("A heartbeat without sense.")
+        return cls(
+            None if epochs is None else float(epochs),
+            None if text is None else text[:MAX_MESSAGE_LENGTH],
+            None if stage is None else stage[:MAX_STAGE_LENGTH],
+        )
+
+
+@dataclass(frozen=True)
+class LastWord:
+    """What a child says before it leaves: its result, or why there is none."""
+
+    result: Mapping[str, Any] | None = None
+    kind: Kind | None = None  # None: it went well
+    message: str = ""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The process's exit code."""
+        return exit_code(state_of(self.kind), self.kind)
+
+    def to_message(self) -> Message:
+        """As it goes over the channel."""
+        if self.kind is None:
+            return {"event": "result", "result": as_json(self.result)}
+        return {"event": "failed", "kind": self.kind.value, "message": self.message}
+
+    @classmethod
+    def of_message(cls, message: Message) -> "LastWord":
+        """The last word in a child's message, with its text cut. Raises BadMessage."""
+        if message["event"] == "result":
+            if not isinstance(message.get("result"), dict):
+                raise BadMessage("A result that is none.")
+            return cls(message["result"])
+        try:
+            kind = Kind(str(message.get("kind")))
+        except ValueError as error:
+            raise BadMessage("A failure of an unknown kind.") from error
+        return cls(kind=kind, message=str(message.get("message", ""))[:MAX_MESSAGE_LENGTH])
 
 
 def as_json(value: Any) -> Any:

@@ -11,7 +11,6 @@ It refuses what the real one refuses: paths outside the job folder, unknown fold
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +25,11 @@ from codex_worker.job.api import (
     Weights,
     stop_error,
 )
+from codex_worker.job.channel import Heartbeat
 
 ARTIFACT_FOLDERS = ("checkpoint", "samples", "report")
 _POINTER_OID = re.compile(rb"^oid sha256:([0-9a-f]{64})$", re.MULTILINE)
 _POINTER_START = b"version https://git-lfs.github.com/spec/v1\n"
-
-
-@dataclass(frozen=True)
-class Heartbeat:
-    """One report of progress, as the handler gave it."""
-
-    epochs_completed: float | None
-    message: str | None
-    stage: str | None
 
 
 def files_below(folder: Path) -> dict[str, Path]:

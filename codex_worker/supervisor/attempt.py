@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from codex_worker.clock import EventClock
 from codex_worker.contract.options import options_of
 from codex_worker.contract.records import EndState
 from codex_worker.errors import LeaseLost, WorkerError
-from codex_worker.job.api import Scanner
-from codex_worker.job.channel import as_json
+from codex_worker.job.api import JobContext, Scanner
+from codex_worker.job.channel import Order
 from codex_worker.job.ends import Cause
 from codex_worker.job.failures import describe
 from codex_worker.queue.owned import Outcome, OwnedJob
@@ -141,10 +141,7 @@ class Supervisor:
                 seen.log.line("worker", note)
             opened = self._open_project(owned, folder, seen.address)
             services = Services(folder, opened, outbox, self._patience())
-            order = {
-                "handler": handler,
-                "job": self._job(owned, project, opened.commit, folder.path),
-            }
+            order = Order(handler, self._job(owned, project, opened.commit, folder.path))
             departure = self._supervise(seen, order, services)
             publish_left_behind(folder, services)
         except LeaseLost as error:
@@ -161,7 +158,7 @@ class Supervisor:
             return None
         return _truthful(_with_notes(outcome, notes), services.artifacts, seen.progress)
 
-    def _supervise(self, seen: "_Seen", order: Mapping[str, Any], services: Services) -> Departure:
+    def _supervise(self, seen: "_Seen", order: Order, services: Services) -> Departure:
         settings, folder, owned = self._settings, seen.folder, seen.owned
         environment = child_environment(
             self._environment,
@@ -189,21 +186,21 @@ class Supervisor:
         finally:
             self._child = None
 
-    def _job(self, owned: OwnedJob, project: str, commit: str, folder: Path) -> dict[str, Any]:
+    def _job(self, owned: OwnedJob, project: str, commit: str, folder: Path) -> JobContext:
         entry = owned.entry
-        return {
-            "job_id": entry.job_id,
-            "job_type": entry.job_type,
-            "mode": entry.mode,
-            "model_type": entry.model_type,
-            "preset": entry.model.preset or self._settings.preset or "full",
-            "attempt": owned.attempt.name,
-            "worker_id": owned.attempt.worker_id,
-            "project": project,
-            "commit": commit,
-            "folder": str(folder),
-            "config": as_json(entry.config),
-        }
+        return JobContext(
+            job_id=entry.job_id,
+            job_type=entry.job_type,
+            mode=entry.mode,
+            model_type=entry.model_type,
+            preset=entry.model.preset or self._settings.preset or "full",
+            attempt=owned.attempt.name,
+            worker_id=owned.attempt.worker_id,
+            project=project,
+            commit=commit,
+            folder=folder,
+            config=entry.config,
+        )
 
     def _deadline_s(self, owned: OwnedJob) -> float | None:
         """The earlier of the manifest's timeout and the operator's limit, on the monotonic clock."""

@@ -4,16 +4,16 @@ import logging
 import math
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from codex_worker.clock import EventClock
-from codex_worker.errors import Kind, LeaseLost, WorkerError
-from codex_worker.job.channel import BadMessage, ChannelClosed, Message
+from codex_worker.errors import LeaseLost, WorkerError
+from codex_worker.job.channel import BadMessage, ChannelClosed, Heartbeat, LastWord, Message, Order
 from codex_worker.job.ends import Cause
-from codex_worker.job.failures import MAX_MESSAGE_LENGTH, describe
+from codex_worker.job.failures import describe
 from codex_worker.supervisor.decide import ChildState, Departure, Step, next_step
 from codex_worker.supervisor.machine import session_memory
 from codex_worker.supervisor.process import ChildProcess
@@ -22,7 +22,6 @@ from codex_worker.supervisor.settings import JobLimits, Rhythm
 
 logger = logging.getLogger(__name__)
 
-MAX_STAGE_LENGTH = 60
 _THREADS_PATIENCE_S = 120.0
 
 
@@ -40,19 +39,10 @@ class JobProgress:
         epochs = None if self.epochs_completed is None else f"{self.epochs_completed:.1f} epochs"
         return ", ".join(part for part in (f"Stage: {self.stage}", epochs, self.message) if part)
 
-    def after(self, heartbeat: Mapping[str, Any]) -> "JobProgress":
-        """With what a heartbeat brings; what it leaves out stays. Raises BadMessage."""
-        epochs, stage, message = (heartbeat.get(key) for key in ("epochs_completed", "stage", "message"))
-        is_number = isinstance(epochs, int | float) and not isinstance(epochs, bool) and math.isfinite(epochs)
-        if not (epochs is None or is_number) or not all(
-            x is None or isinstance(x, str) for x in (stage, message)
-        ):
-            raise BadMessage("A heartbeat without sense.")
-        return JobProgress(
-            self.stage if stage is None else stage[:MAX_STAGE_LENGTH],
-            self.epochs_completed if epochs is None else float(epochs),
-            self.message if message is None else message[:MAX_MESSAGE_LENGTH],
-        )
+    def after(self, heartbeat: Heartbeat) -> "JobProgress":
+        """With what a heartbeat brings; what it leaves out stays."""
+        told = {key: value for key, value in asdict(heartbeat).items() if value is not None}
+        return replace(self, **told)
 
 
 class WatchedJob(Protocol):
@@ -130,11 +120,11 @@ class ChildWatch:
         self._asked_s = 0.0
         self._killed: Cause | None = None
         self._return_code: int | None = None
-        self._last_word: Message = {}
+        self._last_word: LastWord | None = None
         self._complaints = Complaints()
         self.progress = JobProgress()
 
-    def run(self, order: Mapping[str, Any]) -> Departure:
+    def run(self, order: Order) -> Departure:
         """Gives the child its order, and watches until it is gone."""
         threads = [
             threading.Thread(target=target, name=name, daemon=True)
@@ -147,7 +137,7 @@ class ChildWatch:
             }.items()
         ]
         with suppress(ChannelClosed):  # it died at once; its exit code will say so
-            self._child.channel.send(order)
+            self._child.channel.send(order.to_message())
         for thread in threads:
             thread.start()
         try:
@@ -198,14 +188,8 @@ class ChildWatch:
             )
 
     def _departure(self) -> Departure:
-        word = self._last_word
-        if word.get("event") == "result":
-            return Departure(self._return_code or 0, self._cause(), result=dict(word["result"]))
-        if word.get("event") == "failed":
-            return Departure(
-                self._return_code or 0, self._cause(), kind=Kind(word["kind"]), message=str(word["message"])
-            )
-        return Departure(self._return_code or 0, self._cause())
+        word = self._last_word or LastWord()
+        return Departure(self._return_code or 0, self._cause(), word.result, word.kind, word.message)
 
     def _cause(self) -> Cause | None:
         # A lost lease may be seen only after the child has ended by itself.
@@ -235,11 +219,11 @@ class ChildWatch:
         if "call" in message and isinstance(message.get("id"), int):
             self._calls.put(message)
         elif event == "heartbeat":
-            before, self.progress = self.progress, self.progress.after(message)
+            before, self.progress = self.progress, self.progress.after(Heartbeat.of_message(message))
             if before.stage != self.progress.stage:
                 self._to_report.set()
         elif event in {"result", "failed"}:
-            self._last_word = self._last_word or _checked_last_word(message)
+            self._last_word = self._last_word or LastWord.of_message(message)
         elif event != "alive":
             raise BadMessage(f"An unknown message: {str(message)[:100]}")
 
@@ -304,15 +288,3 @@ class ChildWatch:
         for thread in threads:
             thread.join(_THREADS_PATIENCE_S)
         self._child.channel.close()
-
-
-def _checked_last_word(message: Message) -> Message:
-    if message["event"] == "result":
-        if not isinstance(message.get("result"), dict):
-            raise BadMessage("A result that is none.")
-        return message
-    try:
-        Kind(str(message.get("kind")))
-    except ValueError as error:
-        raise BadMessage("A failure of an unknown kind.") from error
-    return {**message, "message": str(message.get("message", ""))[:MAX_MESSAGE_LENGTH]}

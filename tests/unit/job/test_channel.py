@@ -2,11 +2,16 @@
 
 import json
 import os
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
 
 import pytest
 
+from codex_worker.errors import Kind
 from codex_worker.job import channel as module
-from codex_worker.job.channel import BadMessage, Channel, ChannelClosed
+from codex_worker.job.api import JobContext
+from codex_worker.job.channel import BadMessage, Channel, ChannelClosed, Heartbeat, LastWord, Order
 
 
 @pytest.fixture
@@ -59,3 +64,66 @@ def test_half_a_message_of_a_killed_process_is_the_end(ends):
     ends[0]._writer.write(b'{"id": 1')
     ends[0].close()
     assert ends[1].receive() is None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"event": "heartbeat", "epochs_completed": "3"},
+        {"event": "heartbeat", "epochs_completed": True},
+        {"event": "heartbeat", "epochs_completed": float("inf")},
+        {"event": "heartbeat", "stage": 1},
+        {"event": "heartbeat", "message": ["x"]},
+    ],
+)
+def test_a_heartbeat_without_sense_is_refused(message):
+    with pytest.raises(BadMessage):
+        Heartbeat.of_message(message)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"event": "result"},
+        {"event": "result", "result": [1]},
+        {"event": "failed"},
+        {"event": "failed", "kind": "strange"},
+    ],
+)
+def test_a_last_word_without_sense_is_refused(message):
+    with pytest.raises(BadMessage):
+        LastWord.of_message(message)
+
+
+@pytest.mark.parametrize("epochs", [None, 0.0, 2.5])
+def test_a_heartbeat_arrives_as_it_was_given(ends, epochs):
+    beat = Heartbeat(epochs, "halfway", "training")
+    ends[0].send(beat.to_message())
+    assert Heartbeat.of_message(ends[1].receive()) == beat
+
+
+def test_long_texts_of_a_child_are_cut_and_epochs_that_are_no_number_left_out():
+    beat = Heartbeat.of_message(Heartbeat(float("nan"), "m" * 9999, "s" * 9999).to_message())
+    assert beat == Heartbeat(None, "m" * 2000, "s" * 60)
+    assert (
+        LastWord.of_message(LastWord(kind=Kind.DATA, message="m" * 9999).to_message()).message == "m" * 2000
+    )
+
+
+@pytest.mark.parametrize(
+    "word", [LastWord({"cells_written": 3}), LastWord(kind=Kind.MODEL, message="Diverged.")]
+)
+def test_a_last_word_arrives_as_it_was_said(ends, word):
+    ends[0].send(word.to_message())
+    assert LastWord.of_message(ends[1].receive()) == word
+
+
+def test_an_order_arrives_as_it_was_given_with_dates_as_text(ends):
+    config = {"job_id": "j1", "epochs": 3, "timeout": date(2026, 1, 2), "inference": {"cfg_scale": 3.0}}
+    job = JobContext(
+        "j1", "asr", "training", "w2v2bert", "tiny", "1-0a", "me", "Mark", "c0", Path("/jobs/j1"), config
+    )
+    ends[0].send(Order("handlers.asr.w2v2bert.training", job).to_message())
+    arrived = Order.of_message(ends[1].receive())
+    assert arrived.handler == "handlers.asr.w2v2bert.training"
+    assert arrived.job == replace(job, config={**config, "timeout": "2026-01-02"})

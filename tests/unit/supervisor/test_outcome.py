@@ -2,8 +2,8 @@
 
 import pytest
 
-from codex_worker.child.main import LastWord
 from codex_worker.errors import Kind
+from codex_worker.job.channel import LastWord
 from codex_worker.job.ends import Cause, exit_code
 from codex_worker.supervisor.decide import Departure, outcome_of
 from codex_worker.supervisor.settings import JobLimits
