@@ -93,10 +93,11 @@ class FactReader:
         """What all files of the commit that tell of jobs say."""
         remembered = self._parsed
         paths = {(kind, entry.oid): entry.path for entry in entries if (kind := _kind_of(entry.path))}
-        new = {key: path for key, path in paths.items() if key not in remembered}
+        known = {key: remembered[key] for key in paths if key in remembered}
+        new = {key: path for key, path in paths.items() if key not in known}
         contents = snapshot.read_blobs(oid for _, oid in new)
         fresh = {key: _parsed(key[0], contents.get(key[1], b""), path) for key, path in new.items()}
-        of_this_commit = {key: fresh[key] if key in fresh else remembered[key] for key in paths}
+        of_this_commit = {**known, **fresh}
         if fresh:
             fits = len(remembered) + len(fresh) <= MAX_PARSED
             self._parsed = {**remembered, **fresh} if fits else of_this_commit

@@ -18,6 +18,7 @@ from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.http import HttpStore
 from codex_worker.git.lfs.pointer import Pointer, pointer_for
 from codex_worker.git.lfs.transport import HttpSettings
+from codex_worker.retry import LARGE_FILES, PASSING
 from tests.support.gitlab import GitLabServer
 
 SCOPES = ["read_api", "read_repository", "write_repository"]
@@ -210,6 +211,13 @@ def test_a_rate_limit_that_says_nothing_is_met_with_a_growing_wait(setting):
     setting.uploaded(1)
     assert len(setting.waits) == 5
     assert all(0 <= wait_s <= 60 for wait_s in setting.waits)
+
+
+def test_an_outage_longer_than_a_requests_tries_is_left_to_the_publication_to_wait_out(setting):
+    setting.server.faults.answer(503, "/objects/batch", times=100)
+    with pytest.raises(PASSING, match="answered 503"):
+        setting.uploaded(1)
+    assert len(setting.waits) == LARGE_FILES.tries - 1
 
 
 def test_an_outage_is_one_clear_error_and_keeps_what_has_arrived(setting):
