@@ -57,7 +57,7 @@ class Landed(Generic[T_co]):
 
     commit: str | None
     leases: Mapping[str, str | None] = field(default_factory=dict)  # ref -> the lease's new commit
-    change: Change[T_co] | None = None  # the one of all that were built which landed
+    change: Change[T_co] | None = None  # the one that landed, or had nothing to change
 
     @property
     def value(self) -> T_co | None:

@@ -13,7 +13,7 @@ from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.contract.records import EndState
 from codex_worker.contract.state import State
 from codex_worker.errors import AccessDenied, Kind, ResourceError, UserError, WorkerError
-from codex_worker.job.ends import exit_code
+from codex_worker.job.ends import Cause, exit_code
 from codex_worker.queue.job_queue import JobQueue
 from codex_worker.queue.owned import Outcome, OwnedJob
 from codex_worker.supervisor.attempt import OpenProject, Supervisor
@@ -242,7 +242,9 @@ class Worker:
             )  # fmt: skip
             return ExitCode.BAD_DATA
         outcome = self._do(watched, owned)
-        return exit_code(None, None) if outcome is None else exit_code(outcome.state, outcome.kind)
+        if outcome is None:
+            return Cause.LOST.ending.exit_code
+        return exit_code(outcome.state, outcome.kind)
 
     def _watched(self, project: ProjectAddress) -> WatchedProject:
         if project.address not in self._projects:
