@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Schedule:
+class RetrySchedule:
     """Pauses that double from `first_s` to `longest_s`, and where they end.
 
     A pause that a server asks for (`ServerUnreachable.wait_s`) is kept, up to the longest one.
@@ -48,13 +48,13 @@ class Schedule:
 
 
 # A request to GitLab's API; the next poll asks again in any case. A refused token is its caller's affair.
-API = Schedule(1.0, 60.0, tries=4, passing=(ServerUnreachable,), level=logging.DEBUG)
+API = RetrySchedule(1.0, 60.0, tries=4, passing=(ServerUnreachable,), level=logging.DEBUG)
 # A large file, or a question about some of them.
-LARGE_FILES = Schedule(1.0, 60.0, tries=6, passing=(ServerUnreachable,), level=logging.INFO)
+LARGE_FILES = RetrySchedule(1.0, 60.0, tries=6, passing=(ServerUnreachable,), level=logging.INFO)
 # Fetching, committing and pushing once.
-TRANSACTION = Schedule(2.0, 60.0, timeout_s=60.0)
+TRANSACTION = RetrySchedule(2.0, 60.0, timeout_s=60.0)
 # Results that took hours to make, while the server is away; for how long is the operator's choice.
-PUBLICATION = Schedule(5.0, 15 * 60.0)
+PUBLICATION = RetrySchedule(5.0, 15 * 60.0)
 
 
 def _nothing() -> None:
@@ -65,7 +65,7 @@ def _nothing() -> None:
 class BackOff:
     """Repeats what failed for a passing reason, on one schedule and somebody's clock."""
 
-    schedule: Schedule
+    schedule: RetrySchedule
     monotonic: Callable[[], float]
     sleep: Callable[[float], object]
     give_up: threading.Event = field(default_factory=threading.Event)  # set: the next failure is the last

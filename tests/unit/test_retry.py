@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from codex_worker.errors import AccessDenied, DataError, PushRefused, ServerUnreachable, SystemFault
-from codex_worker.retry import API, LARGE_FILES, PUBLICATION, TRANSACTION, BackOff, Schedule, asked_for_s
+from codex_worker.retry import API, LARGE_FILES, PUBLICATION, TRANSACTION, BackOff, RetrySchedule, asked_for_s
 from tests.support.clock import FakeClock
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +48,7 @@ class Pauses:
         self.made.append(pause_s)
         self.clock.advance(pause_s)
 
-    def back_off(self, schedule: Schedule, **options: object) -> BackOff:
+    def back_off(self, schedule: RetrySchedule, **options: object) -> BackOff:
         return BackOff(schedule, self.clock.monotonic, self.sleep, **{"chance": Longest(), **options})
 
 
