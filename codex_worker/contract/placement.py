@@ -99,12 +99,16 @@ def _sort_section(
 
 def _sort(place: str, name: str, value: Any, known: KnownKeys, found: FoundKeys, is_plug_in: bool) -> None:
     """Takes one key that stands at `place`."""
-    if place in known.places and (place != name or "." not in name):
+    is_flat = place == name and name.partition(".")[0] in known.sections  # "model.preset: tiny" at the top
+    if place in known.places and not is_flat:
         found.values[place] = value
         return
     meant = None
-    if len(name) <= LONGEST_KEY and len(found.unknown) + len(found.faults) < MOST_COMPARED:
-        meant = _spelt_otherwise(place, name, value, known)
+    if is_flat and place in known.places:
+        meant = f"{place}: write it in its section, {_nested(place, value)}"
+    elif len(name) <= LONGEST_KEY and len(found.unknown) + len(found.faults) < MOST_COMPARED:
+        name = name.rpartition(".")[2] if is_flat else name
+        meant = _spelt_otherwise(place, name, known)
         if meant is None and not is_plug_in:
             meant = _misplaced(place, name, value, known)
     if meant is None:
@@ -113,10 +117,8 @@ def _sort(place: str, name: str, value: Any, known: KnownKeys, found: FoundKeys,
         found.faults.append(meant)
 
 
-def _spelt_otherwise(place: str, name: str, value: Any, known: KnownKeys) -> str | None:
+def _spelt_otherwise(place: str, name: str, known: KnownKeys) -> str | None:
     """A sentence where a key of the same section was meant."""
-    if name in known.places and "." in name:
-        return f"{place}: write it in its section, {_nested(name, value)}"
     section = place.rpartition(".")[0]
     for each in (*known.wanted, *known.sections):
         beside, _, last = each.rpartition(".")

@@ -17,7 +17,6 @@ from codex_worker.asr.train import CtcTask, TrainingPlan
 from codex_worker.asr.vocabulary import build_vocabulary
 from codex_worker.contract.options import TrainingOptions
 from codex_worker.errors import ModelError
-from codex_worker.training.loop import TrainingSettings
 from tests.support.spoken import Unwatched, error_rate_on, sample_utterances, train_tiny
 
 
@@ -302,10 +301,13 @@ def test_a_corrector_that_helps_travels_with_the_checkpoint_and_both_numbers_are
 
 def test_the_settings_of_the_loop_are_those_of_the_recipe(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(training, "TrainingSettings", lambda **kw: seen.append(kw) or TrainingSettings(**kw))
+    fit = training.fit
+    monkeypatch.setattr(
+        training, "fit", lambda task, settings, *rest: seen.append(settings) or fit(task, settings, *rest)
+    )
     plan = plan_over_noise(
         tmp_path, manifest={"epochs": 1, "gradient_accumulation_steps": 2, "warmup_steps": 1}
     )
     training.train(plan, tmp_path / "run", Unwatched())
-    assert (seen[0]["epochs"], seen[0]["accumulation"], seen[0]["warmup_steps"]) == (1, 2, 1)
-    assert seen[0]["best_metric"] == "val_cer"
+    assert (seen[0].epochs, seen[0].accumulation, seen[0].warmup_steps) == (1, 2, 1)
+    assert seen[0].best_metric == "val_cer"

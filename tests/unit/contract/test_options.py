@@ -186,6 +186,9 @@ def test_the_shares_held_out_leave_something_to_learn_from(val, test):
         ({"preset": "tiny"}, ["preset", "model: {preset: 'tiny'}"]),
         ({"type": "W2V2BERT"}, ["type", "model: {type: 'W2V2BERT'}"]),
         ({"inference.cfg_scale": 3}, ["inference.cfg_scale", "inference: {cfg_scale: 3}"]),
+        ({"training.epochs": 3}, ["training.epochs", "top of the entry"]),
+        ({"model.base_chekpoint": "x"}, ["model.base_chekpoint", "model.base_checkpoint is meant"]),
+        ({"cancelled": True}, ["cancelled", "canceled is meant"]),
         ({"text_normalization": {"lower_case": True}}, ["text_normalization.lowercase"]),
         ({"lowercase": False}, ["text_normalization: {lowercase: False}"]),
     ],
@@ -223,6 +226,7 @@ NEW_KEYS = {
     "training": {"augmentation": True, "optimizer": "x", "max_steps": 10, "mode": "x", "name": "x"},
     "text_normalization": {"remove_tones": True},
     "evaluation": {"enabled": True},
+    "evaluation.epochs": 3,
 }
 
 
