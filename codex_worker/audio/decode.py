@@ -32,6 +32,15 @@ MAX_DAMAGED_SHARE = 0.02  # of a file's packets; more is not a scratch any more
 SEEK_FROM_S = 10.0  # earlier clips are reached as fast by decoding
 SEEK_MARGIN_S = 1.0  # Opus wants 80 ms to settle, AAC a frame
 LATEST_START_S = 24 * 3600.0
+CANCELLED_SHARE = 0.3  # of the power that unrelated channels would leave in their mean; less, and they cancel
+
+
+class CutOff(DataError):
+    """A recording that ends before it should."""
+
+
+class TooLong(DataError):
+    """A recording that is longer than the caller takes."""
 
 
 @dataclass(frozen=True)
@@ -80,25 +89,29 @@ def decode(
 ) -> Recording:
     """Read a recording, or the clip from `start_s` to `end_s`, as mono at `sample_rate`.
 
-    Channels are averaged. Besides the result only a few frames are in memory at a time.
+    Channels are averaged; where they cancel each other (one is wired the wrong way round), the louder one is
+    taken instead. Besides the result only a few frames are in memory at a time.
 
     Args:
         expected_duration_s: how long the whole file must be, where the caller knows.
         max_duration_s: a longer recording is refused, after decoding no more than this.
 
     Raises:
-        DataError: the file is missing, empty, no audio, cut off, damaged or too long, or the clip lies
-            outside of it.
+        CutOff: the file ends before it should.
+        TooLong: the clip is longer than `max_duration_s`.
+        DataError: the file is missing, empty, no audio or damaged, or the clip lies outside of it.
     """
     start_s = start_s or 0.0
     if not 0 <= start_s <= LATEST_START_S or (end_s is not None and end_s <= start_s):
         raise DataError(
             f"{path}: a clip from {start_s} s to {end_s or 'the end'} is not possible; correct its times"
         )
-    with _open(path) as container:
-        info = _info(container, path)
-        reader = _Reader(container, info, path, sample_rate, max_duration_s)
-        found = reader.read(start_s, end_s)
+    reader, found = _read(path, sample_rate, max_duration_s, start_s, end_s)
+    louder = reader.channels.louder_where_they_cancel()
+    if louder is not None:
+        del found  # an hour of it need not lie here twice
+        reader, found = _read(path, sample_rate, max_duration_s, start_s, end_s, channel=louder)
+        reader.notes.append(f"its channels cancel each other; channel {louder + 1} is used alone")
     if reader.reached_end:
         reader.check_length(expected_duration_s)
         if end_s is not None and end_s > reader.position_s + 0.1:
@@ -143,6 +156,19 @@ def decode_many(
     return map_ahead(attempt, clips, workers=workers)
 
 
+def _read(
+    path: Path,
+    sample_rate: int,
+    max_duration_s: float,
+    start_s: float,
+    end_s: float | None,
+    channel: int | None = None,
+) -> tuple[_Reader, NDArray[np.float32]]:
+    with _open(path) as container:
+        reader = _Reader(container, _info(container, path), path, sample_rate, max_duration_s, channel)
+        return reader, reader.read(start_s, end_s)
+
+
 def _open(path: Path) -> InputContainer:
     import av
 
@@ -185,13 +211,21 @@ class _Reader:
     """Decodes one file from front to back and keeps only the wanted samples, at the wanted rate."""
 
     def __init__(
-        self, container: InputContainer, info: AudioInfo, path: Path, sample_rate: int, max_duration_s: float
+        self,
+        container: InputContainer,
+        info: AudioInfo,
+        path: Path,
+        sample_rate: int,
+        max_duration_s: float,
+        channel: int | None,
     ) -> None:
         self.container = container
         self.info = info
         self.path = path
         self.sample_rate = sample_rate
         self.max_duration_s = max_duration_s
+        self.channel = channel  # None: all of them
+        self.channels = _Channels()
         self.notes: list[str] = []
         self.position_s = 0.0  # the end of what was decoded
         self.reached_end = False
@@ -206,18 +240,28 @@ class _Reader:
             begin_s = self.position_s
             self.position_s += frame.samples / frame.sample_rate
             if self.position_s - start_s > self.max_duration_s:
-                raise DataError(
+                raise TooLong(
                     f"{self.path} is longer than {self.max_duration_s:.0f} s; cut it into shorter recordings"
                 )
             wanted = _within(begin_s, frame.samples, frame.sample_rate, start_s, end_s)
             if wanted.start < wanted.stop:
-                kept.add(_mono(frame)[wanted], frame.sample_rate)
+                channels = _channels(frame)[:, wanted]
+                self.channels.add(channels)
+                kept.add(self._mono(channels), frame.sample_rate)
             if end_s is not None and self.position_s >= end_s:
                 break
         samples = kept.finish()
         if kept.had_invalid:
             self.notes.append("samples that are no numbers were made silent")
         return samples
+
+    def _mono(self, channels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """One channel [samples] of [channels, samples]."""
+        if len(channels) == 1:
+            return np.ascontiguousarray(channels[0])
+        if self.channel is not None and self.channel < len(channels):
+            return np.ascontiguousarray(channels[self.channel])
+        return np.ascontiguousarray(channels.mean(axis=0, dtype=np.float32))
 
     def _frames_from(self, start_s: float) -> Iterator[Any]:
         """Give frames from near `start_s` on where the container knows its times, else from the beginning."""
@@ -270,7 +314,8 @@ class _Reader:
         """Compare what was found with what the container and the caller say.
 
         Raises:
-            DataError: the recording is cut off or too damaged.
+            CutOff: it ends too early.
+            DataError: it is too damaged.
         """
         if self._damaged > MAX_DAMAGED_SHARE * max(1, self._packets) + 1:
             raise DataError(
@@ -283,7 +328,7 @@ class _Reader:
             stated_s = None  # only a guess from the bit rate
         for length_s, source in ((stated_s, "it states"), (expected_duration_s, "its project states")):
             if length_s is not None and self.position_s < length_s - max(0.2, 0.02 * length_s):
-                raise DataError(
+                raise CutOff(
                     f"{self.path} is cut off: {self.position_s:.1f} s found, {source} {length_s:.1f} s; "
                     "record it again or fetch it anew"
                 )
@@ -291,15 +336,47 @@ class _Reader:
         if reason is None and self._damaged_last and not is_mp3:  # mp3 often has tags of all kinds at its end
             reason = "it ends within a packet"
         if reason is not None:
-            raise DataError(
-                f"{self.path} is cut off after {self.position_s:.1f} s: {reason}; record it again"
-            )
+            raise CutOff(f"{self.path} is cut off after {self.position_s:.1f} s: {reason}; record it again")
         if self._damaged:
             self.notes.append(f"{self._damaged} damaged packets left out")
 
 
-def _mono(frame: Any) -> NDArray[np.float32]:
-    """Average the channels of a decoded frame; [samples] float32."""
+class _Channels:
+    """How much of several channels is left in their mean: sums over all that was read, in bounded memory."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._sums = np.zeros((1, 2))  # [channels + 1, 2]: of the samples and of their squares, the mean last
+
+    def add(self, channels: NDArray[np.float32]) -> None:
+        """Take the next samples [channels, samples]."""
+        if len(channels) == 1:
+            return
+        if len(self._sums) != len(channels) + 1:  # the first, or a file whose parts differ: the last counts
+            self._count, self._sums = 0, np.zeros((len(channels) + 1, 2))
+        finite = np.nan_to_num(channels, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float64)
+        signals = np.vstack((finite, finite.mean(axis=0)))
+        self._sums += np.column_stack((signals.sum(axis=1), np.square(signals).sum(axis=1)))
+        self._count += channels.shape[1]
+
+    def louder_where_they_cancel(self) -> int | None:
+        """The loudest channel where the mean loses what the channels have; None where it does not.
+
+        The mean of n unrelated channels has the power of all of them over n squared, and so has that of one
+        channel beside silent ones. A constant offset is no sound and does not count.
+        """
+        if not self._count:
+            return None
+        means = self._sums / self._count
+        powers = np.maximum(means[:, 1] - means[:, 0] ** 2, 0.0)
+        channels, mixed = powers[:-1], powers[-1]
+        if mixed >= CANCELLED_SHARE * channels.sum() / len(channels) ** 2:
+            return None
+        return int(channels.argmax())
+
+
+def _channels(frame: Any) -> NDArray[np.float32]:
+    """The samples of a decoded frame; [channels, samples] float32."""
     values = frame.to_ndarray()
     channels = frame.layout.nb_channels
     if not frame.format.is_planar:
@@ -310,7 +387,7 @@ def _mono(frame: Any) -> NDArray[np.float32]:
         scaled = values.astype(np.float32) / -float(np.iinfo(values.dtype).min)
     else:
         scaled = values.astype(np.float32, copy=False)
-    return np.ascontiguousarray(scaled[0] if channels == 1 else scaled.mean(axis=0, dtype=np.float32))
+    return np.asarray(scaled)
 
 
 def _within(begin_s: float, count: int, rate: int, start_s: float, end_s: float | None) -> slice:

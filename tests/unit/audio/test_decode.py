@@ -12,7 +12,7 @@ from codex_worker.audio import decode as decoding
 from codex_worker.audio.decode import Clip, Recording, decode, decode_many, probe
 from codex_worker.errors import DataError
 
-from .made import CONTAINERS, alike, sweep, write
+from .made import CONTAINERS, alike, speech_like, sweep, write
 
 RATE = 16_000
 ROOT = Path(__file__).parents[3]
@@ -226,8 +226,8 @@ def test_a_few_damaged_packets_cost_only_themselves(files, tmp_path):
 def test_a_recording_longer_than_the_limit_is_refused_before_it_is_all_decoded(tmp_path, monkeypatch):
     path = write(tmp_path / "a.webm", np.zeros(48_000 * 60, np.float32), 48_000)
     decoded = []
-    original = decoding._mono
-    monkeypatch.setattr(decoding, "_mono", lambda frame: decoded.append(frame.samples) or original(frame))
+    original = decoding._channels
+    monkeypatch.setattr(decoding, "_channels", lambda frame: decoded.append(frame.samples) or original(frame))
     with pytest.raises(DataError, match="longer than 10 s"):
         decode(path, sample_rate=RATE, max_duration_s=10.0)
     assert sum(decoded) / 48_000 < 11
@@ -291,3 +291,24 @@ def test_probing_reads_the_head_only(files):
     info = probe(files["m4a"])
     assert (info.sample_rate, info.channels, info.codec) == (44_100, 1, "aac")
     assert info.duration_s == pytest.approx(6.0, abs=0.05)
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "webm", "mp3", "m4a"])
+@pytest.mark.parametrize(
+    ("second", "is_like_one_channel"),
+    [(-1.0, True), (-0.95, True), (-0.5, True), (0.0, False), (1.0, True)],
+    ids=["opposite", "nearly opposite", "half opposite", "muted", "the same"],
+)
+def test_channels_of_opposite_phase_do_not_cancel(tmp_path, kind, second, is_like_one_channel):
+    sound = speech_like(3.0, RATE)
+    found = decode(write(tmp_path / f"a.{kind}", [sound, second * sound], RATE), sample_rate=RATE).samples
+    expected = sound.std() if is_like_one_channel else sound.std() / 2
+    assert found.std() == pytest.approx(expected, rel=0.1)
+
+
+def test_four_channels_that_cancel_leave_the_loudest_one(tmp_path):
+    sound = speech_like(2.0, RATE)
+    soundfile.write(tmp_path / "a.wav", np.stack([sound, -sound, 0.5 * sound, -0.5 * sound], 1), RATE)
+    found = decode(tmp_path / "a.wav", sample_rate=RATE)
+    assert found.samples.std() == pytest.approx(sound.std(), rel=0.05)
+    assert "cancel" in found.notes[0]
