@@ -106,7 +106,7 @@ def unheard_sentences() -> list[dict[str, Any]]:
 
 def recording_of(row: dict[str, Any]) -> Samples:
     """What a person said for a sentence, trimmed and evened."""
-    return ready_samples(decode(RECORDINGS / row["file"], sample_rate=RATE))[0]
+    return ready_samples(decode(RECORDINGS / row["file"], sample_rate=RATE))
 
 
 def duration_ratios(spoken: list[Samples], read_aloud: list[Samples]) -> list[float]:

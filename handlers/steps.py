@@ -10,6 +10,7 @@ from codex_worker.codex.choose import cells_for_training
 from codex_worker.codex.provenance import people_and_machines
 from codex_worker.data.project import Cells, Project
 from codex_worker.data.recordings import FetchedCells
+from codex_worker.data.usable import Needs
 from codex_worker.doctor.examine import Align, DataReport, LostLetters, examine, require_usable
 from codex_worker.doctor.page import data_page
 from codex_worker.errors import JobCanceled, JobTimeout, Preempted, UserError
@@ -69,7 +70,9 @@ def check_up(
     recorded: FetchedCells,
     *,
     align: Align | None = None,
+    reader_cer: float | None = None,
     lost_letters: LostLetters | None = None,
+    needs: Needs | None = None,
 ) -> DataReport:
     """Listens to what a job is going to learn from, and publishes the page.
 
@@ -82,7 +85,13 @@ def check_up(
             callbacks.heartbeat(0, f"Listened to {done} of {total} recordings", "preprocess")
 
     report = examine(
-        recorded, align=align, lost_letters=lost_letters, workers=threads(), on_progress=progress
+        recorded,
+        align=align,
+        reader_cer=reader_cer,
+        lost_letters=lost_letters,
+        needs=needs,
+        workers=threads(),
+        on_progress=progress,
     )
     for line in report.lines():
         logger.info(line)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,15 @@ class TranscriberCheckpoint:
     corrector: Corrector | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)  # text recipe, language, commit, metrics, ...
     notes: tuple[str, ...] = ()  # what a person should know about reading it
+
+    @property
+    def held_out_cer(self) -> float | None:
+        """Its character error rate on recordings that it was not trained on; None where it does not say."""
+        try:
+            rate = float(json.loads(self.metadata["metrics"])["val_cer"])
+        except (KeyError, TypeError, ValueError):
+            return None
+        return rate if math.isfinite(rate) else None
 
 
 def save_checkpoint(path: Path, checkpoint: TranscriberCheckpoint) -> None:

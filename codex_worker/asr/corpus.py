@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from codex_worker.asr.features import FeatureCache, FeatureExtractor, content_key
-from codex_worker.asr.vocabulary import Vocabulary
+from codex_worker.audio.decode import Clip
+from codex_worker.data.faults import Purpose
+from codex_worker.data.usable import Limits, Needs, hear
 from codex_worker.errors import DataError, UserError
 from codex_worker.text.normalise import LEARNABLE_COUNT, unlearnt_letters
 from codex_worker.training.machine import keep_cores, take_one_core
@@ -34,6 +36,12 @@ class TranscribedClip:
     chapter: str = ""  # what must not be split between training and validation
     start_s: float | None = None
     end_s: float | None = None
+    expected_duration_s: float | None = None  # of the whole file, as its project noted it
+
+    @property
+    def clip(self) -> Clip:
+        """What to decode."""
+        return Clip(self.path, self.start_s, self.end_s, self.expected_duration_s)
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,10 @@ class Sounds:
         key = example.sound if speed == 1.0 else f"{example.sound}-x{speed:g}"
         return self.cache.get(key, self.frontend, lambda: self._compute(example.utterance, speed))
 
+    def features_of(self, example: Example, samples: np.ndarray) -> np.ndarray:
+        """Input rows of one example whose samples are at hand; `features` finds them again."""
+        return self.cache.get(example.sound, self.frontend, lambda: self.frontend(samples))
+
     def _compute(self, utterance: TranscribedClip, speed: float) -> np.ndarray:
         samples = read_samples(utterance, self.frontend.sample_rate)
         if speed != 1.0:
@@ -111,7 +123,7 @@ def prepare(
     workers: int = 4,
     report: Callable[[str], None] = logger.info,
 ) -> Corpus:
-    """Check every utterance: decodable, not silent, not too long, and longer than its text needs.
+    """Every utterance that can be learnt from; the others with the reasons of `data.usable`.
 
     Args:
         normalise: the text recipe.
@@ -123,8 +135,9 @@ def prepare(
         UserError: nothing, or a single recording, is left to learn from.
     """
     left_out: dict[str, str] = {}
-    texts = {u.key: normalise(u.text) for u in utterances}
-    texts, rare = _drop_rare_letters(texts)
+    learnt, rare = learnt_text([u.text for u in utterances], normalise)
+    needs = needs_of(learnt, sounds.frontend, frames, max_duration_s)
+    texts = {u.key: learnt(u.text) for u in utterances}
     spoken = []
     for utterance in utterances:
         if texts[utterance.key]:
@@ -133,7 +146,7 @@ def prepare(
             left_out[utterance.key] = "its text holds no letters after normalisation"
     examples = []
     with keep_cores(), ThreadPoolExecutor(workers, initializer=take_one_core) as pool:
-        outcomes = pool.map(lambda u: _example(u, texts[u.key], sounds, frames, max_duration_s), spoken)
+        outcomes = pool.map(lambda u: _example(u, texts[u.key], sounds, needs.limits(u.text)), spoken)
         for position, (utterance, outcome) in enumerate(zip(spoken, outcomes, strict=True), start=1):
             if isinstance(outcome, Example):
                 examples.append(outcome)
@@ -148,7 +161,8 @@ def prepare(
         f"{len(examples)} recordings to learn from, {sum(e.duration_s for e in examples) / 60:.1f} minutes"
     ]
     if left_out:
-        notes.append(f"{len(left_out)} recordings left out; the log names each with its reason")
+        what = "1 recording" if len(left_out) == 1 else f"{len(left_out)} recordings"
+        notes.append(f"{what} left out; the log names each with its reason")
     if rare:
         listed = " ".join(f"{letter}({count})" for letter, count in rare.items())
         notes.append(f"letters seen fewer than {LEARNABLE_COUNT} times are not learnt: {listed}")
@@ -182,39 +196,54 @@ def split(corpus: Corpus, *, val_split: float, test_split: float) -> Split:
     return Split(train, tuple(validation) or train, tuple(test), tuple(notes))
 
 
+def learnt_text(
+    texts: Sequence[str], normalise: Callable[[str], str]
+) -> tuple[Callable[[str], str], dict[str, int]]:
+    """How a text is learnt beside these others, without their rare letters; and those, with their counts."""
+    rare = unlearnt_letters([normalise(text) for text in texts])
+    table = {ord(letter): None for letter in rare}
+    return lambda text: " ".join(normalise(text).translate(table).split()), dict(rare)
+
+
+def needs_of(
+    learnt: Callable[[str], str],
+    frontend: FeatureExtractor,
+    frames: Callable[[int], int],
+    max_duration_s: float,
+) -> Needs:
+    """What a transcriber needs of recordings: frames enough for the letters of their texts, and no more."""
+    second = round(1.0 / frontend.input_seconds(1))
+    frames_per_second = frames(10 * second) / 10
+
+    def least_s(text: str) -> float | None:
+        letters = [ord(letter) for letter in learnt(text)]
+        # Windows at both ends lose up to two frames.
+        return (ctc_frames_needed(letters) + 2) / frames_per_second if letters else None
+
+    return Needs(least_s, max_duration_s, "max_duration_seconds")
+
+
 def ctc_frames_needed(labels: Sequence[int]) -> int:
     """The fewest frames that CTC can write these labels in: a blank must part equal neighbours."""
     return len(labels) + sum(1 for left, right in pairwise(labels) if left == right)
 
 
-def _example(
-    utterance: TranscribedClip, text: str, sounds: Sounds, frames: Callable[[int], int], max_duration_s: float
-) -> Example | str:
+def _example(utterance: TranscribedClip, text: str, sounds: Sounds, limits: Limits) -> Example | str:
     try:
+        heard = hear(utterance.clip, sample_rate=sounds.frontend.sample_rate, limits=limits)
+        found = heard.against(Purpose.TRAINING)
+        if found is not None or heard.recording is None:
+            return found.sentence if found else "its recording cannot be heard"
         key = content_key(utterance.path)
         if utterance.start_s is not None or utterance.end_s is not None:
             key += f"-{utterance.start_s or 0:.3f}-{utterance.end_s or 0:.3f}"
         example = Example(utterance, text, key, 0.0)
-        rows = len(sounds.features(example))
+        rows = len(sounds.features_of(example, heard.recording.samples))
     except DataError as error:
         return str(error)
     except OSError as error:
         return f"the recording cannot be read: {error}"
-    duration_s = sounds.frontend.input_seconds(rows)
-    if duration_s > max_duration_s:
-        return f"{duration_s:.1f} s long, more than max_duration_seconds ({max_duration_s:g})"
-    needed = ctc_frames_needed([ord(letter) for letter in text])
-    if needed > frames(rows):
-        return f"its text of {len(text)} letters is longer than {duration_s:.1f} s of speech can hold"
-    return replace(example, duration_s=duration_s)
-
-
-def _drop_rare_letters(texts: Mapping[str, str]) -> tuple[dict[str, str], dict[str, int]]:
-    rare = unlearnt_letters(list(texts.values()))
-    if not rare:
-        return dict(texts), {}
-    table = {ord(letter): None for letter in rare}
-    return {key: " ".join(text.translate(table).split()) for key, text in texts.items()}, rare
+    return replace(example, duration_s=sounds.frontend.input_seconds(rows))
 
 
 def _require_enough(examples: Sequence[Example], left_out: Mapping[str, str]) -> None:
@@ -239,8 +268,3 @@ def _by_chapter(examples: Sequence[Example]) -> dict[str, list[Example]]:
 
 def _seconds(groups: Mapping[str, Sequence[Example]]) -> dict[str, float]:
     return {name: sum(example.duration_s for example in group) for name, group in groups.items()}
-
-
-def labels_of(examples: Sequence[Example], vocabulary: Vocabulary) -> list[list[int]]:
-    """CTC labels of each example."""
-    return [vocabulary.encode(example.text) for example in examples]

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from codex_worker.audio.level import is_silent
 from codex_worker.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def log_mel(samples: np.ndarray) -> np.ndarray:
     """Kaldi-like log-mel features `[frames, 160]` of a 16 kHz waveform in [-1, 1], normalised per mel bin.
 
     The same numbers as transformers' SeamlessM4TFeatureExtractor (which loops over frames), computed for all
-    frames at once. Raises DataError for less than 50 ms of audio or for digital silence.
+    frames at once. Raises DataError for less than 50 ms of audio or for silence.
     """
     needed = WINDOW_SAMPLES + (2 * STACKED_FRAMES - 1) * HOP_SAMPLES
     _check_samples(samples, needed)
@@ -183,5 +184,5 @@ def _check_samples(samples: np.ndarray, needed: int) -> None:
         )
     if not np.isfinite(samples).all():
         raise DataError("The recording holds values that are not numbers; encode it again.")
-    if np.ptp(samples) == 0:
-        raise DataError("The recording is digital silence: nothing can be heard in it; record it again.")
+    if is_silent(samples, SAMPLE_RATE):
+        raise DataError("The recording is silence: nothing can be heard in it; record it again.")

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -11,11 +11,13 @@ import torch
 
 from codex_worker.asr.checkpoint import TranscriberCheckpoint
 from codex_worker.asr.confidence import stored_confidence
-from codex_worker.asr.corpus import TranscribedClip, read_samples
+from codex_worker.asr.corpus import TranscribedClip
 from codex_worker.asr.features import pad_batch
 from codex_worker.asr.networks.build import frame_seconds, output_frames
 from codex_worker.asr.precision import Precision, fastest_precision, with_precision
 from codex_worker.asr.words import PIECE_S, Word, confidence_of, cut_at_pauses, words_of
+from codex_worker.data.faults import Purpose
+from codex_worker.data.usable import hear
 from codex_worker.errors import DataError, ResourceError, WorkerError
 from codex_worker.training.batches import batches_by_length
 from codex_worker.training.machine import keep_cores, take_one_core
@@ -27,7 +29,17 @@ FIRST_ROUND = 16
 ROUND_BATCHES = 4
 
 Source = TypeVar("Source")  # what a recording is read from: an utterance's file, or samples
-Outcome = list[tuple[float, np.ndarray]] | WorkerError  # its pieces with their starts, or why there are none
+
+
+@dataclass(frozen=True)
+class RecordingInput:
+    """A recording as the network reads it: input rows of its pieces with their starts, and remarks on it."""
+
+    pieces: list[tuple[float, np.ndarray]]
+    remarks: tuple[str, ...] = ()
+
+
+Outcome = RecordingInput | WorkerError  # or why there are none
 
 
 @dataclass(frozen=True)
@@ -151,16 +163,20 @@ class Transcriber:
             frontend.input_seconds(len(features))
             for outcome in outcomes
             if not isinstance(outcome, WorkerError)
-            for _, features in outcome
+            for _, features in outcome.pieces
         )
         wanted = ROUND_BATCHES * self.batch_seconds * len(outcomes) / max(seconds, 1.0)
         return round(max(1.0, min(wanted, 4.0 * len(outcomes))))
 
     def _read(self, utterance: TranscribedClip) -> Outcome:
         try:
-            return self._pieces_of(read_samples(utterance, self.checkpoint.frontend.sample_rate))
-        except DataError as error:
-            return error
+            heard = hear(utterance.clip, sample_rate=self.checkpoint.frontend.sample_rate)
+            found = heard.against(Purpose.READING)
+            if found is not None or heard.recording is None:
+                return DataError(found.sentence if found else "its recording cannot be heard")
+            outcome = self._pieces_of(heard.recording.samples)
+            remarks = tuple(each.sentence for each in heard.remarks(Purpose.READING))
+            return replace(outcome, remarks=remarks) if isinstance(outcome, RecordingInput) else outcome
         except OSError as error:
             return DataError(f"The recording {utterance.path.name} cannot be read ({error}).")
 
@@ -174,7 +190,7 @@ class Transcriber:
             except DataError as error:
                 # One silent piece of a long recording says nothing; only if all are, the recording is bad.
                 problem = error
-        return pieces if pieces or problem is None else problem
+        return RecordingInput(pieces) if pieces or problem is None else problem
 
     def _transcribe_round(
         self,
@@ -186,7 +202,7 @@ class Transcriber:
             InputPiece(index, start_s, features)
             for index, outcome in enumerate(outcomes)
             if not isinstance(outcome, WorkerError)
-            for start_s, features in outcome
+            for start_s, features in outcome.pieces
         ]
         seconds = [self.checkpoint.frontend.input_seconds(len(piece.features)) for piece in pieces]
         words: list[list[Word]] = [[] for _ in keys]
@@ -200,7 +216,7 @@ class Transcriber:
         for index, (key, outcome) in enumerate(zip(keys, outcomes, strict=True)):
             if isinstance(outcome, WorkerError):
                 yield Transcript(key, "", 0.0, error=str(outcome))
-            elif finished[index] < len(outcome):
+            elif finished[index] < len(outcome.pieces):
                 return
             else:
                 yield self._joined(key, words[index], outcome)
@@ -232,12 +248,13 @@ class Transcriber:
             for piece, frames in zip(pieces, best, strict=True)
         ]
 
-    def _joined(self, key: str, words: list[Word], pieces: Sequence[tuple[float, np.ndarray]]) -> Transcript:
+    def _joined(self, key: str, words: list[Word], source: RecordingInput) -> Transcript:
+        pieces = source.pieces
         words = sorted(words, key=lambda word: word.start_s)
         text = " ".join(word.text for word in words)
         last_start, last = pieces[-1]
         duration_s = last_start + self.checkpoint.frontend.input_seconds(len(last))
-        notes: tuple[str, ...] = (f"read in {len(pieces)} pieces",) if len(pieces) > 1 else ()
+        notes = source.remarks + ((f"read in {len(pieces)} pieces",) if len(pieces) > 1 else ())
         corrector = self.checkpoint.corrector
         if corrector is not None and self.settings.use_corrector and text:
             corrected = corrector.correct(text)

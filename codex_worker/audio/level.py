@@ -5,7 +5,6 @@ Its filters are applied here to the spectrum of each block, which agrees with fi
 a few hundredths of a decibel for speech and needs no filter for each sample rate.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -23,6 +22,10 @@ TARGET_LUFS = -23.0  # EBU R 128
 PEAK_LIMIT_DB = -1.0
 MOST_GAIN_DB = 30.0  # more would only lift the noise
 NOTHING_DB = -120.0
+SILENT_DB = -55.0  # a recording is silent whose loudest tenth of a second is quieter than this
+LOUDEST_S = 0.1
+PAUSE_SPREAD_DB = 4.0  # how unevenly a noise sounds
+PAUSE_FRAMES = 4  # shorter ones are gaps within a word
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,11 @@ class Levels:
     """Measures of one recording. Decibels are relative to full scale."""
 
     peak: float  # 0 to 1
-    rms_db: float
     loudness_lufs: float
-    clipped_share: float  # of all samples: flat tops at full scale
     silent_share: float  # of all frames of 20 ms
     noise_floor_db: float  # the level of the quietest tenth
     speech_db: float  # the level of the loudest tenth
+    pause_s: float  # in which the noise is heard by itself
 
     @property
     def signal_to_noise_db(self) -> float:
@@ -46,17 +48,33 @@ class Levels:
 def measure(samples: Samples, sample_rate: int) -> Levels:
     """Measure mono samples [N]; an empty recording is silent throughout."""
     if samples.size == 0:
-        return Levels(0.0, NOTHING_DB, NOTHING_DB, 0.0, 1.0, NOTHING_DB, NOTHING_DB)
-    frames = _frame_levels_db(samples, sample_rate)
+        return Levels(0.0, NOTHING_DB, 1.0, NOTHING_DB, NOTHING_DB, 0.0)
+    frames = frame_levels_db(samples, sample_rate)
     return Levels(
         peak=float(np.abs(samples).max()),
-        rms_db=_decibels(float(np.mean(np.square(samples, dtype=np.float64)))),
         loudness_lufs=loudness(samples, sample_rate),
-        clipped_share=_clipped_share(samples),
         silent_share=float(np.mean(frames < _silence_threshold_db(frames))),
         noise_floor_db=float(np.percentile(frames, 10)),
         speech_db=float(np.percentile(frames, 90)),
+        pause_s=_pause_s(frames),
     )
+
+
+def loudest_db(samples: Samples, sample_rate: int) -> float:
+    """The level that mono samples [N] reach for a tenth of a second in all, without any constant offset.
+
+    A quarter of the frames where the recording is shorter; a single crack in silence is none.
+    """
+    frames = frame_levels_db(samples, sample_rate, centred=True)
+    if frames.size == 0:
+        return NOTHING_DB
+    wanted = max(1, min(round(LOUDEST_S / FRAME_S), frames.size // 4))
+    return float(np.partition(frames, -wanted)[-wanted])
+
+
+def is_silent(samples: Samples, sample_rate: int) -> bool:
+    """Whether nothing can be heard: a muted microphone, rounding noise, or a constant offset."""
+    return loudest_db(samples, sample_rate) < SILENT_DB
 
 
 def loudness(samples: Samples, sample_rate: int) -> float:
@@ -90,7 +108,7 @@ def even_level(
 
 def trim_silence(samples: Samples, sample_rate: int, *, margin_s: float = 0.1) -> Samples:
     """Cut silence from both ends, but for a margin; a recording without speech stays whole."""
-    frames = _frame_levels_db(samples, sample_rate)
+    frames = frame_levels_db(samples, sample_rate)
     loud = np.flatnonzero(frames >= _silence_threshold_db(frames))
     if loud.size == 0:
         return samples
@@ -100,7 +118,7 @@ def trim_silence(samples: Samples, sample_rate: int, *, margin_s: float = 0.1) -
 
 def find_pauses(samples: Samples, sample_rate: int, *, min_pause_s: float = 0.2) -> list[tuple[float, float]]:
     """Find silences of at least `min_pause_s`, those at both ends included; (start, end) in seconds."""
-    frames = _frame_levels_db(samples, sample_rate)
+    frames = frame_levels_db(samples, sample_rate)
     silent = np.concatenate(([False], frames < _silence_threshold_db(frames), [False]))
     edges = np.flatnonzero(silent[1:] != silent[:-1]) * _frame_length(sample_rate) / sample_rate
     end_s = samples.size / sample_rate
@@ -112,14 +130,24 @@ def _frame_length(sample_rate: int) -> int:
     return max(1, round(FRAME_S * sample_rate))
 
 
-def _frame_levels_db(samples: Samples, sample_rate: int) -> NDArray[np.float64]:
-    """RMS level of each frame of 20 ms; the last one may be shorter."""
+def frame_levels_db(samples: Samples, sample_rate: int, *, centred: bool = False) -> NDArray[np.float64]:
+    """RMS level of each frame of 20 ms, `centred` around its mean; the last one may be shorter."""
     if samples.size == 0:
         return np.empty(0)
     starts = np.arange(0, samples.size, _frame_length(sample_rate))
-    energy = np.add.reduceat(np.square(samples), starts, dtype=np.float64)
     counts = np.diff(np.append(starts, samples.size))
-    return 10 * np.log10(np.maximum(energy / counts, 10 ** (NOTHING_DB / 10)))
+    power = np.add.reduceat(np.square(samples), starts, dtype=np.float64) / counts
+    if centred:
+        power -= (np.add.reduceat(samples, starts, dtype=np.float64) / counts) ** 2
+    return 10 * np.log10(np.maximum(power, 10 ** (NOTHING_DB / 10)))
+
+
+def _pause_s(frames_db: NDArray[np.float64]) -> float:
+    """Seconds of stretches that stay as quiet as the quietest frames."""
+    quiet = np.concatenate(([False], frames_db < np.percentile(frames_db, 5) + PAUSE_SPREAD_DB, [False]))
+    edges = np.flatnonzero(quiet[1:] != quiet[:-1])
+    lengths = edges[1::2] - edges[::2]
+    return float(lengths[lengths >= PAUSE_FRAMES].sum() * FRAME_S)
 
 
 def _silence_threshold_db(frames_db: NDArray[np.float64]) -> float:
@@ -128,15 +156,6 @@ def _silence_threshold_db(frames_db: NDArray[np.float64]) -> float:
         return SILENCE_DB
     noise, speech = np.percentile(frames_db, [5, 95])
     return float(max(SILENCE_DB, speech - 40.0, min(noise + 6.0, speech - 15.0)))
-
-
-def _clipped_share(samples: Samples) -> float:
-    """The share of samples at full scale that have a neighbour there, too; a single peak is no clipping."""
-    full = np.abs(samples) >= 0.999
-    beside = np.zeros_like(full)
-    beside[1:] |= full[:-1]
-    beside[:-1] |= full[1:]
-    return float(np.mean(full & beside))
 
 
 def _block_powers(samples: Samples, sample_rate: int) -> Iterator[float]:
@@ -170,7 +189,3 @@ def _k_weighting(frequencies_hz: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _lufs(power: NDArray[np.float64] | float) -> NDArray[np.float64]:
     return np.asarray(-0.691 + 10 * np.log10(np.maximum(power, 1e-20)))
-
-
-def _decibels(power: float) -> float:
-    return 10 * math.log10(max(power, 10 ** (NOTHING_DB / 10)))

@@ -71,13 +71,14 @@ def run_data(arguments: argparse.Namespace) -> int:
     console = Console()
     source = _open(arguments)
     recorded = read_recorded(source.reader, source.selection)
-    align = _aligner(arguments.checkpoint) if arguments.checkpoint else None
+    align, reader_cer = _aligner(arguments.checkpoint) if arguments.checkpoint else (None, None)
     recipe = recipe_for([cell.text for cell in recorded.cells])
     rare = unlearnt_letters([recipe.apply(cell.text) for cell in recorded.cells])
     with _Bar(console, "Listening") as on_progress:
         report = examine(
             recorded,
             align=align,
+            reader_cer=reader_cer,
             lost_letters=lambda text: rare.keys() & set(recipe.apply(text)),
             workers=os.cpu_count() or 1,
             on_progress=on_progress,
@@ -269,7 +270,8 @@ def _output(arguments: argparse.Namespace, config: DatasetConfig) -> Path:
     return Path(folder)
 
 
-def _aligner(checkpoint: Path) -> "Align":
+def _aligner(checkpoint: Path) -> "tuple[Align, float | None]":
+    """How well texts and recordings fit according to a transcriber, and how badly it reads itself."""
     from codex_worker.asr.align import align
     from codex_worker.asr.load import load_checkpoint
     from codex_worker.asr.transcribe import Transcriber
@@ -279,7 +281,10 @@ def _aligner(checkpoint: Path) -> "Align":
     loaded = load_checkpoint(checkpoint)
     transcriber = Transcriber(loaded)
     rate = loaded.frontend.sample_rate
-    return lambda samples, text: align(transcriber, resample(samples, SAMPLE_RATE, rate), text).score
+    return (
+        lambda samples, text: align(transcriber, resample(samples, SAMPLE_RATE, rate), text).score,
+        loaded.held_out_cer,
+    )
 
 
 class _Bar:

@@ -10,6 +10,7 @@ from codex_worker.codex.cell import Cell
 from codex_worker.codex.choose import ChosenCells, Selection
 from codex_worker.codex.notebook import Notebook, document_name, read_together
 from codex_worker.contract.options import InferenceOptions, TrainingOptions
+from codex_worker.data.faults import Fault
 from codex_worker.errors import DataError, UserError
 from codex_worker.job.api import Fetched, ProjectReader
 
@@ -85,13 +86,14 @@ class ChosenCell:
 
 @dataclass(frozen=True)
 class SkippedCell:
-    """A cell that is not worked on; `label` is its name for people."""
+    """A cell that is not worked on; `label` is its name for people, `fault` what its recording has."""
 
     cell_id: str
     label: str
     book: str
     reason: str
     is_machine_made: bool = False  # left out for that alone: see `provenance`
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from codex_worker.codex.attachments import SelectedRecording, selected_recording
 from codex_worker.codex.choose import Selection, cells_for_training, cells_to_transcribe
+from codex_worker.data.faults import Fault
 from codex_worker.data.project import ChosenCell, Project, Rule, SkippedCell
 from codex_worker.errors import DataError
 from codex_worker.job.api import ProjectReader
@@ -113,7 +114,7 @@ def fetch_recordings(reader: ProjectReader, chosen: Sequence[ChosenCell]) -> Fet
             reason = missing.get(
                 take.pointer_path, "its recording was never sent: whoever made it has to synchronise"
             )
-            skipped.append(SkippedCell(entry.cell.id, entry.label, entry.book, reason))
+            skipped.append(SkippedCell(entry.cell.id, entry.label, entry.book, reason, fault=Fault.MISSING))
         else:
             cells.append(_recorded(entry, take, path))
     return FetchedCells(tuple(cells), tuple(skipped))

@@ -5,7 +5,6 @@ It refuses nothing but what cannot work at all; everything else is a warning wit
 
 import hashlib
 import logging
-import re
 from collections import Counter
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +14,12 @@ from itertools import islice
 import numpy as np
 
 from codex_worker.audio.decode import Recording
-from codex_worker.audio.level import trim_silence
+from codex_worker.data.faults import FoundFault, Purpose
 from codex_worker.data.project import SkippedCell
 from codex_worker.data.recordings import FetchedCells, RecordedCell, decoded
+from codex_worker.data.usable import Limits, Needs, decoded_s, judge
 from codex_worker.doctor.examined import Examined
-from codex_worker.doctor.findings import Finding, findings_of
+from codex_worker.doctor.findings import POOR_READER_CER, Finding, findings_of
 from codex_worker.doctor.measures import Samples, measure_all
 from codex_worker.doctor.speakers import guess_speakers
 from codex_worker.errors import DataError, UserError
@@ -27,7 +27,6 @@ from codex_worker.errors import DataError, UserError
 logger = logging.getLogger(__name__)
 
 SAMPLE_RATE = 16_000
-SILENT_DB = -55.0
 AT_ONCE = 8  # recordings measured while the next ones are decoded
 
 Align = Callable[[Samples, str], float]
@@ -53,8 +52,8 @@ class DataReport:
 
     @property
     def skipped_by_reason(self) -> Counter[str]:
-        """How many cells are left out for each reason, without the particulars of each."""
-        return Counter(re.split(r"[:(;]", entry.reason)[0].strip() for entry in self.left_out)
+        """How many cells are left out for each reason, without the particulars of each recording."""
+        return Counter(entry.fault.heading if entry.fault else entry.reason for entry in self.left_out)
 
     def hours_by_book(self) -> dict[str, float]:
         """Hours of usable recordings of each book, in the order of the project."""
@@ -73,9 +72,10 @@ class DataReport:
     def lines(self) -> list[str]:
         """For a log: the sum, then each finding."""
         minutes = self.hours * 60
+        used, unused = len(self.examined), len(self.left_out)
         lines = [
-            f"{len(self.examined)} recordings with text can be used, {minutes:.1f} minutes in all; "
-            f"{len(self.left_out)} cells are not used."
+            f"{used} {'recording' if used == 1 else 'recordings'} with text can be used, "
+            f"{minutes:.1f} minutes in all; {unused} {'cell is' if unused == 1 else 'cells are'} not used."
         ]
         lines += [f"not used, {count}: {reason}" for reason, count in self.skipped_by_reason.most_common(12)]
         return lines + [str(finding) for finding in self.findings]
@@ -85,28 +85,47 @@ def examine(
     recorded: FetchedCells,
     *,
     align: Align | None = None,
+    reader_cer: float | None = None,
     lost_letters: LostLetters | None = None,
+    needs: Needs | None = None,
     workers: int = 2,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> DataReport:
-    """Listens to all recordings, a few at a time; `on_progress(done, total)` may raise to end it."""
+    """Listens to all recordings, a few at a time; `on_progress(done, total)` may raise to end it.
+
+    Args:
+        align: tells how well texts and recordings fit, where there is a transcriber that can tell.
+        reader_cer: the transcriber's character error rate on recordings that it was not trained on, if known.
+        needs: what the model that is going to be trained asks of recordings.
+    """
+    needs = needs or Needs()
+    if reader_cer is not None and reader_cer > POOR_READER_CER:
+        align = None
     examined: list[Examined] = []
     left_out = list(recorded.skipped)
     cells = recorded.cells
-    sounds = decoded(cells, sample_rate=SAMPLE_RATE, workers=workers)
+    sounds = decoded(
+        cells, sample_rate=SAMPLE_RATE, workers=workers, max_duration_s=decoded_s(needs.longest_s)
+    )
     done = 0
 
-    def measured(each: tuple[RecordedCell, Recording | DataError]) -> Examined | str:
-        return _examine(each[0], each[1], align)
+    def measured(each: tuple[RecordedCell, Recording | DataError], limits: Limits) -> Examined | FoundFault:
+        return _examine(each[0], each[1], limits, align)
 
     with ThreadPoolExecutor(workers, thread_name_prefix="measure") as pool:
         while some := list(islice(sounds, AT_ONCE)):
-            for (cell, _), outcome in zip(some, pool.map(measured, some), strict=True):
+            # Here and not in the threads: what a text needs may be asked by one at a time only.
+            limits = [needs.limits(cell.text) for cell, _ in some]
+            for (cell, _), outcome in zip(some, pool.map(measured, some, limits), strict=True):
                 if isinstance(outcome, Examined):
                     examined.append(outcome)
                 else:
                     chosen = cell.chosen
-                    left_out.append(SkippedCell(chosen.cell.id, cell.label, chosen.book, outcome))
+                    left_out.append(
+                        SkippedCell(
+                            chosen.cell.id, cell.label, chosen.book, outcome.sentence, fault=outcome.fault
+                        )
+                    )
             done += len(some)
             on_progress(done, len(cells))
     lost = Counter(
@@ -117,7 +136,7 @@ def examine(
         tuple(examined),
         tuple(speakers),
         tuple(left_out),
-        tuple(findings_of(examined, speakers, left_out, lost)),
+        tuple(findings_of(examined, speakers, left_out, lost, reader_cer)),
         dict(lost.most_common()),
     )
 
@@ -134,26 +153,30 @@ def require_usable(report: DataReport) -> None:
     )
 
 
-def _examine(cell: RecordedCell, outcome: Recording | DataError, align: Align | None) -> Examined | str:
+def _examine(
+    cell: RecordedCell, outcome: Recording | DataError, limits: Limits, align: Align | None
+) -> Examined | FoundFault:
     """What was measured, or why the recording cannot be used."""
-    if isinstance(outcome, DataError):
-        return _sentence(outcome, cell)
-    samples = outcome.samples
+    heard = judge(outcome, cell.path, limits)
+    reason = heard.against(Purpose.TRAINING)
+    if reason is not None:
+        return reason
+    assert heard.recording is not None  # noqa: S101  nothing is used without samples
+    samples = heard.recording.samples
     levels, voice = measure_all(samples, SAMPLE_RATE)
-    if levels.speech_db < SILENT_DB:
-        return f"its recording is silent (the loudest parts are at {levels.speech_db:.0f} dB)"
     return Examined(
         key=cell.key,
         label=cell.label,
         book=cell.chosen.book,
         text=cell.text,
-        duration_s=outcome.duration_s,
-        speech_s=trim_silence(samples, SAMPLE_RATE).size / SAMPLE_RATE,
+        duration_s=heard.recording.duration_s,
+        speech_s=heard.speech_s,
         levels=levels,
         voice=voice,
         sound=hashlib.sha256(np.ascontiguousarray(samples).tobytes()).hexdigest(),
         fit=_fit(samples, cell, align),
-        notes=outcome.notes,
+        notes=heard.recording.notes,
+        faults=tuple(found.fault for found in heard.remarks(Purpose.TRAINING)),
     )
 
 
@@ -165,8 +188,3 @@ def _fit(samples: Samples, cell: RecordedCell, align: Align | None) -> float | N
     except DataError as error:
         logger.info("%s could not be aligned: %s", cell.label, error)
         return None
-
-
-def _sentence(error: DataError, cell: RecordedCell) -> str:
-    """The error without the path on this machine, which says nothing to a translator."""
-    return str(error).replace(str(cell.path), "its recording")

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from codex_worker.audio.level import Levels
+from codex_worker.data.faults import Fault
+from codex_worker.data.usable import letter_count
 from codex_worker.doctor.measures import VoiceMeasures
 
 
@@ -21,6 +23,12 @@ class Examined:
     sound: str  # the same for recordings with the same samples
     fit: float | None
     notes: tuple[str, ...]
+    faults: tuple[Fault, ...] = ()  # that do not keep it from being used
+
+    @property
+    def letters(self) -> int:
+        """Letters and digits of the text, without signs and the marks above letters."""
+        return letter_count(self.text)
 
     @property
     def characters_per_second(self) -> float:

@@ -45,10 +45,11 @@ def _summary(report: DataReport) -> str:
     books = len(report.hours_by_book())
     if not report.examined:
         return "<p>No verse of this project has text and a recording that can be used.</p>"
+    used, unused = len(report.examined), len(report.left_out)
     return (
-        f"<p><b>{len(report.examined)}</b> verses have text and a usable recording: "
+        f"<p><b>{used}</b> {'verse has' if used == 1 else 'verses have'} text and a usable recording: "
         f"<b>{_duration(report.hours)}</b> from {books} {'book' if books == 1 else 'books'}. "
-        f"{len(report.left_out)} other cells are not used; the reasons are below.</p>"
+        f"{unused} other {'cell is' if unused == 1 else 'cells are'} not used; the reasons are below.</p>"
     )
 
 
@@ -61,7 +62,8 @@ def _findings(report: DataReport) -> str:
         if finding.cells:
             shown = ", ".join(_text(label) for label in finding.cells[:MAX_ROWS])
             cells = f"<details><summary>Which ones</summary>{shown}{_more(len(finding.cells))}</details>"
-        items.append(f"<li>{_text(finding.sentence)}.{cells}</li>")
+        stop = "" if finding.sentence.endswith("?") else "."
+        items.append(f"<li>{_text(finding.sentence)}{stop}{cells}</li>")
     return (
         "<h2>Worth a look</h2><p>The work goes on without any of this; each point makes the result better."
         f"</p><ul>{''.join(items)}</ul>"

@@ -29,6 +29,7 @@ class EncodedUtterance:
     ids: tuple[int, ...]
     first_frame: int
     frames: int
+    chapter: str = ""  # what must not be split between training and validation
 
 
 @dataclass(frozen=True)

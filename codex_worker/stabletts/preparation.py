@@ -5,7 +5,7 @@ Whatever cannot be used is left out with a sentence for the report; nothing disa
 
 import errno
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import RLock
 from typing import BinaryIO
@@ -15,8 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from codex_worker.audio.ahead import map_ahead
-from codex_worker.audio.decode import Recording, decode
-from codex_worker.audio.level import Levels, even_level, measure, trim_silence
+from codex_worker.audio.decode import Clip, Recording
+from codex_worker.audio.level import even_level, trim_silence
+from codex_worker.data.faults import Fault, Purpose
+from codex_worker.data.usable import Needs, hear, judge
 from codex_worker.errors import DataError, ResourceError, UserError
 from codex_worker.stabletts.configuration import MelSettings
 from codex_worker.stabletts.dataset import MEL_TYPE, Dataset, EncodedUtterance, Samples
@@ -27,13 +29,10 @@ from codex_worker.training.machine import keep_cores, take_one_core
 
 LONG_S = 30.0
 """From here on a recording is cut where an aligner is at hand, and kept whole where none is."""
-MAX_RECORDING_S = 3600.0
 MAX_ALIGNED = 100_000_000
 """Symbols times frames of one utterance: its alignment needs some 40 bytes for each."""
-SILENT_DB = -55.0
-CLIPPED_A_LITTLE, CLIPPED_TOO_MUCH = 0.001, 0.05
-MISMATCH_FACTOR = 3.0
-"""A recording this many times slower or faster than the middle one probably has another text."""
+NEEDED_MARGIN_S = 0.05
+"""What rounding at both ends of a trimmed recording may take from it."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,13 @@ class SpokenText:
     path: Path
     start_s: float | None = None
     end_s: float | None = None
-    expected_duration_s: float | None = None
+    expected_duration_s: float | None = None  # of the whole file, as its project noted it
+    chapter: str = ""  # what must not be split between training and validation
+
+    @property
+    def clip(self) -> Clip:
+        """What to decode."""
+        return Clip(self.path, self.start_s, self.end_s, self.expected_duration_s)
 
 
 @dataclass(frozen=True)
@@ -82,20 +87,32 @@ def prepare(
     )
 
 
-def ready_samples(recording: Recording) -> tuple[Samples, Levels]:
-    """A recording as the network hears it, trimmed and evened, and its levels before that.
+def ready_samples(recording: Recording) -> Samples:
+    """A recording as the network hears it, trimmed and evened.
 
-    Raises DataError when there is no speech in it.
+    Raises DataError when nobody could learn a voice from it.
     """
-    levels = measure(recording.samples, recording.sample_rate)
-    if levels.speech_db < SILENT_DB:
-        raise DataError(f"it is silent (its loudest parts are at {levels.speech_db:.0f} dB); record it again")
-    if levels.clipped_share > CLIPPED_TOO_MUCH:
-        raise DataError(
-            f"{levels.clipped_share:.0%} of it is clipped: it was recorded much too loud; record it again"
-        )
-    trimmed = trim_silence(recording.samples, recording.sample_rate)
-    return even_level(trimmed, recording.sample_rate), levels
+    found = judge(recording, Path()).against(Purpose.TRAINING)
+    if found is not None:
+        raise DataError(found.sentence)
+    return _ready(recording)
+
+
+def needs_of(frontend: TextFrontend, mel: MelSettings) -> Needs:
+    """What a voice needs of recordings: a frame for each symbol of their texts, blanks included.
+
+    Frontends must not be asked by two threads at once.
+    """
+
+    def least_s(text: str) -> float | None:
+        ids = intersperse(frontend.encode(text).ids)
+        return len(ids) / mel.frames_per_second + NEEDED_MARGIN_S if len(ids) > 1 else None
+
+    return Needs(least_s)
+
+
+def _ready(recording: Recording) -> Samples:
+    return even_level(trim_silence(recording.samples, recording.sample_rate), recording.sample_rate)
 
 
 @dataclass(frozen=True)
@@ -107,6 +124,7 @@ class _Analysed:
     text: str
     ids: tuple[int, ...]
     mel: NDArray[np.float16]  # [T, M]
+    chapter: str
 
 
 @dataclass
@@ -135,6 +153,7 @@ class _Preparation:
         self.path = path
         self.mel = mel
         self.cut = cut
+        self.needs = needs_of(frontend, mel)
         self.analyse = LogMel(mel)
         # Held by whatever must not run twice at once: frontends, aligners, and long recordings for memory.
         self.alone = RLock()
@@ -184,7 +203,9 @@ class _Preparation:
             piece.mel.tofile(file)
             frames = piece.mel.shape[0]
             self.utterances.append(
-                EncodedUtterance(piece.id, piece.label, piece.text, piece.ids, self.written, frames)
+                EncodedUtterance(
+                    piece.id, piece.label, piece.text, piece.ids, self.written, frames, piece.chapter
+                )
             )
             self.written += frames
 
@@ -192,20 +213,18 @@ class _Preparation:
         """One recording, in a thread."""
         found = _Prepared()
         try:
-            recording = decode(
-                one.path,
-                sample_rate=self.mel.sample_rate,
-                start_s=one.start_s,
-                end_s=one.end_s,
-                expected_duration_s=one.expected_duration_s if one.start_s is None else None,
-                max_duration_s=MAX_RECORDING_S,
-            )
-            found.notes += [f"{one.label}: {note}" for note in recording.notes]
-            samples, levels = ready_samples(recording)
-            if levels.clipped_share > CLIPPED_A_LITTLE:
+            with self.alone:
+                limits = self.needs.limits(one.text)
+            heard = hear(one.clip, sample_rate=self.mel.sample_rate, limits=limits)
+            reason = heard.against(Purpose.TRAINING)
+            if reason is not None or heard.recording is None:
+                raise DataError(reason.sentence if reason else "its recording cannot be heard")
+            found.notes += [f"{one.label}: {note}" for note in heard.recording.notes]
+            samples = _ready(heard.recording)
+            if heard.remarks(Purpose.TRAINING):
                 found.clipped.append(one.label)
             if samples.size < LONG_S * self.mel.sample_rate:
-                self._add_piece(found, one.id, one.label, one.text, samples)
+                self._add_piece(found, one, samples)
             else:
                 with self.alone:
                     self._add_long(found, one, samples)
@@ -224,7 +243,7 @@ class _Preparation:
                 found.notes.append(f"{one.label}: {duration_s:.0f} s long, cut into {len(pieces)} pieces")
                 self._add_pieces(found, one, pieces, samples)
                 return
-        self._add_piece(found, one.id, one.label, one.text, samples)
+        self._add_piece(found, one, samples)
         found.notes.append(f"{one.label}: {duration_s:.0f} s long, kept whole")
 
     def _add_pieces(
@@ -234,13 +253,14 @@ class _Preparation:
             label = f"{one.label}, piece {number}"
             start, end = (round(at * self.mel.sample_rate) for at in (piece.start_s, piece.end_s))
             try:
-                self._add_piece(found, f"{one.id}#{number}", label, piece.text, samples[start:end])
+                part = replace(one, id=f"{one.id}#{number}", label=label, text=piece.text)
+                self._add_piece(found, part, samples[start:end])
             except DataError as error:  # the other pieces can be used
                 found.left_out.append((label, str(error)))
 
-    def _add_piece(self, found: "_Prepared", identity: str, label: str, text: str, samples: Samples) -> None:
+    def _add_piece(self, found: "_Prepared", one: SpokenText, samples: Samples) -> None:
         with self.alone:
-            ids = tuple(intersperse(self.frontend.encode(text).ids))
+            ids = tuple(intersperse(self.frontend.encode(one.text).ids))
         duration_s = samples.size / self.mel.sample_rate
         frames = samples.size // self.mel.hop_length
         if frames < len(ids):
@@ -254,24 +274,14 @@ class _Preparation:
                 "aligned as a whole; split it into verses, or train a transcriber first, which can cut it"
             )
         mel = self.analyse(torch.from_numpy(np.ascontiguousarray(samples))[None])[0]
-        found.pieces.append(_Analysed(identity, label, text, ids, mel.T.numpy().astype(MEL_TYPE)))
+        found.pieces.append(
+            _Analysed(one.id, one.label, one.text, ids, mel.T.numpy().astype(MEL_TYPE), one.chapter)
+        )
 
     def _all_notes(self) -> Iterable[str]:
         yield from self.notes
         if self.clipped:
-            yield f"{len(self.clipped)} recordings are clipped in places: {_some(self.clipped)}"
-        pace = float(np.median([each.frames / len(each.ids) for each in self.utterances]))
-        for word, odd in (("slowly", MISMATCH_FACTOR), ("fast", 1 / MISMATCH_FACTOR)):
-            labels = [
-                each.label
-                for each in self.utterances
-                if (each.frames / len(each.ids) / pace - odd) * (1 if odd > 1 else -1) > 0
-            ]
-            if labels:
-                yield (
-                    f"{len(labels)} recordings are spoken oddly {word} for their text; do they belong "
-                    f"together? {_some(labels)}"
-                )
+            yield f"{Fault.PEAKS_CUT.counted(len(self.clipped))}: {_some(self.clipped)}"
         yield from report_losses(self.frontend.encode(each.text) for each in self.utterances)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from codex_worker.audio.encode import Encoded, encode
-from codex_worker.audio.level import even_level, measure, trim_silence
+from codex_worker.audio.level import even_level, is_silent, trim_silence
 from codex_worker.contract.options import InferenceOptions
 from codex_worker.errors import DataError, ModelError, ResourceError, WorkerError
 from codex_worker.stabletts.checkpoint import VoiceDescription
@@ -26,7 +26,6 @@ from codex_worker.stabletts.griffin_lim import GriffinLim
 from codex_worker.stabletts.mel import LogMel
 from codex_worker.stabletts.network import StableTTS
 from codex_worker.stabletts.phrases import Phrase, phrases
-from codex_worker.stabletts.preparation import SILENT_DB
 from codex_worker.stabletts.symbols import BLANK_ID
 from codex_worker.stabletts.vocos import Vocos
 from codex_worker.training.batches import batches_by_length
@@ -279,7 +278,7 @@ class Speaker:
                 pause,
             ]
         whole = np.concatenate(joined[:-1])
-        if whole.size < SHORTEST_S * rate or measure(whole, rate).speech_db < SILENT_DB:
+        if whole.size < SHORTEST_S * rate or is_silent(whole, rate):
             return Failed(
                 state.verse,
                 f"the voice said nothing audible for it ({whole.size / rate:.2f} s); train it longer",

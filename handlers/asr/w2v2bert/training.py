@@ -12,7 +12,7 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from codex_worker.asr.align import align
-from codex_worker.asr.corpus import Corpus, Sounds, TranscribedClip, prepare, split
+from codex_worker.asr.corpus import Corpus, Sounds, TranscribedClip, learnt_text, needs_of, prepare, split
 from codex_worker.asr.features import FeatureCache, FeatureExtractor
 from codex_worker.asr.load import load_checkpoint
 from codex_worker.asr.networks.build import (
@@ -34,7 +34,7 @@ from codex_worker.audio.resample import resample
 from codex_worker.data.project import Project
 from codex_worker.data.recordings import FetchedCells, fetch_recordings
 from codex_worker.doctor.examine import SAMPLE_RATE, Align
-from codex_worker.text.normalise import TextRecipe, recipe_for, unlearnt_letters
+from codex_worker.text.normalise import TextRecipe, recipe_for
 from codex_worker.training.machine import this_machine
 from handlers.asr.w2v2bert.utterances import utterance_of
 from handlers.base import JobCallbacks, JobContext, Result, Trained, run_training
@@ -75,23 +75,18 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
         remove_numbers=options.remove_numbers,
     )
     logger.info(text_recipe.describe())
-    rare = unlearnt_letters([text_recipe.apply(utterance.text) for utterance in utterances])
-    check_up(
-        job,
-        callbacks,
-        FetchedCells(fetched.cells, cells.skipped + fetched.skipped),
-        align=start.fit,
-        lost_letters=lambda text: rare.keys() & set(text_recipe.apply(text)),
-    )
     sounds = Sounds(start.frontend, FeatureCache(job.folder / "features", _cache_bytes(job.folder)))
-    corpus = _prepare(job, callbacks, utterances, text_recipe, sounds, start)
+    listed = FetchedCells(fetched.cells, cells.skipped + fetched.skipped)
+    corpus = _checked_corpus(job, callbacks, listed, utterances, text_recipe, sounds, start)
     trained = _train(job, callbacks, corpus, text_recipe, sounds, start)
     _report(job, callbacks, corpus, fetched)
     checkpoint = job.folder / "asr_model.safetensors"
     shutil.copyfile(trained.checkpoint, checkpoint)
     notes = [*project.notes, *corpus.notes, *trained.notes]
     if fetched.skipped:
-        notes.append(f"{len(fetched.skipped)} recordings could not be fetched: {fetched.skipped[0].reason}")
+        count = len(fetched.skipped)
+        what = "1 recording" if count == 1 else f"{count} recordings"
+        notes.append(f"{what} could not be fetched: {fetched.skipped[0].reason}")
     return Trained(
         checkpoint,
         trained.outcome.epochs_completed,
@@ -163,23 +158,39 @@ class _Start:
         return lambda: build_model(tiny_config(vocabulary))
 
 
-def _prepare(
+def _checked_corpus(
     job: JobContext,
     callbacks: JobCallbacks,
+    listed: FetchedCells,
     utterances: list[TranscribedClip],
     text_recipe: TextRecipe,
     sounds: Sounds,
     start: _Start,
 ) -> Corpus:
+    """Publishes what the recordings are like, and gives those that the page lists as used."""
+    sizing = start.maker(start.vocabulary([text_recipe.apply(u.text) for u in utterances]))()
     limit_s = choose_recipe(
         1.0, len(utterances), preset=_preset(job), options=job.options.training
     ).max_duration_s
-    sizing = start.maker(start.vocabulary([text_recipe.apply(u.text) for u in utterances]))()
+    learnt, rare = learnt_text([u.text for u in utterances], text_recipe.apply)
+
+    def frames(rows: int) -> int:
+        return output_frames(sizing, rows)
+
+    check_up(
+        job,
+        callbacks,
+        listed,
+        align=start.fit,
+        reader_cer=start.base.held_out_cer if start.base is not None else None,
+        lost_letters=lambda text: rare.keys() & set(text_recipe.apply(text)),
+        needs=needs_of(learnt, start.frontend, frames, limit_s),
+    )
     return prepare(
         utterances,
         normalise=text_recipe.apply,
         sounds=sounds,
-        frames=lambda rows: output_frames(sizing, rows),
+        frames=frames,
         max_duration_s=limit_s,
         workers=threads(),
         report=lambda message: callbacks.heartbeat(0, message, "preprocess"),

@@ -13,4 +13,5 @@ def utterance_of(cell: RecordedCell) -> TranscribedClip:
         chapter=cell.chapter,
         start_s=cell.start_s,
         end_s=cell.end_s,
+        expected_duration_s=cell.expected_duration_s,
     )

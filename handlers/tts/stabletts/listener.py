@@ -26,6 +26,11 @@ class Listener:
         self.transcriber = Transcriber(load_checkpoint(checkpoint, unpack_folder=unpack_folder))
         self.sample_rate = self.transcriber.checkpoint.frontend.sample_rate
 
+    @property
+    def held_out_cer(self) -> float | None:
+        """How badly it reads itself, if it says so."""
+        return self.transcriber.checkpoint.held_out_cer
+
     def cut(self, samples: Samples, sample_rate: int, text: str) -> Sequence[TextPiece]:
         """Cut a long recording between its words. Raises DataError where text and sound do not fit."""
         alignment = align(self.transcriber, resample(samples, sample_rate, self.sample_rate), text)

@@ -12,6 +12,7 @@ from codex_worker.contract.options import OFFICIAL_VOICE, SharedOptions
 from codex_worker.data.project import Project, SkippedCell
 from codex_worker.data.recordings import FetchedCells, fetch_recordings
 from codex_worker.stabletts.checkpoint import VoiceCheckpoint, VoiceDescription, read_checkpoint, read_vocos
+from codex_worker.stabletts.configuration import MelSettings
 from codex_worker.stabletts.dataset import Dataset
 from codex_worker.stabletts.frontend.choose import (
     FrontendChoice,
@@ -20,7 +21,7 @@ from codex_worker.stabletts.frontend.choose import (
     legacy_frontend,
 )
 from codex_worker.stabletts.frontend.encoding import lost_letters
-from codex_worker.stabletts.preparation import SpokenText, prepare
+from codex_worker.stabletts.preparation import SpokenText, needs_of, prepare
 from codex_worker.stabletts.recipe import Start, VoiceRecipe, plan
 from codex_worker.stabletts.train import CHOICE, Beginning, VoiceTraining, begin_from, begin_from_scratch
 from codex_worker.stabletts.vocos import Vocos
@@ -52,7 +53,16 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
     callbacks.heartbeat(0, f"Fetching {len(cells.chosen)} recordings", "download")
     fetched = fetch_recordings(project.reader, cells.chosen)
     recorded = [
-        SpokenText(one.key, one.label, one.text, one.path, one.start_s, one.end_s, one.expected_duration_s)
+        SpokenText(
+            one.key,
+            one.label,
+            one.text,
+            one.path,
+            one.start_s,
+            one.end_s,
+            one.expected_duration_s,
+            one.chapter,
+        )
         for one in fetched.cells
     ]
     choice = _frontend([one.text for one in recorded], wanted, source)
@@ -61,7 +71,9 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
         callbacks,
         FetchedCells(fetched.cells, cells.skipped + fetched.skipped),
         align=listener.fit if listener else None,
+        reader_cer=listener.held_out_cer if listener else None,
         lost_letters=lambda text: lost_letters(choice.frontend.encode(text)),
+        needs=needs_of(choice.frontend, MelSettings()),
     )
     dataset = prepare(
         recorded,
@@ -214,15 +226,18 @@ def _left_out(dataset: Dataset, unfetched: Sequence[SkippedCell]) -> list[str]:
     if dataset.left_out:
         label, reason = dataset.left_out[0]
         lines.append(
-            f"{len(dataset.left_out)} recordings could not be used, the first of them {label}: {reason}"
+            f"{_recordings(dataset.left_out)} could not be used, the first of them {label}: {reason}"
         )
     if unfetched:
         first = unfetched[0]
         lines.append(
-            f"{len(unfetched)} recordings could not be fetched, the first of them {first.label}: "
-            f"{first.reason}"
+            f"{_recordings(unfetched)} could not be fetched, the first of them {first.label}: {first.reason}"
         )
     return lines
+
+
+def _recordings(some: Sequence[object]) -> str:
+    return "1 recording" if len(some) == 1 else f"{len(some)} recordings"
 
 
 def _preparation_report(callbacks: JobCallbacks) -> Callable[[int, int], None]:

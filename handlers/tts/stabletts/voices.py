@@ -41,7 +41,7 @@ def find_reference(job: JobContext, project: Project, *, sample_rate: int) -> Vo
     try:
         if path not in fetched.files:
             raise DataError(fetched.missing.get(path, "it is not in the project"))
-        samples, _ = ready_samples(decode(fetched.files[path], sample_rate=sample_rate))
+        samples = ready_samples(decode(fetched.files[path], sample_rate=sample_rate))
         duration_s = samples.size / sample_rate
         if duration_s < SHORTEST_REFERENCE_S:
             raise DataError(f"it has {duration_s:.1f} s of speech; choose a clip of 3 to 15 s")
@@ -60,7 +60,7 @@ def _default(job: JobContext, project: Project, sample_rate: int) -> VoiceRefere
         try:
             if isinstance(recording, DataError):
                 raise recording
-            samples, _ = ready_samples(recording)
+            samples = ready_samples(recording)
         except DataError as error:  # the next one may do
             logger.info("%s is no voice reference: %s", recorded.label, error)
             continue

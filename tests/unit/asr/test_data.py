@@ -19,8 +19,9 @@ from codex_worker.text.normalise import TextRecipe
 
 
 def recording(path, seconds=1.0, level=0.2, seed=0):
-    """A wav of noise as loud as speech."""
-    samples = np.random.default_rng(seed).standard_normal(int(16_000 * seconds)) * level * 32767
+    """A wav of hissed syllables as loud as speech."""
+    syllables = np.sin(np.pi * 4 * np.arange(int(16_000 * seconds)) / 16_000) ** 2
+    samples = np.random.default_rng(seed).standard_normal(syllables.size) * syllables * level * 32767
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
@@ -59,12 +60,12 @@ def test_usable_recordings_become_examples_with_normalised_text(tmp_path):
     ("make", "text", "says"),
     [
         (lambda p: recording(p, level=0.0), "god", "silence"),
-        (lambda p: recording(p, seconds=0.01), "god", "short"),
+        (lambda p: recording(p, seconds=0.01), "god", "silent"),
         (lambda p: recording(p, seconds=40.0), "god", "max_duration_seconds"),
         (lambda p: recording(p, seconds=0.3), "in the beginning god made all", "longer than"),
-        (lambda p: p.write_bytes(b"no sound at all"), "god", "bad.wav"),
-        (lambda p: p.write_bytes(b""), "god", "bad.wav"),
-        (lambda p: p, "god", "bad.wav"),
+        (lambda p: p.write_bytes(b"no sound at all"), "god", "its recording is no recording"),
+        (lambda p: p.write_bytes(b""), "god", "its recording is empty"),
+        (lambda p: p, "god", "its recording cannot be read"),
         (recording, "?!", "no letters"),
         (recording, "", "no letters"),
     ],
@@ -87,9 +88,14 @@ def test_what_cannot_be_learnt_from_is_left_out_with_its_reason(tmp_path, make, 
     assert says in corpus.left_out["bad"]
 
 
-def test_a_clipped_recording_is_still_used(tmp_path):
+def test_a_badly_overdriven_recording_is_left_out(tmp_path):
     loud = TranscribedClip("loud", recording(tmp_path / "loud.wav", level=5.0), "god made all")
-    assert len(prepared(tmp_path, [*good(tmp_path), loud]).examples) == 3
+    assert "overdriven" in prepared(tmp_path, [*good(tmp_path), loud]).left_out["loud"]
+
+
+def test_a_recording_that_arrived_in_part_is_left_out(tmp_path):
+    cut = TranscribedClip("cut", recording(tmp_path / "cut.wav", 4.0), "god", expected_duration_s=8.0)
+    assert "its project states 8.0 s" in prepared(tmp_path, [*good(tmp_path), cut]).left_out["cut"]
 
 
 def test_texts_in_several_scripts_are_learnt_together(tmp_path):

@@ -71,7 +71,7 @@ def test_the_sample_is_counted_by_book_and_its_two_voices_are_told_apart(sample,
 @pytest.mark.parametrize(
     ("kind", "spoil"),
     [
-        ("clipping", lambda sound: np.clip(sound * 20, -1, 1)),
+        ("overdriven", lambda sound: np.clip(sound * 20, -1, 1)),
         ("noise", lambda sound: sound + 0.1 * np.random.default_rng(1).standard_normal(sound.size)),
         ("quiet", lambda sound: sound * 0.01),
         ("silence", lambda sound: np.concatenate([np.zeros(5 * RATE), sound])),
@@ -99,9 +99,7 @@ def test_the_same_recording_in_two_verses_is_noticed(tmp_path):
 
 def test_a_text_that_is_too_long_for_its_recording_is_noticed(tmp_path):
     sounds = {f"v{number}": good(number) for number in range(12)}
-    texts = dict.fromkeys(sounds, "Words enough for two seconds.") | {
-        "v3": "Far too many words for this. " * 6
-    }
+    texts = dict.fromkeys(sounds, "Words enough.") | {"v3": "Far too many words for this. " * 2}
     report = examine(recorded_with(tmp_path, sounds, texts))
     assert finding(report, "pace-fast").cells == ("MRK 1:4",)
     assert finding(report, "pace-slowly") is None

@@ -1,0 +1,113 @@
+"""What can be wrong with a recording, what each fault excludes it from, and its words for translators."""
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+
+
+class Purpose(Enum):
+    """What a recording is wanted for."""
+
+    TRAINING = auto()
+    READING = auto()  # transcribing it
+
+
+class Fault(StrEnum):
+    """Why a recording is not used, or not without a remark. Known by its code, never by a sentence."""
+
+    MISSING = "missing"
+    UNREADABLE = "unreadable"
+    CUT_OFF = "cut_off"
+    TOO_LONG = "too_long"
+    SILENT = "silent"
+    NOT_SPEECH = "not_speech"
+    OVERDRIVEN = "overdriven"
+    PEAKS_CUT = "peaks_cut"
+    NO_LETTERS = "no_letters"
+    TOO_SHORT = "too_short"
+
+    def excludes(self, purpose: Purpose) -> bool:
+        """Whether a recording with this fault is left out; otherwise it is used with a remark."""
+        return purpose in _RULES[self].excluded_from
+
+    @property
+    def heading(self) -> str:
+        """The fault of one recording in a few words, for a table of counts."""
+        return _RULES[self].heading
+
+    def counted(self, count: int) -> str:
+        """The fault as a sentence about so many recordings, without a full stop."""
+        rule = _RULES[self]
+        return (
+            f"{count} {'recording' if count == 1 else 'recordings'} {rule.one if count == 1 else rule.many}"
+        )
+
+
+@dataclass(frozen=True)
+class FoundFault:
+    """A fault of one recording; the sentence has its particulars, and what to do."""
+
+    fault: Fault
+    sentence: str
+
+
+@dataclass(frozen=True)
+class _Rule:
+    excluded_from: frozenset[Purpose]
+    heading: str
+    one: str
+    many: str
+
+
+_BOTH = frozenset(Purpose)
+_TRAINING = frozenset({Purpose.TRAINING})
+
+_RULES = {
+    Fault.MISSING: _Rule(
+        _BOTH,
+        "the recording is not there",
+        "is not there and has to be synchronised",
+        "are not there and have to be synchronised",
+    ),
+    Fault.UNREADABLE: _Rule(_BOTH, "the recording cannot be read", "cannot be read", "cannot be read"),
+    Fault.CUT_OFF: _Rule(
+        _BOTH, "the recording is cut off", "is cut off and not used", "are cut off and not used"
+    ),
+    Fault.TOO_LONG: _Rule(
+        _BOTH, "the recording is too long", "is too long and not used", "are too long and not used"
+    ),
+    Fault.SILENT: _Rule(
+        _BOTH, "the recording is silent", "is silent and not used", "are silent and not used"
+    ),
+    Fault.NOT_SPEECH: _Rule(
+        _BOTH,
+        "the recording holds no speech",
+        "holds tones, noise or clicks instead of speech and is not used",
+        "hold tones, noise or clicks instead of speech and are not used",
+    ),
+    Fault.OVERDRIVEN: _Rule(
+        _TRAINING,
+        "the recording is badly overdriven",
+        "is badly overdriven (too loud for the microphone) and not learnt from. "
+        "Record it again, further away",
+        "are badly overdriven (too loud for the microphone) and not learnt from. "
+        "Record them again, further away",
+    ),
+    Fault.PEAKS_CUT: _Rule(
+        frozenset(),
+        "the recording is overdriven in places",
+        "is overdriven in places (too loud for the microphone). Record it again, further away",
+        "are overdriven in places (too loud for the microphone). Record them again, further away",
+    ),
+    Fault.NO_LETTERS: _Rule(
+        _TRAINING,
+        "the text has no letter that can be learnt",
+        "has a text without any letter that can be learnt",
+        "have texts without any letter that can be learnt",
+    ),
+    Fault.TOO_SHORT: _Rule(
+        _TRAINING,
+        "the recording is too short for its text",
+        "is too short for its text and not used. Do text and recording belong together?",
+        "are too short for their texts and not used. Do text and recording belong together?",
+    ),
+}

@@ -1,0 +1,173 @@
+"""One rule says which recordings are usable, for what, in every format that recordings come in."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codex_worker.audio.decode import Clip, Recording, decode
+from codex_worker.data.faults import Fault, Purpose
+from codex_worker.data.usable import Limits, Needs, hear, judge, least_speech_s
+from tests.unit.audio.made import write
+
+RATE = 16_000
+HERE = Path(__file__)
+EVERY_FORMAT = ("wav", "flac", "webm", "mp3", "m4a")
+SENTENCES = sorted((Path(__file__).parents[3] / "sample" / "recordings").iterdir())
+RNG = np.random.default_rng(5)
+
+
+def voice(duration_s, seed=0):
+    """So much of the sample's sentences, from its `seed`-th on."""
+    spoken = [decode(path, sample_rate=RATE).samples for path in SENTENCES[seed : seed + 3]]
+    return np.concatenate(spoken)[RATE // 5 :][: round(duration_s * RATE)]
+
+
+def tone(duration_s, hertz=440.0):
+    return (0.3 * np.sin(2 * np.pi * hertz * np.arange(round(duration_s * RATE)) / RATE)).astype(np.float32)
+
+
+def fault_of(samples, purpose=Purpose.TRAINING, limits=None):
+    heard = judge(Recording(np.asarray(samples, np.float32), RATE), HERE, limits)
+    found = heard.against(purpose)
+    return found.fault if found else None
+
+
+def overdriven(level, gain=16.0):
+    sound = voice(3.0)
+    return np.clip(sound * gain * level / np.abs(sound).max(), -level, level)
+
+
+CLICKS = np.where(np.arange(3 * RATE) % 4000 < 6, 0.8, 0.0)
+BEEPS = tone(3.0, 1000) * (np.arange(3 * RATE) % 8000 < 3000)
+
+
+@pytest.mark.parametrize("duration_s", [0.4, 0.9, 3.0])
+@pytest.mark.parametrize("level", [1.0, 0.1, 0.03])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_clean_voice_is_usable_however_short_or_quiet(duration_s, level, seed):
+    heard = judge(Recording(voice(duration_s, seed) * np.float32(level), RATE), HERE, Limits(0.1))
+    assert heard.faults == ()
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        np.zeros(RATE),
+        RNG.integers(-1, 2, 40_000) / 32767,
+        0.01 + RNG.integers(0, 2, 40_000) / 32767,
+        np.full(RATE, 0.3),
+        1e-4 * RNG.standard_normal(RATE),
+        np.arange(3 * RATE) == RATE,
+    ],
+    ids=["zeros", "one bit", "offset with rounding", "offset", "muted at -80 dB", "one crack"],
+)
+def test_what_nobody_can_hear_is_silent_for_every_purpose(samples):
+    assert {fault_of(samples, purpose) for purpose in Purpose} == {Fault.SILENT}
+
+
+@pytest.mark.parametrize("kind", EVERY_FORMAT)
+@pytest.mark.parametrize(
+    "samples",
+    [tone(3.0), 0.1 * RNG.standard_normal(3 * RATE), CLICKS, BEEPS],
+    ids=["tone", "white noise", "clicks", "beeps"],
+)
+def test_tones_noise_and_clicks_are_no_speech(tmp_path, kind, samples):
+    path = write(tmp_path / f"a.{kind}", samples, RATE)
+    found = hear(Clip(path), sample_rate=RATE).against(Purpose.READING)
+    assert found.fault is Fault.NOT_SPEECH
+
+
+@pytest.mark.parametrize(
+    ("kind", "level"),
+    # AAC's overshoot of flat tops at 0.8 is itself cut at full scale, and looks like a voice again.
+    [
+        (kind, level)
+        for kind in EVERY_FORMAT
+        for level in (1.0, 0.98, 0.8, 0.3)
+        if (kind, level) != ("m4a", 0.8)
+    ],
+)
+def test_an_overdriven_voice_is_not_learnt_from_and_read_with_a_remark(tmp_path, kind, level):
+    heard = hear(Clip(write(tmp_path / f"a.{kind}", overdriven(level), RATE)), sample_rate=RATE)
+    assert heard.against(Purpose.TRAINING).fault is Fault.OVERDRIVEN
+    assert heard.against(Purpose.READING) is None
+    assert [found.fault for found in heard.remarks(Purpose.READING)] == [Fault.OVERDRIVEN]
+
+
+@pytest.mark.parametrize("kind", EVERY_FORMAT)
+def test_no_format_makes_a_clean_voice_look_overdriven(tmp_path, kind):
+    assert hear(Clip(write(tmp_path / f"a.{kind}", voice(3.0), RATE)), sample_rate=RATE).faults == ()
+
+
+def test_peaks_that_are_cut_here_and_there_are_a_remark():
+    sound = voice(3.0)
+    level = np.quantile(np.abs(sound), 0.985)
+    heard = judge(Recording(np.clip(sound, -level, level), RATE), HERE)
+    assert heard.against(Purpose.TRAINING) is None
+    assert [found.fault for found in heard.remarks(Purpose.TRAINING)] == [Fault.PEAKS_CUT]
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        (Limits(least_s=2.5), None),
+        (Limits(least_s=3.5), Fault.TOO_SHORT),
+        (Limits(longest_s=2.5), Fault.TOO_LONG),
+        (Limits(longest_s=1.0), Fault.TOO_LONG),
+        (Needs(lambda text: None).limits("?!"), Fault.NO_LETTERS),
+    ],
+)
+def test_a_recording_is_long_enough_for_its_text_and_not_too_long(limits, expected):
+    assert fault_of(voice(3.0), limits=limits) is expected
+
+
+def test_marks_above_letters_take_no_time():
+    assert least_speech_s("בְּרֵאשִׁית") == least_speech_s("בראשית")
+    assert least_speech_s("Ja") < 0.2
+    assert least_speech_s("...") == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "expected_s", "fault"),
+    [
+        (None, None, Fault.MISSING),
+        (b"", None, Fault.UNREADABLE),
+        (b"no sound at all", None, Fault.UNREADABLE),
+        ("whole", 6.0, Fault.CUT_OFF),
+        ("half", None, Fault.CUT_OFF),
+    ],
+)
+def test_what_cannot_be_decoded_is_known_by_its_code(tmp_path, content, expected_s, fault):
+    path = tmp_path / "a.wav"
+    if isinstance(content, str):
+        write(path, voice(3.0), RATE)
+    if content == "half":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    heard = hear(Clip(path, expected_duration_s=expected_s), sample_rate=RATE)
+    assert {heard.against(purpose).fault for purpose in Purpose} == {fault}
+    assert str(tmp_path) not in heard.faults[0].sentence
+
+
+@pytest.mark.parametrize("fault", Fault)
+def test_one_recording_is_and_several_are(fault):
+    assert fault.counted(1).startswith("1 recording ")
+    assert fault.counted(2).startswith("2 recordings ")
+    assert fault.heading
+
+
+@pytest.mark.parametrize("rate", [16_000, 22_050, 44_100])
+def test_the_verdict_does_not_depend_on_the_rate_that_a_model_reads(tmp_path, rate):
+    sounds = {"good": voice(3.0), "loud": overdriven(0.9), "tone": tone(2.0), "none": np.zeros(RATE)}
+    found = {}
+    for name, samples in sounds.items():
+        heard = hear(Clip(write(tmp_path / f"{name}.flac", samples, RATE)), sample_rate=rate)
+        found[name] = [each.fault for each in heard.faults]
+    assert found == {
+        "good": [],
+        "loud": [Fault.OVERDRIVEN],
+        "tone": [Fault.NOT_SPEECH],
+        "none": [Fault.SILENT],
+    }
