@@ -1,7 +1,7 @@
 """From a project's recordings and texts to examples, and what was left out with its reason."""
 
 import logging
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -13,11 +13,11 @@ import numpy as np
 from codex_worker.asr.features import FeatureCache, FeatureExtractor, content_key
 from codex_worker.audio.decode import Clip
 from codex_worker.data.faults import Purpose
+from codex_worker.data.held_out import Item, hold_out
 from codex_worker.data.usable import Limits, Needs, hear
 from codex_worker.errors import DataError, UserError
 from codex_worker.text.normalise import LEARNABLE_COUNT, unlearnt_letters
 from codex_worker.training.machine import keep_cores, take_one_core
-from codex_worker.training.splits import can_hold_out_groups, hold_out
 
 logger = logging.getLogger(__name__)
 
@@ -170,10 +170,7 @@ def prepare(
 
 
 def split(corpus: Corpus, *, val_split: float, test_split: float) -> Split:
-    """Divide by whole chapters, the same way each time; by recordings where the chapters are too few.
-
-    See `hold_out` for which chapters are taken.
-    """
+    """Divide by whole chapters as `data.held_out` chooses them; shares are of the number of recordings."""
     examples = corpus.examples
     if len(examples) < MIN_TO_HOLD_OUT:
         note = (
@@ -181,16 +178,12 @@ def split(corpus: Corpus, *, val_split: float, test_split: float) -> Split:
             "the error rates are those on the training recordings"
         )
         return Split(examples, examples, notes=(note,))
-    notes = []
-    groups = _by_chapter(examples)
-    wanted = val_split + test_split
-    if wanted > 0 and not can_hold_out_groups(_seconds(groups), wanted):
-        groups = {example.utterance.key: [example] for example in examples}
-        notes.append("too few chapters to hold a whole one back: single recordings are held back instead")
-    validation_names, test_names = hold_out(_seconds(groups), [val_split, test_split])
-    validation = [example for name in validation_names for example in groups.pop(name)]
-    test = [example for name in test_names for example in groups.pop(name)]
-    train = tuple(example for name in sorted(groups) for example in groups[name])
+    items = [Item(one.utterance.key, one.utterance.chapter, one.duration_s) for one in examples]
+    held = hold_out(items, [val_split, test_split])
+    notes = list(held.notes)
+    ordered = sorted(examples, key=lambda one: (one.utterance.chapter, one.utterance.key))
+    validation, test = ([one for one in ordered if one.utterance.key in part] for part in held.parts)
+    train = tuple(one for one in ordered if not any(one.utterance.key in part for part in held.parts))
     if not validation:
         notes.append("val_split is 0: the error rates are those on the training recordings")
     return Split(train, tuple(validation) or train, tuple(test), tuple(notes))
@@ -257,14 +250,3 @@ def _require_enough(examples: Sequence[Example], left_out: Mapping[str, str]) ->
         f"(an hour or more reads well). "
         + (f"Left out: {reasons}." if reasons else "Record verses that have text, then try again.")
     )
-
-
-def _by_chapter(examples: Sequence[Example]) -> dict[str, list[Example]]:
-    groups: dict[str, list[Example]] = defaultdict(list)
-    for example in examples:
-        groups[example.utterance.chapter].append(example)
-    return dict(groups)
-
-
-def _seconds(groups: Mapping[str, Sequence[Example]]) -> dict[str, float]:
-    return {name: sum(example.duration_s for example in group) for name, group in groups.items()}

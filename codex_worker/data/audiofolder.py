@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Literal
 
 from codex_worker.audio.encode import FORMATS, encode
+from codex_worker.data.held_out import Item, hold_out
 from codex_worker.data.project import ChosenCell, SkippedCell
 from codex_worker.data.recordings import RecordedCell, decoded
 from codex_worker.errors import DataError, UserError
-from codex_worker.training.splits import can_hold_out_groups, hold_out
 
 logger = logging.getLogger(__name__)
 
@@ -142,22 +142,15 @@ def _with_text(
 
 def _splits(wanted: Sequence[tuple[RecordedCell, str]], options: DatasetOptions) -> dict[str, str]:
     """The split of each cell: whole chapters, or single cells where there are too few chapters."""
-    sizes: dict[str, float] = {}
-    for cell, text in wanted:
-        sizes[cell.chapter] = sizes.get(cell.chapter, 0.0) + len(text)
-    share = options.validation_share + options.test_share
-    by_cell = share > 0 and not can_hold_out_groups(sizes, share)
-    if by_cell:
-        logger.info("There are too few chapters to hold whole ones back; single verses are held back instead")
-        sizes = {cell.key: float(len(text)) for cell, text in wanted}
-    validation, test = (
-        set(names) for names in hold_out(sizes, [options.validation_share, options.test_share])
-    )
-    found = {}
-    for cell, _ in wanted:
-        group = cell.key if by_cell else cell.chapter
-        found[cell.key] = "validation" if group in validation else "test" if group in test else "train"
-    return found
+    items = [Item(cell.key, cell.chapter, len(text)) for cell, text in wanted]
+    held = hold_out(items, [options.validation_share, options.test_share])
+    for note in held.notes:
+        logger.info(note)
+    validation, test = held.parts
+    return {
+        cell.key: "validation" if cell.key in validation else "test" if cell.key in test else "train"
+        for cell, _ in wanted
+    }
 
 
 def _problem(outcome: DataError | float, options: DatasetOptions) -> str | None:

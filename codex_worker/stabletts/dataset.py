@@ -1,6 +1,6 @@
 """What a voice is trained on: ids in memory, mel spectrograms in one file, and batches of both."""
 
-import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from codex_worker.data.held_out import Item, hold_out
 from codex_worker.errors import SystemFault
 from codex_worker.stabletts.configuration import MelSettings
 from codex_worker.stabletts.symbols import BLANK_ID
+
+logger = logging.getLogger(__name__)
 
 MEL_TYPE = np.float16
 
@@ -102,20 +105,16 @@ class Dataset:
 
 
 def split(
-    utterances: Sequence[EncodedUtterance], validated: int, *, seed: int = 0
+    utterances: Sequence[EncodedUtterance], validated: int
 ) -> tuple[list[EncodedUtterance], list[EncodedUtterance]]:
-    """Training and validation utterances, the same for the same ids whatever their order.
-
-    The longest tenth is not used for validation, where it would cost more than it tells.
-    """
-    by_length = sorted(utterances, key=lambda each: (each.frames, each.id))
-    candidates = by_length[: max(validated, len(by_length) - len(by_length) // 10)]
-    chosen = {
-        each.id for each in sorted(candidates, key=lambda each: _shuffle_key(seed, each.id))[:validated]
-    }
+    """Training and validation utterances, about so many of these, as `data.held_out` chooses them."""
+    items = [Item(each.id, each.chapter, each.frames) for each in utterances]
+    held = hold_out(items, [validated / max(1, len(items))])
+    for note in held.notes:
+        logger.info(note)
     ordered = sorted(utterances, key=lambda each: each.id)
-    return [each for each in ordered if each.id not in chosen], [
-        each for each in ordered if each.id in chosen
+    return [each for each in ordered if each.id not in held.parts[0]], [
+        each for each in ordered if each.id in held.parts[0]
     ]
 
 
@@ -125,7 +124,3 @@ def _part(length: int, generator: torch.Generator | None) -> tuple[int, int]:
         return 0, length
     size = int(torch.randint(length // 12, length // 3 + 1, (), generator=generator))
     return int(torch.randint(0, length - size + 1, (), generator=generator)), size
-
-
-def _shuffle_key(seed: int, identity: str) -> bytes:
-    return hashlib.sha256(f"{seed}:{identity}".encode()).digest()

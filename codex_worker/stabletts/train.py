@@ -109,9 +109,7 @@ class VoiceTraining:
         self.voice = voice
         self.judge = judge
         self.vocos = vocos
-        self.training, self.validation = split(
-            dataset.utterances, recipe.validated, seed=recipe.training.seed
-        )
+        self.training, self.validation = split(dataset.utterances, recipe.validated)
 
     @property
     def device(self) -> torch.device:
