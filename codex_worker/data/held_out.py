@@ -41,8 +41,8 @@ class HeldOut:
 
 def hold_out(items: Sequence[Item], shares: Sequence[float]) -> HeldOut:
     """For each share of the number of items, the keys that are held back; what is left is for training."""
-    counts = [share * len(items) for share in shares]
-    if not any(round(count) for count in counts):
+    counts = [max(1.0, share * len(items)) if share else 0.0 for share in shares]
+    if not any(counts):
         return HeldOut(tuple(frozenset() for _ in shares))
     chosen = _whole_chapters(_chapters(items), counts)
     if chosen is not None:
@@ -67,7 +67,7 @@ def _whole_chapters(chapters: Chapters, counts: Sequence[float]) -> tuple[frozen
     rest = dict(chapters)
     parts = []
     for count in counts:
-        taken = _take(rest, count) if round(count) else []
+        taken = _take(rest, count) if count else []
         if taken is None:
             return None
         parts.append(frozenset(item.key for name in taken for item in rest.pop(name)))

@@ -85,3 +85,7 @@ def test_single_recordings_of_all_lengths_are_held_back_where_chapters_are_too_f
 
 def test_nothing_is_held_back_where_nothing_is_asked_for():
     assert hold_out(chapters_of([10] * 10), [0.0]).parts == (frozenset(),)
+
+
+def test_a_small_share_of_few_recordings_is_one():
+    assert len(hold_out(chapters_of([10]), [0.02]).parts[0]) == 1
