@@ -13,6 +13,8 @@ from codex_worker.asr.corpus import ctc_frames_needed
 from codex_worker.asr.transcribe import Transcriber
 from codex_worker.asr.vocabulary import Vocabulary
 from codex_worker.asr.words import PIECE_S, cut_at_pauses
+from codex_worker.audio.resample import resample
+from codex_worker.doctor.examine import SAMPLE_RATE, Align
 from codex_worker.errors import DataError, SystemFault
 
 logger = logging.getLogger(__name__)
@@ -73,6 +75,12 @@ def align(transcriber: Transcriber, samples: np.ndarray, text: str) -> Alignment
     # Pieces lose part of a frame at their ends; the frames that are there share the real duration.
     seconds_per_frame = len(samples) / rate / len(log_probs)
     return align_words(log_probs, text, checkpoint.vocabulary, seconds_per_frame)
+
+
+def fit_of(transcriber: Transcriber) -> Align:
+    """How well a text and its recording belong together, for the data doctor."""
+    rate = transcriber.checkpoint.frontend.sample_rate
+    return lambda samples, text: align(transcriber, resample(samples, SAMPLE_RATE, rate), text).score
 
 
 def align_words(log_probs: Tensor, text: str, vocabulary: Vocabulary, seconds_per_frame: float) -> Alignment:

@@ -272,19 +272,12 @@ def _output(arguments: argparse.Namespace, config: DatasetConfig) -> Path:
 
 def _aligner(checkpoint: Path) -> "tuple[Align, float | None]":
     """How well texts and recordings fit according to a transcriber, and how badly it reads itself."""
-    from codex_worker.asr.align import align
+    from codex_worker.asr.align import fit_of
     from codex_worker.asr.load import load_checkpoint
     from codex_worker.asr.transcribe import Transcriber
-    from codex_worker.audio.resample import resample
-    from codex_worker.doctor.examine import SAMPLE_RATE
 
     loaded = load_checkpoint(checkpoint)
-    transcriber = Transcriber(loaded)
-    rate = loaded.frontend.sample_rate
-    return (
-        lambda samples, text: align(transcriber, resample(samples, SAMPLE_RATE, rate), text).score,
-        loaded.held_out_cer,
-    )
+    return fit_of(Transcriber(loaded)), loaded.held_out_cer
 
 
 class _Bar:

@@ -1,41 +1,25 @@
 """Train a transcriber on the cells that have text and a recording."""
 
-import copy
 import json
 import logging
 import shutil
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-from transformers import PreTrainedModel
-
-from codex_worker.asr.align import align
+from codex_worker.asr.align import fit_of
 from codex_worker.asr.corpus import Corpus, Sounds, TranscribedClip, learnt_text, needs_of, prepare, split
-from codex_worker.asr.features import FeatureCache, FeatureExtractor
+from codex_worker.asr.features import FeatureCache
 from codex_worker.asr.load import load_checkpoint
-from codex_worker.asr.networks.build import (
-    build_model,
-    count_parameters,
-    frontend_of,
-    grow_head,
-    output_frames,
-    read_config,
-    read_pretrained,
-    tiny_config,
-)
-from codex_worker.asr.recipe import Preset, choose_recipe
+from codex_worker.asr.networks.build import output_frames
+from codex_worker.asr.recipe import TranscriberRecipe, choose_recipe
+from codex_worker.asr.start import FromCheckpoint, FromNothing, FromWeights, TrainingStart
 from codex_worker.asr.train import METRICS_COLUMNS, TrainedModel, TrainingPlan
 from codex_worker.asr.train import train as train_model
 from codex_worker.asr.transcribe import Transcriber
-from codex_worker.asr.vocabulary import Vocabulary, build_vocabulary
-from codex_worker.audio.resample import resample
 from codex_worker.data.project import Project
 from codex_worker.data.recordings import FetchedCells, fetch_recordings
-from codex_worker.doctor.examine import SAMPLE_RATE, Align
 from codex_worker.text.normalise import TextRecipe, recipe_for
-from codex_worker.training.machine import this_machine
+from codex_worker.training.machine import Machine, this_machine
 from handlers.asr.w2v2bert.utterances import utterance_of
 from handlers.base import JobCallbacks, JobContext, Result, Trained, run_training
 from handlers.steps import (
@@ -59,26 +43,40 @@ def run(job: JobContext, callbacks: JobCallbacks) -> Result:
     return run_training(job, callbacks, train)
 
 
-def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = None) -> Trained:
-    """Choose cells, fetch their recordings, train; the checkpoint lies in the job folder."""
+def start_of(job: JobContext, callbacks: JobCallbacks) -> TrainingStart:
+    """A checkpoint of the project, official weights, or nothing (preset tiny)."""
     options = job.options.training
+    if options.base_checkpoint:
+        file = callbacks.scanner.fetch_checkpoint(options.base_checkpoint)
+        return FromCheckpoint(
+            load_checkpoint(file, unpack_folder=job.folder / "base"), options.base_checkpoint
+        )
+    if job.preset == "tiny":
+        return FromNothing()
+    weights = callbacks.scanner.fetch_weights(options.base_model.removeprefix("facebook/"))
+    return FromWeights(weights.path, f"{options.base_model}@{weights.revision}")
+
+
+def train(
+    job: JobContext,
+    callbacks: JobCallbacks,
+    project: Project | None = None,
+    *,
+    start_of: Callable[[JobContext, JobCallbacks], TrainingStart] = start_of,
+) -> Trained:
+    """Choose cells, fetch their recordings, train; the checkpoint lies in the job folder.
+
+    `start_of` is where another model comes in: see docs/adding-a-model.md.
+    """
     project = project or project_of(job, callbacks)
     cells = cells_to_train_on(job, project)
     callbacks.heartbeat(0, f"Fetching {len(cells.chosen)} recordings", "download")
     fetched = fetch_recordings(project.reader, cells.chosen)
-    utterances = [utterance_of(cell) for cell in fetched.cells]
-    start = _Start(job, callbacks)
-    text_recipe = recipe_for(
-        [utterance.text for utterance in utterances],
-        lowercase=options.lowercase,
-        remove_punctuation=options.remove_punctuation,
-        remove_numbers=options.remove_numbers,
-    )
-    logger.info(text_recipe.describe())
-    sounds = Sounds(start.frontend, FeatureCache(job.folder / "features", _cache_bytes(job.folder)))
-    listed = FetchedCells(fetched.cells, cells.skipped + fetched.skipped)
-    corpus = _checked_corpus(job, callbacks, listed, utterances, text_recipe, sounds, start)
-    trained = _train(job, callbacks, corpus, text_recipe, sounds, start)
+    clips = [utterance_of(cell) for cell in fetched.cells]
+    work = _Work(job, callbacks, start_of(job, callbacks), _text_recipe(job, clips))
+    logger.info(work.text_recipe.describe())
+    corpus = work.corpus(clips, FetchedCells(fetched.cells, cells.skipped + fetched.skipped))
+    trained = work.train(corpus)
     _report(job, callbacks, corpus, fetched)
     checkpoint = job.folder / "asr_model.safetensors"
     shutil.copyfile(trained.checkpoint, checkpoint)
@@ -96,146 +94,96 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
     )
 
 
-class _Start:
-    """What training starts from: a project's checkpoint, official weights, or nothing (preset tiny)."""
+class _Work:
+    """One training: what it starts from, how text is written, and where features are kept."""
 
-    def __init__(self, job: JobContext, callbacks: JobCallbacks) -> None:
-        options = job.options.training
-        path = options.base_checkpoint
-        self.base = None
-        self.folder: Path | None = None
-        self.origin = "random weights"
-        if path:
-            file = callbacks.scanner.fetch_checkpoint(path)
-            self.base = load_checkpoint(file, unpack_folder=job.folder / "base")
-            self.frontend, self.origin = self.base.frontend, path
-        elif job.preset == "tiny":
-            self.frontend = FeatureExtractor()
-        else:
-            name = options.base_model
-            weights = callbacks.scanner.fetch_weights(name.removeprefix("facebook/"))
-            self.folder, self.origin = weights.path, f"{name}@{weights.revision}"
-            self.frontend = frontend_of(read_config(weights.path))
+    def __init__(
+        self, job: JobContext, callbacks: JobCallbacks, start: TrainingStart, text_recipe: TextRecipe
+    ) -> None:
+        self.job = job
+        self.callbacks = callbacks
+        self.start = start
+        self.text_recipe = text_recipe
+        self.sounds = Sounds(start.frontend, FeatureCache(job.folder / "features", _cache_bytes(job.folder)))
 
-    @property
-    def parameters(self) -> int:
-        """How many the network has; a count for a tiny one would say nothing."""
-        if self.base is not None:
-            return int(self.base.model.num_parameters())
-        return count_parameters(read_config(self.folder)) if self.folder is not None else 0
+    def corpus(self, clips: Sequence[TranscribedClip], listed: FetchedCells) -> Corpus:
+        """Publishes what the recordings are like, and gives those that the page lists as used."""
+        texts = [clip.text for clip in clips]
+        letters = self.start.vocabulary([self.text_recipe.apply(text) for text in texts])
+        sizing = self.start.network(letters)
+        limit_s = self._recipe(1.0, len(clips)).max_duration_s
+        learnt, rare = learnt_text(texts, self.text_recipe.apply)
 
-    @property
-    def fit(self) -> Align | None:
-        """How well texts and recordings fit, where there is a transcriber already that can tell."""
-        if self.base is None:
-            return None
-        # A transcriber takes its network to its own device and numbers; training starts from it as it was.
-        transcriber = Transcriber(replace(self.base, model=copy.deepcopy(self.base.model)))
+        def frames(rows: int) -> int:
+            return output_frames(sizing, rows)
 
-        def fit(samples: np.ndarray, text: str) -> float:
-            return align(transcriber, resample(samples, SAMPLE_RATE, self.frontend.sample_rate), text).score
+        listener = self.start.listener()
+        check_up(
+            self.job,
+            self.callbacks,
+            listed,
+            align=None if listener is None else fit_of(Transcriber(listener)),
+            reader_cer=None if listener is None else listener.held_out_cer,
+            lost_letters=lambda text: rare.keys() & set(self.text_recipe.apply(text)),
+            needs=needs_of(learnt, self.start.frontend, frames, limit_s),
+        )
+        return prepare(
+            clips,
+            normalise=self.text_recipe.apply,
+            sounds=self.sounds,
+            frames=frames,
+            max_duration_s=limit_s,
+            workers=threads(),
+            report=lambda message: self.callbacks.heartbeat(0, message, "preprocess"),
+        )
 
-        return fit
+    def train(self, corpus: Corpus) -> TrainedModel:
+        """Trains on what the corpus holds."""
+        job, machine = self.job, this_machine()
+        recipe = self._recipe(corpus.hours, len(corpus.examples), machine)
+        vocabulary = self.start.vocabulary([example.text for example in corpus.examples])
+        plan = TrainingPlan(
+            make_model=lambda: self.start.network(vocabulary),
+            vocabulary=vocabulary,
+            sounds=self.sounds,
+            data=split(corpus, val_split=recipe.val_split, test_split=recipe.test_split),
+            recipe=recipe,
+            trainable=self.start.trainable,
+            metadata={
+                "text_recipe": json.dumps(self.text_recipe.to_dict(), ensure_ascii=False),
+                "language": job.options.training.language or "",
+                "data_commit": job.commit,
+                "job_id": job.job_id,
+                "started_from": self.start.origin,
+                "hours": f"{corpus.hours:.3f}",
+            },
+            readers=threads(),
+            with_corrector=job.options.training.corrector,
+        )
+        say(self.callbacks, 0, f"Training on {len(plan.data.train)} recordings", "training")
+        progress = TrainingProgress(job, self.callbacks, METRICS_COLUMNS)
+        return train_model(plan, training_folder(job, self.callbacks), progress, device=machine.device)
 
-    def vocabulary(self, texts: list[str]) -> Vocabulary:
-        built = build_vocabulary(texts)
-        return self.base.vocabulary.extended(built.letters) if self.base is not None else built
-
-    def maker(self, vocabulary: Vocabulary) -> Callable[[], PreTrainedModel]:
-        """Makes the network anew each time, from the weights as they were at the start."""
-        if self.base is not None:
-            base = self.base
-
-            def from_checkpoint() -> PreTrainedModel:
-                model = copy.deepcopy(base.model)
-                grow_head(model, vocabulary)
-                return model
-
-            return from_checkpoint
-        if self.folder is not None:
-            folder = self.folder
-            return lambda: read_pretrained(folder, vocabulary)
-        return lambda: build_model(tiny_config(vocabulary))
+    def _recipe(self, hours: float, recordings: int, machine: Machine | None = None) -> TranscriberRecipe:
+        return choose_recipe(
+            hours,
+            recordings,
+            preset="tiny" if self.job.preset == "tiny" else "full",
+            pretrained=self.start.is_pretrained,
+            parameters=self.start.parameters,
+            machine=machine,
+            options=self.job.options.training,
+        )
 
 
-def _checked_corpus(
-    job: JobContext,
-    callbacks: JobCallbacks,
-    listed: FetchedCells,
-    utterances: list[TranscribedClip],
-    text_recipe: TextRecipe,
-    sounds: Sounds,
-    start: _Start,
-) -> Corpus:
-    """Publishes what the recordings are like, and gives those that the page lists as used."""
-    sizing = start.maker(start.vocabulary([text_recipe.apply(u.text) for u in utterances]))()
-    limit_s = choose_recipe(
-        1.0, len(utterances), preset=_preset(job), options=job.options.training
-    ).max_duration_s
-    learnt, rare = learnt_text([u.text for u in utterances], text_recipe.apply)
-
-    def frames(rows: int) -> int:
-        return output_frames(sizing, rows)
-
-    check_up(
-        job,
-        callbacks,
-        listed,
-        align=start.fit,
-        reader_cer=start.base.held_out_cer if start.base is not None else None,
-        lost_letters=lambda text: rare.keys() & set(text_recipe.apply(text)),
-        needs=needs_of(learnt, start.frontend, frames, limit_s),
+def _text_recipe(job: JobContext, clips: Sequence[TranscribedClip]) -> TextRecipe:
+    options = job.options.training
+    return recipe_for(
+        [clip.text for clip in clips],
+        lowercase=options.lowercase,
+        remove_punctuation=options.remove_punctuation,
+        remove_numbers=options.remove_numbers,
     )
-    return prepare(
-        utterances,
-        normalise=text_recipe.apply,
-        sounds=sounds,
-        frames=frames,
-        max_duration_s=limit_s,
-        workers=threads(),
-        report=lambda message: callbacks.heartbeat(0, message, "preprocess"),
-    )
-
-
-def _train(
-    job: JobContext,
-    callbacks: JobCallbacks,
-    corpus: Corpus,
-    text_recipe: TextRecipe,
-    sounds: Sounds,
-    start: _Start,
-) -> TrainedModel:
-    machine = this_machine()
-    recipe = choose_recipe(
-        corpus.hours,
-        len(corpus.examples),
-        preset=_preset(job),
-        pretrained=start.base is not None or start.folder is not None,
-        parameters=start.parameters,
-        machine=machine,
-        options=job.options.training,
-    )
-    vocabulary = start.vocabulary([example.text for example in corpus.examples])
-    plan = TrainingPlan(
-        make_model=start.maker(vocabulary),
-        vocabulary=vocabulary,
-        sounds=sounds,
-        data=split(corpus, val_split=recipe.val_split, test_split=recipe.test_split),
-        recipe=recipe,
-        metadata={
-            "text_recipe": json.dumps(text_recipe.to_dict(), ensure_ascii=False),
-            "language": job.options.training.language or "",
-            "data_commit": job.commit,
-            "job_id": job.job_id,
-            "started_from": start.origin,
-            "hours": f"{corpus.hours:.3f}",
-        },
-        readers=threads(),
-        with_corrector=job.options.training.corrector,
-    )
-    say(callbacks, 0, f"Training on {len(plan.data.train)} recordings", "training")
-    progress = TrainingProgress(job, callbacks, METRICS_COLUMNS)
-    return train_model(plan, training_folder(job, callbacks), progress, device=machine.device)
 
 
 def _report(job: JobContext, callbacks: JobCallbacks, corpus: Corpus, fetched: FetchedCells) -> None:
@@ -249,10 +197,6 @@ def _report(job: JobContext, callbacks: JobCallbacks, corpus: Corpus, fetched: F
     content = {"left_out": left_out, "rare_letters": dict(corpus.rare_letters), "hours": corpus.hours}
     path.write_text(json.dumps(content, ensure_ascii=False, indent=2), encoding="utf-8")
     callbacks.scanner.publish_artifact(path, "report")
-
-
-def _preset(job: JobContext) -> Preset:
-    return "tiny" if job.preset == "tiny" else "full"
 
 
 def _cache_bytes(folder: Path) -> int:

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from codex_worker.asr.align import align, cut_at_words
+from codex_worker.asr.align import align, cut_at_words, fit_of
 from codex_worker.asr.load import load_checkpoint
 from codex_worker.asr.transcribe import Transcriber
 from codex_worker.audio.level import find_pauses
 from codex_worker.audio.resample import resample
-from codex_worker.doctor.examine import SAMPLE_RATE
 from codex_worker.stabletts.dataset import Samples
 from codex_worker.stabletts.preparation import TextPiece
 from codex_worker.text.error_rate import character_error_rate
@@ -25,6 +24,7 @@ class Listener:
     def __init__(self, checkpoint: Path, unpack_folder: Path) -> None:
         self.transcriber = Transcriber(load_checkpoint(checkpoint, unpack_folder=unpack_folder))
         self.sample_rate = self.transcriber.checkpoint.frontend.sample_rate
+        self.fit = fit_of(self.transcriber)
 
     @property
     def held_out_cer(self) -> float | None:
@@ -37,10 +37,6 @@ class Listener:
         pauses = find_pauses(samples, sample_rate)
         cuts = cut_at_words(alignment, longest_s=LONGEST_PIECE_S, pauses=pauses)
         return [TextPiece(one.start_s, one.end_s, one.text) for one in cuts]
-
-    def fit(self, samples: Samples, text: str) -> float:
-        """How well a text fits to its recording at 16 kHz, 0 to 1. Raises DataError where it cannot tell."""
-        return align(self.transcriber, resample(samples, SAMPLE_RATE, self.sample_rate), text).score
 
     def judge(self, spoken: Sequence[Samples], sample_rate: int, texts: Sequence[str]) -> float:
         """The character error rate of what is understood, letters and spaces only."""

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from codex_worker.asr import transcribe
+from codex_worker.asr.align import fit_of
 from codex_worker.asr.load import load_checkpoint
 from codex_worker.errors import DataError, JobCanceled, UserError
 from codex_worker.job.memory import MemoryCallbacks, MemoryScanner, files_below, job_in
@@ -85,12 +86,13 @@ def test_a_check_up_with_the_base_model_leaves_it_as_it_was(trained, sample, tmp
     path = result["checkpoint_path"]
     files = {**files, path: callbacks.scanner.artifacts[path]}
     job = job_in(tmp_path / "job", {"model": {"base_checkpoint": path}}, mode="training")
-    start = training._Start(job, MemoryCallbacks(MemoryScanner(files, job), job))
+    start = training.start_of(job, MemoryCallbacks(MemoryScanner(files, job), job))
     monkeypatch.setattr(transcribe, "fastest_precision", lambda device: "bf16")
-    before = {name: tensor.clone() for name, tensor in start.base.model.state_dict().items()}
-    start.fit(np.random.default_rng(0).standard_normal(16_000).astype(np.float32), "men")
+    before = {name: tensor.clone() for name, tensor in start.checkpoint.model.state_dict().items()}
+    fit = fit_of(transcribe.Transcriber(start.listener()))
+    fit(np.random.default_rng(0).standard_normal(16_000).astype(np.float32), "men")
     vocabulary = start.vocabulary(["men"])
-    for model in (start.base.model, start.maker(vocabulary)()):
+    for model in (start.checkpoint.model, start.network(vocabulary)):
         for name, tensor in model.state_dict().items():
             assert tensor.dtype == torch.float32
             assert torch.equal(tensor, before[name])
