@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from torch import Tensor, nn
 
-from codex_worker.contract.options import TrainingOptions
 from codex_worker.errors import UserError
+
+if TYPE_CHECKING:  # whoever trains with the loop alone needs no manifest, nor what reads it
+    from codex_worker.contract.options import TrainingOptions
 
 
 class TrainingTask(Protocol):
@@ -86,7 +88,7 @@ class TrainingSettings:
     device: str | None = None  # None: where the model is
 
     @classmethod
-    def of(cls, options: TrainingOptions, **decided: Any) -> "TrainingSettings":
+    def of(cls, options: "TrainingOptions", **decided: Any) -> "TrainingSettings":
         """The settings that a recipe decided, and every option that has the name of another setting."""
         names = {field.name for field in fields(cls)} - decided.keys()
         asked = {name: getattr(options, name) for name in type(options).model_fields if name in names}
