@@ -22,7 +22,7 @@ from codex_worker.child.callbacks import ChildCallbacks, Line, end_process_group
 from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.errors import Kind, SystemFault, WorkerError
 from codex_worker.job.api import JobContext, Result, StopReason
-from codex_worker.job.channel import Channel, LastWord, Order
+from codex_worker.job.channel import Assignment, Channel, LastWord
 from codex_worker.job.failures import describe
 
 logger = logging.getLogger(__name__)
@@ -42,11 +42,13 @@ def main(argv: list[str]) -> None:
     message = channel.receive()
     if message is None:
         sys.exit(ExitCode.FAILED)
-    order = Order.of_message(message)
+    assignment = Assignment.of_message(message)
     line = Line(channel, on_end=end_process_group)
     signal.signal(signal.SIGTERM, lambda *_: line.ask_to_stop(StopReason.PREEMPTED))
     line.start()
-    word = run_handler(order.handler, order.job, ChildCallbacks(line, order.job, time.monotonic))
+    word = run_handler(
+        assignment.handler, assignment.job, ChildCallbacks(line, assignment.job, time.monotonic)
+    )
     line.tell(**word.to_message())
     # Threads and worker processes that a handler left behind must not keep the process alive.
     logging.shutdown()

@@ -1,6 +1,6 @@
 """Messages between supervisor and child: one JSON object a line, over a pair of pipes.
 
-The supervisor's first message is an `Order`; the child's last one is its `LastWord`. Between them the
+The supervisor's first message is an `Assignment`; the child's last one is its `LastWord`. Between them the
 child sends calls (`{"id": 3, "call": "read_files", "arguments": {...}}`) and events
 (`{"event": "heartbeat", ...}`); the supervisor sends replies (`{"id": 3, "result": ...}` or
 `{"id": 3, "error": {"kind": ..., "message": ...}}`) and events (`{"event": "stop", "reason": ...}`).
@@ -88,7 +88,7 @@ class Channel:
 
 
 @dataclass(frozen=True)
-class Order:
+class Assignment:
     """What a child has to do."""
 
     handler: str  # the module
@@ -100,8 +100,8 @@ class Order:
         return {"handler": self.handler, "job": as_json(job)}
 
     @classmethod
-    def of_message(cls, message: Message) -> "Order":
-        """The order in a supervisor's message, which can be believed."""
+    def of_message(cls, message: Message) -> "Assignment":
+        """The assignment in a supervisor's message, which can be believed."""
         job = message["job"]
         return cls(message["handler"], JobContext(**{**job, "folder": Path(job["folder"])}))
 

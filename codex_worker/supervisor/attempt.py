@@ -14,7 +14,7 @@ from codex_worker.contract.options import options_of
 from codex_worker.contract.records import EndState
 from codex_worker.errors import LeaseLost, WorkerError
 from codex_worker.job.api import JobContext, Scanner
-from codex_worker.job.channel import Order
+from codex_worker.job.channel import Assignment
 from codex_worker.job.ends import Cause
 from codex_worker.job.failures import describe
 from codex_worker.queue.owned import Outcome, OwnedJob
@@ -140,9 +140,9 @@ class Supervisor:
             for note in notes:
                 seen.log.line("worker", note)
             opened = self._open_project(owned, folder, seen.address)
-            services = Services(folder, opened, outbox, self._patience())
-            order = Order(handler, self._job(owned, project, opened.commit, folder.path))
-            departure = self._supervise(seen, order, services)
+            services = Services(folder, opened, outbox, self._back_off())
+            assignment = Assignment(handler, self._job(owned, project, opened.commit, folder.path))
+            departure = self._supervise(seen, assignment, services)
             publish_left_behind(folder, services)
         except LeaseLost as error:
             logger.warning("%s", error)
@@ -158,7 +158,7 @@ class Supervisor:
             return None
         return _truthful(_with_notes(outcome, notes), services.artifacts, seen.progress)
 
-    def _supervise(self, seen: "_Seen", order: Order, services: Services) -> Departure:
+    def _supervise(self, seen: "_Seen", assignment: Assignment, services: Services) -> Departure:
         settings, folder, owned = self._settings, seen.folder, seen.owned
         environment = child_environment(
             self._environment,
@@ -182,7 +182,7 @@ class Supervisor:
         )
         seen.watch, self._child = watch, child
         try:
-            return watch.run(order)
+            return watch.run(assignment)
         finally:
             self._child = None
 
@@ -212,7 +212,7 @@ class Supervisor:
             limits.append(now_s + self._settings.limits.max_job_s)
         return min(limits, default=None)
 
-    def _patience(self) -> BackOff:
+    def _back_off(self) -> BackOff:
         return BackOff(
             replace(PUBLICATION, timeout_s=self._settings.publish_timeout_s),
             self._clock.monotonic,
@@ -238,7 +238,7 @@ class Supervisor:
     def _end(self, seen: "_Seen", outcome: Outcome, outbox: Outbox) -> None:
         """Writes the end; kept for later where the server does not take it now."""
         try:
-            self._patience().insist(
+            self._back_off().insist(
                 lambda: seen.owned.end(outcome, log=seen.log.content(), metrics=seen.folder.metrics())
             )
         except LeaseLost as error:

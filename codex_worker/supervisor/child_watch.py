@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from codex_worker.clock import EventClock
 from codex_worker.errors import LeaseLost, WorkerError
-from codex_worker.job.channel import BadMessage, ChannelClosed, Heartbeat, LastWord, Message, Order
+from codex_worker.job.channel import Assignment, BadMessage, ChannelClosed, Heartbeat, LastWord, Message
 from codex_worker.job.ends import Cause
 from codex_worker.job.failures import describe
 from codex_worker.supervisor.decide import ChildState, Departure, Step, next_step
@@ -124,8 +124,8 @@ class ChildWatch:
         self._complaints = Complaints()
         self.progress = JobProgress()
 
-    def run(self, order: Order) -> Departure:
-        """Gives the child its order, and watches until it is gone."""
+    def run(self, assignment: Assignment) -> Departure:
+        """Gives the child its assignment, and watches until it is gone."""
         threads = [
             threading.Thread(target=target, name=name, daemon=True)
             for name, target in {
@@ -137,7 +137,7 @@ class ChildWatch:
             }.items()
         ]
         with suppress(ChannelClosed):  # it died at once; its exit code will say so
-            self._child.channel.send(order.to_message())
+            self._child.channel.send(assignment.to_message())
         for thread in threads:
             thread.start()
         try:

@@ -78,12 +78,12 @@ class Services:
         folder: JobFolder,
         scanner: Scanner,
         outbox: Outbox,
-        patience: BackOff,
+        back_off: BackOff,
     ) -> None:
         self._folder = folder
         self._scanner = scanner
         self._outbox = outbox
-        self._patience = patience
+        self._back_off = back_off
         self.artifacts: list[str] = []
         self._calls: Mapping[str, tuple[type[_Arguments], Callable[[Any], Any]]] = {
             "list_files": (_Prefix, self._list_files),
@@ -114,11 +114,11 @@ class Services:
         return list(self._scanner.list_files(arguments.prefix))
 
     def _read_files(self, arguments: _Paths) -> dict[str, str]:
-        found = self._patience.insist(lambda: self._scanner.read_files(_checked(arguments.paths)))
+        found = self._back_off.insist(lambda: self._scanner.read_files(_checked(arguments.paths)))
         return {path: self._folder.relative(local) for path, local in found.items()}
 
     def _fetch_recordings(self, arguments: _Pointers) -> dict[str, Any]:
-        found = self._patience.insist(
+        found = self._back_off.insist(
             lambda: self._scanner.fetch_recordings(_checked(arguments.pointer_paths))
         )
         files = {path: self._folder.relative(local) for path, local in found.files.items()}
@@ -126,14 +126,14 @@ class Services:
 
     def _fetch_checkpoint(self, arguments: _Path) -> str:
         path = check_repository_path(arguments.path)
-        return self._folder.relative(self._patience.insist(lambda: self._scanner.fetch_checkpoint(path)))
+        return self._folder.relative(self._back_off.insist(lambda: self._scanner.fetch_checkpoint(path)))
 
     def _fetch_weights(self, arguments: _Name) -> dict[str, str]:
         weights = self._scanner.fetch_weights(arguments.name)
         return {"path": str(weights.path), "revision": weights.revision}
 
     def _fetch_resume(self, _: _Nothing) -> str | None:
-        found = self._patience.insist(self._scanner.fetch_resume)
+        found = self._back_off.insist(self._scanner.fetch_resume)
         return None if found is None else self._folder.relative(found)
 
     def _publish_cells(self, arguments: _Cells) -> dict[str, Any]:
@@ -170,7 +170,7 @@ class Services:
 
     def _insist_or_keep(self, publish: Callable[[], Any], keep: Callable[[], None]) -> Any:
         try:
-            return self._patience.insist(publish)
+            return self._back_off.insist(publish)
         except PASSING as error:
             keep()
             raise SystemFault(

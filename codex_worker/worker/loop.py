@@ -19,7 +19,7 @@ from codex_worker.queue.owned import Outcome, OwnedJob
 from codex_worker.supervisor.attempt import OpenProject, Supervisor
 from codex_worker.supervisor.machine import unfitness
 from codex_worker.supervisor.republish import offer_again
-from codex_worker.worker.order import Candidate, Hour, in_order
+from codex_worker.worker.next_job import Candidate, Hour, in_order
 from codex_worker.worker.projects import ProjectAddress, ProjectSource, ServerProjects, Standing
 from codex_worker.worker.watched_project import WatchedProject
 

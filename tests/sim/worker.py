@@ -25,7 +25,7 @@ from codex_worker.git.repository import Change, Repository
 from codex_worker.job.api import CellResult
 from codex_worker.publish.cells import CellPublisher
 from codex_worker.supervisor.republish import reopen
-from codex_worker.worker.order import Candidate, in_order
+from codex_worker.worker.next_job import Candidate, in_order
 from gitlab_jobs import Cause, JobQueue, Outcome, OwnedJob, QueueSettings
 from tests.support.notebooks import PATH
 

@@ -11,7 +11,7 @@ import pytest
 from codex_worker.errors import Kind
 from codex_worker.job import channel as module
 from codex_worker.job.api import JobContext
-from codex_worker.job.channel import BadMessage, Channel, ChannelClosed, Heartbeat, LastWord, Order
+from codex_worker.job.channel import Assignment, BadMessage, Channel, ChannelClosed, Heartbeat, LastWord
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_an_order_arrives_as_it_was_given_with_dates_as_text(ends):
     job = JobContext(
         "j1", "asr", "training", "w2v2bert", "tiny", "1-0a", "me", "Mark", "c0", Path("/jobs/j1"), config
     )
-    ends[0].send(Order("handlers.asr.w2v2bert.training", job).to_message())
-    arrived = Order.of_message(ends[1].receive())
+    ends[0].send(Assignment("handlers.asr.w2v2bert.training", job).to_message())
+    arrived = Assignment.of_message(ends[1].receive())
     assert arrived.handler == "handlers.asr.w2v2bert.training"
     assert arrived.job == replace(job, config={**config, "timeout": "2026-01-02"})

@@ -3,7 +3,7 @@
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
-from codex_worker.worker.order import Candidate, in_order
+from codex_worker.worker.next_job import Candidate, in_order
 
 NOON = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 
