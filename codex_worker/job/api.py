@@ -172,7 +172,9 @@ class Scanner(ProjectReader, Protocol):
 class JobCallbacks(Protocol):
     """The child's line to its supervisor."""
 
-    scanner: Scanner
+    @property
+    def scanner(self) -> Scanner:
+        """The job's project."""
 
     def heartbeat(
         self, epochs_completed: float | None = None, message: str | None = None, stage: str | None = None
