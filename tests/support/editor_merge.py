@@ -7,8 +7,11 @@ cell by cell.
 
 import json
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from tests.support.notebooks import dump_notebook
+from tests.support.present import present
 
 TIE_ORDER = {"migration": 3, "user-edit": 2, "initial-import": 0}  # any other type of edit: 1
 SELECTION_KEYS = ("selectedAudioId", "selectionTimestamp")
@@ -20,20 +23,20 @@ class SyncRefused(Exception):
 
 
 def merge_trees(
-    base: dict[str, bytes | None], ours: dict[str, bytes | None], theirs: dict[str, bytes | None]
+    base: Mapping[str, bytes | None], ours: Mapping[str, bytes | None], theirs: Mapping[str, bytes | None]
 ) -> dict[str, bytes]:
     """The tree that a user's sync pushes, from the user's files, the remote's, and those where they forked.
 
     A path that is absent or None does not exist. Raises SyncRefused.
     """
-    base, ours, theirs = (_present(tree) for tree in (base, ours, theirs))
-    if ours == base:
-        return theirs
-    if theirs == base:
-        return ours
+    forked, own, remote = (_existing(tree) for tree in (base, ours, theirs))
+    if own == forked:
+        return remote
+    if remote == forked:
+        return own
     merged: dict[str, bytes] = {}
-    for path in sorted(base.keys() | ours.keys() | theirs.keys()):
-        content = _merge_path(path, base.get(path), ours.get(path), theirs.get(path))
+    for path in sorted(forked.keys() | own.keys() | remote.keys()):
+        content = _merge_path(path, forked.get(path), own.get(path), remote.get(path))
         if content is not None:
             merged[path] = content
     return merged
@@ -87,7 +90,7 @@ def merge_cells(ours: dict, theirs: dict) -> dict:
     return _settle({**ours, "metadata": metadata})
 
 
-def _present(tree: dict[str, bytes | None]) -> dict[str, bytes]:
+def _existing(tree: Mapping[str, bytes | None]) -> dict[str, bytes]:
     return {path: content for path, content in tree.items() if content is not None}
 
 
@@ -95,7 +98,7 @@ def _merge_path(path: str, base: bytes | None, ours: bytes | None, theirs: bytes
     if ours == theirs:
         return ours
     if base is None and ours is None:
-        return _new_from_remote(path, theirs)
+        return _new_from_remote(path, present(theirs))
     if base is None and theirs is None:
         return ours
     is_notebook = path.startswith("files/target/") and path.endswith(".codex")
@@ -196,7 +199,7 @@ def _newest_per_field(edits: list[dict]) -> dict[tuple[str, ...], dict]:
 
 
 def _rank(edit: dict) -> tuple[float, int]:
-    return edit.get("timestamp") or 0, TIE_ORDER.get(edit.get("type"), 1)
+    return edit.get("timestamp") or 0, TIE_ORDER.get(edit.get("type", ""), 1)
 
 
 def _settle(cell: dict) -> dict:
@@ -262,7 +265,7 @@ def _merge_json(base: object, ours: object, theirs: object) -> object:
     return merged
 
 
-def _load_json(data: bytes) -> object:
+def _load_json(data: bytes) -> Any:
     return json.loads(data.decode("utf-8-sig"))
 
 

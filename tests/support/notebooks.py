@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 CREATED_AT_MS = 1767225600000  # 2026-01-01T00:00:00Z
 CREATED_AT = "2026-01-01T00:00:00.000Z"
@@ -9,7 +10,7 @@ PATH = "files/target/MRK.codex"
 
 
 def value_edit(
-    value: str, timestamp: int, edit_type: str = "user-edit", author: str = "maria", **more: object
+    value: str, timestamp: object, edit_type: str = "user-edit", author: str = "maria", **more: object
 ) -> dict:
     return {
         "editMap": ["value"],
@@ -22,7 +23,7 @@ def value_edit(
     }
 
 
-def flag_edit(field: list[str], value: object, timestamp: int) -> dict:
+def flag_edit(field: list[str], value: object, timestamp: object) -> dict:
     return {**value_edit("", timestamp), "editMap": field, "value": value}
 
 
@@ -31,7 +32,7 @@ def validation(user: str, time_ms: int) -> dict:
     return {"username": user, "creationTimestamp": time_ms, "updatedTimestamp": time_ms, "isDeleted": False}
 
 
-def take(name: str, timestamp: int, document: str = "MRK", **more: object) -> dict:
+def take(name: str, timestamp: float, document: str = "MRK", **more: object) -> dict:
     """An attachment entry of a recording `name` made at `timestamp`."""
     return {
         "url": f".project/attachments/files/{document}/{name}.wav",
@@ -45,15 +46,13 @@ def take(name: str, timestamp: int, document: str = "MRK", **more: object) -> di
     }
 
 
-def cell(
-    identity: str, value: str = "", *, data: dict | None = None, edits: tuple = (), **more: object
-) -> dict:
+def cell(identity: str, value: str = "", *, data: dict | None = None, edits: tuple = (), **more: Any) -> dict:
     """A cell; `more` goes into its metadata."""
     metadata = {"id": identity, "type": "text", "edits": list(edits), "data": data or {}, **more}
     return {"kind": 2, "languageId": "html", "value": value, "metadata": metadata}
 
 
-def recorded_cell(identity: str, value: str = "", **more: object) -> dict:
+def recorded_cell(identity: str, value: str = "", **more: Any) -> dict:
     """A cell with one selected take."""
     name = f"audio-{CREATED_AT_MS + 500}-aaaaaaaaa"
     attachments = {name: take(name, CREATED_AT_MS + 500)}
@@ -67,7 +66,7 @@ def recorded_cell(identity: str, value: str = "", **more: object) -> dict:
     )
 
 
-def written_cell(identity: str, value: str, **more: object) -> dict:
+def written_cell(identity: str, value: str, **more: Any) -> dict:
     """A cell whose text a person typed."""
     return cell(identity, value, edits=(value_edit(value, CREATED_AT_MS + 100),), **more)
 

@@ -10,8 +10,9 @@ from codex_worker.clock import Clock
 from codex_worker.git.git_transport import GitTransport
 from codex_worker.git.memory import MemoryCommit, MemoryServer, MemoryTransport
 from codex_worker.git.repository import Repository
-from gitlab_jobs import JobQueue, QueueSettings
+from gitlab_jobs import JobQueue, OwnedJob, QueueSettings
 from tests.support.clock import FakeClock
+from tests.support.present import present
 
 SERVER_SETTINGS = ("uploadpack.allowFilter", "uploadpack.allowAnySHA1InWant", "receive.advertisePushOptions")
 
@@ -50,7 +51,7 @@ class MemoryProject:
     def refs(self) -> dict[str, str]:
         return dict(self.server.refs)
 
-    def edit(self, change: Callable[[dict[str, bytes]], None]) -> None:
+    def edit(self, change: Callable[[dict[str, bytes]], object]) -> None:
         files = self.files()
         change(files)
         head = self.server.refs[self.server.branch]
@@ -99,7 +100,7 @@ class GitProject:
         ).splitlines()
         return dict(line.split() for line in lines)
 
-    def edit(self, change: Callable[[dict[str, bytes]], None]) -> None:
+    def edit(self, change: Callable[[dict[str, bytes]], object]) -> None:
         before = self.files()
         after = dict(before)
         change(after)
@@ -142,6 +143,11 @@ class GitProject:
 
 
 Project = MemoryProject | GitProject
+
+
+def claimed(queue: JobQueue, job_id: str) -> OwnedJob:
+    """The job, taken by this queue's worker. Fails where it may not be taken."""
+    return present(queue.claim(job_id))
 
 
 def queue(

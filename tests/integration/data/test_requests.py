@@ -23,7 +23,9 @@ from codex_worker.supervisor.project_access import RepositoryReader
 from gitlab_jobs import JobQueue
 from tests.support.gitlab import DEVELOPER, GitLabServer
 from tests.support.notebooks import PATH, notebook, written_cell
-from tests.support.queues import job, manifest
+from tests.support.noted import noted
+from tests.support.present import present
+from tests.support.queues import claimed, job, manifest
 from tests.unit.publish.conftest import spoken
 
 VERSES = 120
@@ -107,10 +109,7 @@ def test_all_recordings_come_with_one_batch_a_hundred_and_the_second_time_from_t
     for content in contents.values():
         site.put_object(content)
     commands = []
-    run = Git.run
-    monkeypatch.setattr(
-        Git, "run", lambda git, *words, **more: commands.append(words[0]) or run(git, *words, **more)
-    )
+    monkeypatch.setattr(Git, "run", noted(Git.run, lambda git, *words, **more: commands.append(words[0])))
     for attempt, (batches, downloads) in enumerate([(2, VERSES), (0, 0)]):
         server.requests.clear()
         commands.clear()
@@ -137,7 +136,9 @@ def test_publishing_uploads_in_batches_and_nothing_twice_after_a_crash(server, t
         ),
     }
     site = Site(server, tmp_path, files)
-    owned = JobQueue(site.repository(), "worker", SystemClock(), beats=site.repository("beats")).claim("one")
+    owned = claimed(
+        JobQueue(site.repository(), "worker", SystemClock(), beats=site.repository("beats")), "one"
+    )
     folder = tmp_path / "job"
     folder.mkdir()
     cells = Notebook.parse(files[PATH], PATH).cells
@@ -158,7 +159,8 @@ def test_publishing_uploads_in_batches_and_nothing_twice_after_a_crash(server, t
     pointers = [entry.path for entry in before.files(".project/attachments/pointers/MRK")]
     assert len(pointers) == VERSES
     assert all(
-        server.state.object_path(parse_pointer(before.read(path)).oid).is_file() for path in pointers[:10]
+        server.state.object_path(present(parse_pointer(present(before.read(path)))).oid).is_file()
+        for path in pointers[:10]
     )
 
 
@@ -170,7 +172,9 @@ def test_a_failed_upload_leaves_the_branch_as_it_was(server, tmp_path):
         PATH: notebook(written_cell("MRK 1:1", "One.")),
     }
     site = Site(server, tmp_path, files)
-    owned = JobQueue(site.repository(), "worker", SystemClock(), beats=site.repository("beats")).claim("one")
+    owned = claimed(
+        JobQueue(site.repository(), "worker", SystemClock(), beats=site.repository("beats")), "one"
+    )
     before = site.head().commit
     server.faults.answer(503, r"gitlab-lfs/objects", method="PUT", times=None)
     folder = tmp_path / "job"

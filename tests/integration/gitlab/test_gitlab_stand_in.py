@@ -372,7 +372,7 @@ def test_faults_hit_the_request_they_are_meant_for(server, client):
 
 
 def test_slow_answers_wait_with_the_clock_they_are_given(tmp_path):
-    waits = []
+    waits: list[float] = []
     with GitLabServer(tmp_path, latency_s=0.05, sleep=waits.append) as server:
         server.faults.slow(30, "/version")
         requests.get(f"{server.url}/api/v4/version")

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -70,7 +71,7 @@ def no_worker_is_left_behind():
             process.stdout.close()
 
 
-def run(tmp_path: Path, *options: object, **more: object) -> tuple[int, str]:
+def run(tmp_path: Path, *options: object, **more: Any) -> tuple[int, str]:
     process = start(tmp_path, *options, **more)
     output, _ = process.communicate(timeout=60)
     return process.returncode, output

@@ -6,7 +6,7 @@ from codex_worker.contract.paths import response_path
 from codex_worker.contract.records import EndState
 from gitlab_jobs import Outcome
 from tests.support.clock import FakeClock
-from tests.support.queues import MemoryProject, job, manifest, queue
+from tests.support.queues import MemoryProject, claimed, job, manifest, queue
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def clock():
 def test_a_project_is_watched_until_a_turned_back_response_is_right_again(clock):
     project = MemoryProject({"gpu_jobs/manifest.yaml": manifest(job("one"))})
     worker = queue(project, "a", clock)
-    owned = worker.claim("one")
+    owned = claimed(worker, "one")
     running = project.files()[response_path("one")]
     owned.end(Outcome(EndState.COMPLETED), log=b"done\n")
     completed = project.files()[response_path("one")]

@@ -14,7 +14,7 @@ from codex_worker.git.lfs.pointer import Pointer, pointer_for
 from codex_worker.job.api import CellResult
 from codex_worker.publish.cells import CellPublisher
 from codex_worker.queue.owned import OwnedJob
-from tests.support.queues import MemoryProject, job, manifest, queue
+from tests.support.queues import MemoryProject, claimed, job, manifest, queue
 
 
 @dataclass
@@ -94,8 +94,7 @@ def open_fixture(tmp_path):
     def open_with(files: Mapping[str, bytes], **keys: object) -> Desk:
         entry = job("one", job_type="tts", mode="inference", model={"type": "StableTTS"}, **keys)
         project = MemoryProject({"gpu_jobs/manifest.yaml": manifest(entry), **files})
-        owned = queue(project, "worker").claim("one")
-        assert owned is not None
+        owned = claimed(queue(project, "worker"), "one")
         folder = tmp_path / "job"
         folder.mkdir()
         return Desk(project, owned, CountingStore(), folder)

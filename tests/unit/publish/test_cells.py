@@ -12,9 +12,9 @@ from codex_worker.errors import DataError, LeaseLost, SystemFault
 from codex_worker.git.lfs.pointer import parse_pointer
 from codex_worker.job.memory import MemoryScanner, job_in
 from codex_worker.publish import cells as cells_module
-from codex_worker.publish.cells import CellPublisher
 from codex_worker.publish.replacing import MayReplace
 from tests.support.notebooks import PATH, notebook, recorded_cell, written_cell
+from tests.support.noted import noted
 from tests.support.queues import MemoryProject, queue
 from tests.unit.publish.conftest import spoken
 
@@ -118,18 +118,17 @@ def test_one_wrong_result_costs_that_cell_only(open_fixture):
     assert "no notebook of the target" in reasons[4]
 
 
-def test_a_file_that_the_store_refuses_costs_its_cell_only(open_fixture):
+def test_a_file_that_the_store_refuses_costs_its_cell_only(open_fixture, monkeypatch):
     project = open_fixture({PATH: three_verses()})
     results = [project.spoken(PATH, f"MRK 1:{verse}", verse) for verse in (1, 2, 3)]
     refused = results[1].recording
 
-    class Picky(type(project.store)):
-        def upload(self, objects, *, on_progress=None):
-            if any(path == refused for _, path in objects):
-                raise DataError("the server does not accept this file")
-            super().upload(objects)
+    def refuse(objects):
+        if any(path == refused for _, path in objects):
+            raise DataError("the server does not accept this file")
 
-    published = CellPublisher(project.owned, Picky()).publish(results)
+    monkeypatch.setattr(project.store, "upload", noted(project.store.upload, refuse))
+    published = project.publisher.publish(results)
     assert list(published.applied) == [0, 2]
     assert "does not accept" in published.dropped[1]
 

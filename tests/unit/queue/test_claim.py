@@ -9,7 +9,8 @@ from codex_worker.errors import Kind, LeaseLost, SystemFault, UserError
 from codex_worker.git.repository import Change
 from gitlab_jobs import Cause, Outcome, QueueSettings
 from tests.support.clock import FakeClock
-from tests.support.queues import MemoryProject, job, manifest, queue
+from tests.support.present import present
+from tests.support.queues import MemoryProject, claimed, job, manifest, queue
 
 MANIFEST = "gpu_jobs/manifest.yaml"
 RESPONSE = "gpu_jobs/job_j1/response.yaml"
@@ -28,7 +29,7 @@ def test_a_claim_brings_attempt_response_and_lease_in_one_commit(make_project):
     project = make_project({MANIFEST: manifest(job("j1"))})
     q = queue(project, "worker-a")
     assert states(q) == {"j1": State.PENDING}
-    owned = q.claim("j1")
+    owned = claimed(q, "j1")
     files = project.files()
     assert owned.attempt.path in files
     assert response(project)["state"] == "running"
@@ -46,7 +47,7 @@ def test_a_claimed_job_cannot_be_claimed_again(make_project):
 def test_a_completed_job_never_runs_again_whatever_its_response_says(make_project):
     project = make_project({MANIFEST: manifest(job("j1"))})
     a, b = queue(project, "worker-a"), queue(project, "worker-b")
-    owned = a.claim("j1")
+    owned = claimed(a, "j1")
     before = project.files()[RESPONSE]
     owned.end(COMPLETED, log=b"log\n", metrics=b"epoch\n1\n")
     project.edit(lambda files: files.update({RESPONSE: before}))
@@ -58,7 +59,7 @@ def test_a_completed_job_never_runs_again_whatever_its_response_says(make_projec
 
 def test_a_reverted_response_log_and_curve_are_put_back_by_any_worker(make_project):
     project = make_project({MANIFEST: manifest(job("j1"))})
-    owned = queue(project, "worker-a").claim("j1")
+    owned = claimed(queue(project, "worker-a"), "j1")
     owned.progress("training", 1, "Epoch 1", log=b"early\n", metrics=b"epoch\n0\n")
     early = project.files()
     owned.end(COMPLETED, log=b"full log\n", metrics=b"epoch\n1\n")
@@ -72,7 +73,7 @@ def test_a_reverted_response_log_and_curve_are_put_back_by_any_worker(make_proje
 def test_putting_the_truth_back_happens_less_and_less_often():
     clock = FakeClock()
     project = MemoryProject({MANIFEST: manifest(job("j1"))})
-    owned = queue(project, "worker-a", clock).claim("j1")
+    owned = claimed(queue(project, "worker-a", clock), "j1")
     running = project.files()[RESPONSE]
     owned.end(COMPLETED)
     b = queue(project, "worker-b", clock)
@@ -90,14 +91,14 @@ def test_putting_the_truth_back_happens_less_and_less_often():
 def test_a_late_worker_cannot_publish_or_end(make_project):
     clock = FakeClock()
     project = make_project({MANIFEST: manifest(job("j1"))})
-    late = queue(project, "worker-a", clock).claim("j1")
+    late = claimed(queue(project, "worker-a", clock), "j1")
     b = queue(project, "worker-b", clock)
     assert b.look().silent == []
     for _ in range(5):
         clock.advance(60)
         silent = b.look().silent
     assert silent == ["j1"]
-    taken = b.take_over("j1")
+    taken = present(b.take_over("j1"))
     assert taken.attempt.number == 2
     before = project.files()
     for action in (
@@ -116,7 +117,7 @@ def test_a_late_worker_cannot_publish_or_end(make_project):
 def test_a_beating_worker_is_never_taken_over(make_project):
     clock = FakeClock()
     project = make_project({MANIFEST: manifest(job("j1"))})
-    owned = queue(project, "worker-a", clock).claim("j1")
+    owned = claimed(queue(project, "worker-a", clock), "j1")
     b = queue(project, "worker-b", clock)
     for minute in range(20):
         owned.beat("training", minute, "")
@@ -137,7 +138,7 @@ def test_a_gap_in_watching_starts_the_watch_again(make_project):
 def test_a_beat_between_the_verdict_and_the_takeover_saves_the_owner(make_project):
     clock = FakeClock()
     project = make_project({MANIFEST: manifest(job("j1"))})
-    owned = queue(project, "worker-a", clock).claim("j1")
+    owned = claimed(queue(project, "worker-a", clock), "j1")
     b = queue(project, "worker-b", clock)
     for _ in range(6):
         b.look()
@@ -185,7 +186,7 @@ def test_a_job_lost_three_times_fails_for_good(make_project):
 
 def test_a_released_job_waits_and_goes_on_from_its_resume_state(make_project):
     project = make_project({MANIFEST: manifest(job("j1"))})
-    owned = queue(project, "worker-a").claim("j1")
+    owned = claimed(queue(project, "worker-a"), "j1")
     pointer = ResumePointer(oid="a" * 64, size=10)
     owned.save_resume(pointer)
     owned.end(Outcome(EndState.PREEMPTED, Kind.PREEMPTED, "The machine was taken away."))
@@ -193,7 +194,7 @@ def test_a_released_job_waits_and_goes_on_from_its_resume_state(make_project):
     assert states(b) == {"j1": State.PENDING}
     assert response(project)["state"] == "running"
     assert "next worker" in response(project)["status_message"]
-    assert b.claim("j1").resume == pointer
+    assert claimed(b, "j1").resume == pointer
 
 
 def test_a_job_canceled_before_its_claim_gets_an_end_that_no_merge_undoes(make_project):
@@ -221,7 +222,7 @@ def test_an_entry_that_is_no_job_fails_alone_with_a_sentence(make_project):
 def test_the_owner_sees_cancel_withdrawal_and_deletion(make_project):
     clock = FakeClock()
     project = make_project({MANIFEST: manifest(job("j1"))})
-    owned = queue(project, "worker-a", clock).claim("j1")
+    owned = claimed(queue(project, "worker-a", clock), "j1")
     assert owned.look() is None
     project.edit(lambda files: files.update({MANIFEST: manifest(job("j1", canceled=True))}))
     assert owned.look() is Cause.CANCELED
@@ -238,7 +239,7 @@ def test_the_owner_sees_cancel_withdrawal_and_deletion(make_project):
 def test_a_deleted_job_is_not_revived_by_a_merge_that_restores_its_entry(make_project):
     project = make_project({MANIFEST: manifest(job("j1"))})
     q = queue(project, "worker-a")
-    owned = q.claim("j1")
+    owned = claimed(q, "j1")
     project.edit(lambda files: [files.pop(p) for p in list(files) if p.startswith("gpu_jobs/job_j1/")])
     with pytest.raises(LeaseLost, match="deleted"):
         owned.end(COMPLETED)
@@ -265,13 +266,13 @@ def test_an_older_workers_job_is_taken_over_only_when_the_operator_says_so(make_
         silent = q.look().silent
         clock.advance(60)
     assert silent == ["j1"]
-    assert q.take_over("j1").attempt.number == 1
+    assert present(q.take_over("j1")).attempt.number == 1
 
 
 def test_an_older_workers_forged_failure_does_not_end_our_job(make_project):
     project = make_project({MANIFEST: manifest(job("j1"))})
     q = queue(project, "worker-a")
-    owned = q.claim("j1")
+    owned = claimed(q, "j1")
     forged = b"worker_id: old-worker\nstate: failed\ntimestamp: '2026-01-01T00:00:00+00:00'\n"
     project.edit(lambda files: files.update({RESPONSE: forged}))
     assert states(q) == {"j1": State.RUNNING}
@@ -293,7 +294,7 @@ def test_an_older_workers_forged_failure_does_not_end_our_job(make_project):
 )
 def test_a_job_cannot_write_outside_its_own_places(make_project, path):
     project = make_project({MANIFEST: manifest(job("j1"))})
-    owned = queue(project, "worker-a").claim("j1")
+    owned = claimed(queue(project, "worker-a"), "j1")
     before = project.files()
     with pytest.raises((SystemFault, UserError)):
         owned.publish(lambda snapshot: Change({path: b"data\n"}, "escape"))
@@ -302,8 +303,8 @@ def test_a_job_cannot_write_outside_its_own_places(make_project, path):
 
 def test_results_land_beside_a_persons_edit_made_meanwhile(make_project):
     project = make_project({MANIFEST: manifest(job("j1")), "files/target/MRK.codex": b"{}\n"})
-    owned = queue(project, "worker-a").claim("j1")
-    seen = []
+    owned = claimed(queue(project, "worker-a"), "j1")
+    seen: list[str] = []
 
     def build(snapshot):
         if not seen:

@@ -57,6 +57,11 @@ def test_what_was_read_once_is_not_asked_for_again():
     reader.survey(*head_of(project))
     snapshot, heads = head_of(project)
     asked = []
-    snapshot.read_blobs = lambda oids: asked.extend(oids) or {}
+
+    def note(oids):
+        asked.extend(oids)
+        return {}
+
+    snapshot.read_blobs = note
     assert reader.survey(snapshot, heads).jobs["a"].response == {"state": "a"}
     assert asked == []

@@ -9,7 +9,8 @@ from codex_worker.git.memory import MemoryTransport
 from codex_worker.git.repository import Repository
 from gitlab_jobs import JobQueue, Outcome
 from tests.support.clock import FakeClock
-from tests.support.queues import MemoryProject, job, manifest, queue
+from tests.support.present import present
+from tests.support.queues import MemoryProject, claimed, job, manifest, queue
 
 MANIFEST = "gpu_jobs/manifest.yaml"
 
@@ -20,7 +21,7 @@ def test_a_canceled_job_is_closed_where_the_server_refuses_our_lease_namespace()
     q = queue(project, "worker-a")
     assert q.tidy() == 1
     assert {view.job_id: view.state for view in q.survey()}["j1"] is State.CANCELED
-    assert q.claim("j2").attempt.lease_ref == "refs/heads/gpu-jobs/j2"
+    assert claimed(q, "j2").attempt.lease_ref == "refs/heads/gpu-jobs/j2"
 
 
 def test_a_refused_branch_does_not_take_the_leases_away():
@@ -30,16 +31,16 @@ def test_a_refused_branch_does_not_take_the_leases_away():
     with pytest.raises(PushRefused):
         q.claim("j1")
     project.server.refused_refs = ()
-    assert q.claim("j1").attempt.lease_ref == "refs/gpu-jobs/j1"
+    assert claimed(q, "j1").attempt.lease_ref == "refs/gpu-jobs/j1"
 
 
 def test_a_lease_that_lives_elsewhere_already_says_nothing_of_our_own_place():
     project = MemoryProject({MANIFEST: manifest(job("j1"), job("j2"))})
     project.server.refused_refs = ("refs/gpu-jobs/",)
-    queue(project, "worker-a").claim("j1").end(Outcome(EndState.PREEMPTED))
+    claimed(queue(project, "worker-a"), "j1").end(Outcome(EndState.PREEMPTED))
     b = queue(project, "worker-b")
-    assert b.claim("j1").attempt.lease_ref == "refs/heads/gpu-jobs/j1"
-    assert b.claim("j2").attempt.lease_ref == "refs/heads/gpu-jobs/j2"
+    assert claimed(b, "j1").attempt.lease_ref == "refs/heads/gpu-jobs/j1"
+    assert claimed(b, "j2").attempt.lease_ref == "refs/heads/gpu-jobs/j2"
 
 
 def test_a_claim_that_landed_without_its_lease_is_taken_over_as_soon_as_any_other():
@@ -62,12 +63,12 @@ def test_a_claim_that_landed_without_its_lease_is_taken_over_as_soon_as_any_othe
         silent = b.look().silent
         clock.advance(60)
     assert silent == ["j1"]
-    assert b.take_over("j1").attempt.number == 2
+    assert present(b.take_over("j1")).attempt.number == 2
 
 
 def test_a_log_is_put_back_from_the_far_side_of_a_merge():
     project = MemoryProject({MANIFEST: manifest(job("j1"))})
-    owned = queue(project, "worker-a").claim("j1")
+    owned = claimed(queue(project, "worker-a"), "j1")
     owned.progress("training", 1, "Epoch 1", log=b"early\n")
     early, fork = project.files(), project.server.refs[project.server.branch]
     owned.end(Outcome(EndState.COMPLETED), log=b"full log\n")

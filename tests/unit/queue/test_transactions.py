@@ -9,7 +9,8 @@ from codex_worker.git.repository import Change, Repository
 from codex_worker.queue.job_queue import JobQueue
 from codex_worker.queue.owned import Outcome
 from tests.support.clock import FakeClock
-from tests.support.queues import job, manifest
+from tests.support.present import present
+from tests.support.queues import claimed, job, manifest
 
 
 class LateTransport(MemoryTransport):
@@ -40,7 +41,7 @@ def head_files(server):
 def test_a_try_that_landed_late_brings_its_own_value_and_not_that_of_the_newest_try(server):
     transport = LateTransport(server)
     transport.is_late = True
-    tries = []
+    tries: list[int] = []
 
     def build(snapshot, heads):
         tries.append(len(tries) + 1)
@@ -49,13 +50,13 @@ def test_a_try_that_landed_late_brings_its_own_value_and_not_that_of_the_newest_
     landed = Repository(transport, FakeClock()).transact(build)
     assert tries == [1, 2]
     assert head_files(server)["notes.txt"] == b"try 1"
-    assert landed.value == 1 and landed.change.files == {"notes.txt": b"try 1"}
+    assert landed.value == 1 and present(landed.change).files == {"notes.txt": b"try 1"}
 
 
 def test_the_end_that_is_answered_is_the_end_that_is_in_the_repository(server):
     clock, transport = FakeClock(), LateTransport(server)
     beats = Repository(MemoryTransport(server), clock)
-    owned = JobQueue(Repository(transport, clock), "me", clock, beats=beats).claim("j1")
+    owned = claimed(JobQueue(Repository(transport, clock), "me", clock, beats=beats), "j1")
     transport.is_late = True
     end = owned.end(Outcome(EndState.FAILED, Kind.DATA, "No recordings."))
     written = read_record(End, head_files(server)[owned.attempt.end_path], "the end")
@@ -65,7 +66,7 @@ def test_the_end_that_is_answered_is_the_end_that_is_in_the_repository(server):
 def test_the_attempt_that_is_owned_is_the_attempt_that_is_in_the_repository(server):
     clock, transport = FakeClock(), LateTransport(server)
     transport.is_late = True
-    owned = JobQueue(Repository(transport, clock), "me", clock).claim("j1")
+    owned = claimed(JobQueue(Repository(transport, clock), "me", clock), "j1")
     assert owned.attempt.path in head_files(server)
     assert owned.attempt.render() == head_files(server)[owned.attempt.path]
     owned.beat("training", 1.0, "alive")
