@@ -25,9 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"== {name}: {report}\n", flush=True)
             failed = failed or bool(report.findings)
     if options.interleavings:
-        report = interleavings.run_interleavings(options.interleavings, options.seed)
-        print(f"== edits and patches of one notebook: {report}")
-        failed = failed or bool(report.violations)
+        edits = interleavings.run_interleavings(options.interleavings, options.seed)
+        print(f"== edits and patches of one notebook: {edits}")
+        failed = failed or bool(edits.violations)
     return int(failed)
 
 

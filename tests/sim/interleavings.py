@@ -20,11 +20,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from codex_worker.codex.attachments import NewRecording, new_attachment_id
+from codex_worker.codex.cell import Cell
 from codex_worker.codex.left_alone import skip_reason
 from codex_worker.codex.notebook import Notebook
 from codex_worker.codex.patch import Applied, Patch, RecordingPatch, TextPatch, apply_patches
 from tests.support.editor_merge import merge_documents
 from tests.support.notebooks import CREATED_AT_MS, PATH, cell, dump_notebook, recorded_cell, take, value_edit
+from tests.support.present import present
 
 PEOPLE = ("maria", "tom")
 ACTIONS = ("type", "type", "record", "select", "deselect", "delete take", "lock", "delete", "sync", "sync")
@@ -231,7 +233,7 @@ class _World:
 
     def _write(self, action: _Action) -> None:
         head = self._bytes()
-        result = self.publish(head, self.read, self.patches, action.now_ms)
+        result = present(self.publish)(head, self.read, self.patches, action.now_ms)
         if result.data != head:
             self.head = json.loads(result.data)
         self.applied += result.applied
@@ -271,11 +273,11 @@ def _violations(world: _World, without: _World, report: Report) -> list[str]:
         return []
     read = Notebook.parse(world.read, PATH)
     final, expected = (Notebook.parse(json.dumps(one.head).encode(), PATH) for one in (world, without))
-    found = [lost for alone in expected.cells for lost in _lost(final.cell(alone.id), alone)]
+    found = [lost for alone in expected.cells for lost in _lost(present(final.cell(alone.id)), alone)]
     for patch in world.patches:
-        before, now, alone = (book.cell(patch.cell_id) for book in (read, final, expected))
-        mine = isinstance(patch, TextPatch)
-        if mine:
+        before, now, alone = (present(book.cell(patch.cell_id)) for book in (read, final, expected))
+        is_text = isinstance(patch, TextPatch)
+        if isinstance(patch, TextPatch):
             people_changed = alone.value_changed_at_ms != before.value_changed_at_ms
             survived = now.value == alone.value
             ours_shows = now.value == f"ours {before.index} &amp; more"
@@ -286,19 +288,19 @@ def _violations(world: _World, without: _World, report: Report) -> list[str]:
         # Where no selection was known, the takes' own times stand for it, and an older first one may lose.
         nothing_selected = before.selection_timestamp_ms is None
         known_ms = before.selection_changed_at_ms if nothing_selected else before.selection_timestamp_ms
-        outdated = not mine and (alone.selection_timestamp_ms or 0) <= (known_ms or 0)
+        outdated = not is_text and (alone.selection_timestamp_ms or 0) <= (known_ms or 0)
         if people_changed and outdated and not survived:
             report.outcomes["selection older than what was known"] += 1
         elif people_changed and not survived:
-            found.append(f"{patch.cell_id}: a person's {'text' if mine else 'selection'} was lost")
+            found.append(f"{patch.cell_id}: a person's {'text' if is_text else 'selection'} was lost")
         elif patch in world.applied and not people_changed and not ours_shows:
             found.append(f"{patch.cell_id}: our result was applied and is gone")
         report.outcomes[_outcome(world, patch, ours_shows)] += 1
     for patch, reason, head in world.dropped:
-        now = Notebook.parse(head, PATH).cell(patch.cell_id)
+        met = Notebook.parse(head, PATH).cell(patch.cell_id)
         if not reason:
             found.append(f"{patch.cell_id}: dropped without a reason")
-        if now == read.cell(patch.cell_id):
+        if met == read.cell(patch.cell_id):
             found.append(f"{patch.cell_id}: dropped ({reason}) though nobody had touched the cell")
     if len(world.applied) != len(set(map(id, world.applied))):
         found.append("a patch was applied twice")
@@ -310,7 +312,7 @@ def _violations(world: _World, without: _World, report: Report) -> list[str]:
     return found
 
 
-def _lost(now: object, alone: object) -> list[str]:
+def _lost(now: Cell, alone: Cell) -> list[str]:
     """What a person put into the cell and is not there any more."""
     found = [f"{alone.id}: an entry of the history was lost" for edit in alone.edits if edit not in now.edits]
     found += [

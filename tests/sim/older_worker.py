@@ -15,6 +15,7 @@ import yaml
 from codex_worker.contract.paths import MANIFEST, log_path, response_path
 from tests.sim.servers import BRANCH, Files, Server
 from tests.support.notebooks import PATH, dump_notebook, value_edit
+from tests.support.present import present
 
 STALE_AFTER_S = 24 * 3600
 MAX_RETRIES = 3
@@ -117,7 +118,7 @@ class OlderWorker:
         moment = datetime.fromtimestamp(self._now(), UTC).isoformat()
         content = {"worker_id": self.name, "state": state, "timestamp": moment, "retry_count": self._retries}
         data = yaml.dump(content | more, Dumper=yaml.CSafeDumper, sort_keys=False).encode()
-        self._write({response_path(self.job_id): data})
+        self._write({response_path(present(self.job_id)): data})
 
     def _files(self) -> Files:
         return self._server.files(self._server.refs()[BRANCH])

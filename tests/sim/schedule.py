@@ -1,7 +1,11 @@
 """Schedules: who does what, and when, drawn from a seed before anything runs."""
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
+
+T = TypeVar("T")
 
 PEOPLE = ("maria", "tom")
 FAULTS = ("no answer before", "no answer after", "died before", "died after", "slow")
@@ -170,24 +174,25 @@ def _conditions(rng: random.Random) -> Conditions:
 def _step(rng: random.Random, workers: list[str], conditions: Conditions) -> Step:
     chance = rng.random()
     wait_s = float(_choose(rng, WAITS_S)) * rng.uniform(0.5, 1.5)
-    common = {"number": rng.randrange(1000), "wait_s": round(wait_s, 1)}
+    number, wait_s = rng.randrange(1000), round(wait_s, 1)
     if chance < 0.30:
-        return Step(rng.choice(PEOPLE), _choose(rng, PERSON_ACTIONS), **common)
+        return Step(rng.choice(PEOPLE), _choose(rng, PERSON_ACTIONS), number, wait_s)
     if chance < 0.40 and conditions.has_older_worker:
-        return Step("older", _choose(rng, OLDER_ACTIONS), **common)
+        return Step("older", _choose(rng, OLDER_ACTIONS), number, wait_s)
     if chance < 0.48:
-        return Step("server", _choose(rng, SERVER_ACTIONS), **common)
+        return Step("server", _choose(rng, SERVER_ACTIONS), number, wait_s)
     inside = rng.choice((1, 1, 2, 3, 5)) if rng.random() < 0.22 else 0
     return Step(
         rng.choice(workers),
         _choose(rng, WORKER_ACTIONS),
+        number,
+        wait_s,
         fault=rng.choice(FAULTS) if rng.random() < 0.15 else "",
         inside=inside,
         after=inside > 0 and rng.random() < 0.3,
         frozen=inside > 0 and rng.random() < 0.4,
-        **common,
     )
 
 
-def _choose(rng: random.Random, weights: dict) -> object:
+def _choose(rng: random.Random, weights: Mapping[T, float]) -> T:
     return rng.choices(list(weights), list(weights.values()))[0]

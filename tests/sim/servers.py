@@ -6,13 +6,15 @@ directly, which is what a push is that meets nobody: they are played one at a ti
 
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from codex_worker.git.git_transport import GitTransport
+from codex_worker.git.git_transport import GitSnapshot, GitTransport
 from codex_worker.git.memory import MemoryCommit, MemoryServer, MemoryTransport
-from codex_worker.git.ports import PushAnswer, RefMove
+from codex_worker.git.ports import Heads, PushAnswer, RefMove, Snapshot
+from codex_worker.git.repository import LockedTransport
+from tests.support.present import present
 
 Files = Mapping[str, bytes]
 OnCall = Callable[[str, str], None]  # (call, "before" | "after"); what it raises is the fault
@@ -30,7 +32,9 @@ exit 0
 class Server(Protocol):
     """What the simulator needs of a server beside the workers' transports."""
 
-    def transport(self, name: str, now: Callable[[], float], on_call: OnCall, on_commit: OnCommit) -> object:
+    def transport(
+        self, name: str, now: Callable[[], float], on_call: OnCall, on_commit: OnCommit
+    ) -> LockedTransport:
         """A worker's way to the server, with places for faults."""
 
     def refs(self) -> dict[str, str]:
@@ -57,7 +61,7 @@ class _TwinTransport(MemoryTransport):
         super().__init__(server, on_call)
         self._on_commit = on_commit
 
-    def commit(self, base: object, files: Mapping[str, bytes | None], message: str) -> str:
+    def commit(self, base: Snapshot, files: Mapping[str, bytes | None], message: str) -> str:
         made = super().commit(base, files, message)
         self._on_commit(made)
         return made
@@ -70,7 +74,9 @@ class TwinServer:
         self._server = MemoryServer(files)
         self._server.atomic = atomic
 
-    def transport(self, name: str, now: Callable[[], float], on_call: OnCall, on_commit: OnCommit) -> object:
+    def transport(
+        self, name: str, now: Callable[[], float], on_call: OnCall, on_commit: OnCommit
+    ) -> LockedTransport:
         return _TwinTransport(self._server, on_call, on_commit)
 
     def refs(self) -> dict[str, str]:
@@ -104,11 +110,11 @@ class _RealTransport(GitTransport):
         super().__init__(url, folder, author="worker", email="worker@example.org", now=now)
         self._on_call, self._on_commit = on_call, on_commit
 
-    def look(self):
+    def look(self) -> Heads:
         self._on_call("look", "before")
         return super().look()
 
-    def snapshot(self, heads):
+    def snapshot(self, heads: Heads) -> GitSnapshot:
         self._on_call("snapshot", "before")
         return super().snapshot(heads)
 
@@ -116,12 +122,12 @@ class _RealTransport(GitTransport):
         self._on_call("read_lease", "before")
         return super().read_lease(ref, commit)
 
-    def commit(self, base, files, message) -> str:
+    def commit(self, base: Snapshot, files: Mapping[str, bytes | None], message: str) -> str:
         made = super().commit(base, files, message)
         self._on_commit(made)
         return made
 
-    def push(self, moves: list[RefMove], *, atomic: bool) -> PushAnswer:
+    def push(self, moves: Sequence[RefMove], *, atomic: bool) -> PushAnswer:
         self._on_call("push", "before")
         answer = super().push(moves, atomic=atomic)
         self._on_call("push", "after")
@@ -147,11 +153,14 @@ class GitServer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
+        self._wanted, self._found = present(self._reader.stdin), present(self._reader.stdout)
         self._objects: dict[str, tuple[str, bytes]] = {}
         self._trees: dict[str, dict[str, bytes]] = {}
         self.commit(files, ())
 
-    def transport(self, name: str, now: Callable[[], float], on_call: OnCall, on_commit: OnCommit) -> object:
+    def transport(
+        self, name: str, now: Callable[[], float], on_call: OnCall, on_commit: OnCommit
+    ) -> LockedTransport:
         cache = self._folder / f"cache-{name}.git"
         if not cache.exists():
             shutil.copytree(self._folder / "cache", cache)
@@ -206,17 +215,17 @@ class GitServer:
         return done.stdout.decode().split()[-1]
 
     def close(self) -> None:
-        self._reader.stdin.close()
+        self._wanted.close()
         self._reader.wait()
-        self._reader.stdout.close()
+        self._found.close()
 
     def _object(self, oid: str) -> tuple[str, bytes]:
         if oid not in self._objects:
-            self._reader.stdin.write(f"{oid}\n".encode())
-            self._reader.stdin.flush()
-            _, kind, size = self._reader.stdout.readline().decode().split()
-            self._objects[oid] = (kind, self._reader.stdout.read(int(size)))
-            self._reader.stdout.read(1)
+            self._wanted.write(f"{oid}\n".encode())
+            self._wanted.flush()
+            _, kind, size = self._found.readline().decode().split()
+            self._objects[oid] = (kind, self._found.read(int(size)))
+            self._found.read(1)
         return self._objects[oid]
 
     def _tree(self, oid: str) -> dict[str, bytes]:

@@ -31,7 +31,7 @@ def _judge_truth(judge: Judge, job_id: str) -> None:
     completed = [key for key, end in job.ends.items() if end["state"] == "completed"]
     if len(completed) > 1:
         judge.complain(6, f"{job_id} was completed {len(completed)} times")
-    end = job.final_end or job.ends.get(job.newest)
+    end = job.final_end or (job.ends.get(job.newest) if job.newest else None)
     if end is None:
         return  # judge_settled has said so already
     response = parsed(files.get(response_path(job_id), b"{}"))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from codex_worker.codex.patch import Applied, apply_patches
@@ -202,7 +203,7 @@ def whole_notebooks() -> Iterator[None]:
         finally:
             publishing.pop()
 
-    def apply_to_what_was_read(data: bytes, *arguments: object) -> Applied:
+    def apply_to_what_was_read(data: bytes, *arguments: Any) -> Applied:
         held = publishing[-1].held
         return apply_patches(held.notebook if held and held.notebook else data, *arguments)
 

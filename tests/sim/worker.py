@@ -6,7 +6,7 @@ tries) lets the others go on; one that holds the repository's lock stops the one
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,15 +19,25 @@ from codex_worker.codex.patch import RecordingPatch, TextPatch
 from codex_worker.contract.options import options_of
 from codex_worker.contract.records import Attempt, EndState, ResumePointer
 from codex_worker.contract.state import Budgets, State
-from codex_worker.errors import AccessDenied, Kind, LeaseLost, PushRefused, ServerUnreachable, SystemFault
+from codex_worker.errors import (
+    AccessDenied,
+    DataError,
+    Kind,
+    LeaseLost,
+    PushRefused,
+    ServerUnreachable,
+    SystemFault,
+)
 from codex_worker.git.lfs.pointer import Pointer
-from codex_worker.git.repository import Change, Repository
+from codex_worker.git.repository import Change, LockedTransport, Repository
 from codex_worker.job.api import CellResult
 from codex_worker.publish.cells import CellPublisher
 from codex_worker.supervisor.republish import reopen
 from codex_worker.worker.next_job import Candidate, in_order
 from gitlab_jobs import Cause, JobQueue, Outcome, OwnedJob, QueueSettings
+from tests.sim.schedule import Conditions
 from tests.support.notebooks import PATH
+from tests.support.present import present
 
 BEAT_EVERY_S = LOOK_EVERY_S = WATCH_EVERY_S = 60.0
 REPORT_EVERY_S = 15 * 60.0
@@ -73,7 +83,7 @@ class Surroundings(Protocol):
     def now_s(self) -> float:
         """The true time."""
 
-    def transport(self, process: "Process", name: str) -> object:
+    def transport(self, process: "Process", name: str) -> LockedTransport:
         """A way to the server."""
 
     def rest(self, duration_s: float) -> None:
@@ -92,6 +102,16 @@ class NoStore:
     def upload(self, objects: object, *, on_progress: object = None) -> None:
         """Accepts everything."""
 
+    def missing(self, pointers: Iterable[Pointer]) -> set[Pointer]:
+        """All of them."""
+        return set(pointers)
+
+    def download(
+        self, pointers: Iterable[Pointer], cache: object, *, on_progress: object = None
+    ) -> dict[Pointer, Path | DataError]:
+        """Has none of them."""
+        return {pointer: DataError("The simulated store keeps nothing.") for pointer in pointers}
+
 
 class Machine:
     """What stays when a worker's process ends: its name, its kept results, how often it was started."""
@@ -102,18 +122,23 @@ class Machine:
         self.recording = recording
         self.kept: list[Kept] = []
         self.starts = 0
-        self.process: Process | None = None
+        self._process: Process | None = None
         self.frozen_until_s = 0.0
 
     def start(self, world: Surroundings) -> None:
         """Starts a process, unless one is running or has not let go of its locks."""
-        if self.process is None or (self.process.is_dead and not self.process.running):
+        if self._process is None or (self._process.is_dead and not self._process.running):
             self.starts += 1
-            self.process = Process(self, world)
-            world.watched(self.process, None)
+            self._process = Process(self, world)
+            world.watched(self._process, None)
+
+    @property
+    def process(self) -> "Process":
+        """The process that was started last."""
+        return present(self._process)
 
 
-def budgets(conditions: object) -> Budgets:
+def budgets(conditions: Conditions) -> Budgets:
     """The budgets of a schedule."""
     return Budgets(releases=conditions.releases, failures=conditions.failures)
 
@@ -150,6 +175,11 @@ class Process:
             raise Died
 
     @property
+    def in_hand(self) -> Held:
+        """The job of a step that needs one."""
+        return present(self.held)
+
+    @property
     def acting(self) -> Actor:
         """Whom the call that is being made is for."""
         return Actor(self.machine.name, self.running[-1][1] if self.running else None)
@@ -181,7 +211,7 @@ class Process:
         """The machine was suspended: a monotonic clock stops with it, and every wait goes on where it was."""
         self.due = {thread: due_s + duration_s for thread, due_s in self.due.items()}
 
-    def do(self, thread: str, action: Callable[[], None], *, for_job: bool) -> None:
+    def do(self, thread: str, action: Callable[[], object], *, for_job: bool) -> None:
         """Runs an action in a thread; what the product's runtime would catch is caught."""
         attempt = self.held.owned.attempt if self.held and for_job else None
         self.running.append((thread, attempt))
@@ -234,7 +264,7 @@ class Process:
             self.do("main", lambda: self._claim(number), for_job=False)
         elif action == "save":
             pointer = ResumePointer(oid=f"{number:064x}", size=10)
-            self.do("save", lambda: self.held and self.held.owned.save_resume(pointer), for_job=True)
+            self.do("save", lambda: self.in_hand.owned.save_resume(pointer), for_job=True)
         else:
             self.do("main", lambda: self._work(action, number), for_job=True)
 
@@ -243,7 +273,7 @@ class Process:
         if self.queue.tidy(views):
             views = self.queue.survey()
         pending = in_order(
-            Candidate("the project", view.job_id, view.entry.submitted_at)
+            Candidate("the project", view.job_id, present(view.entry).submitted_at)
             for view in views
             if view.state is State.PENDING
         )
@@ -277,10 +307,10 @@ class Process:
         self.queue.tidy(sight.views)
 
     def _beat(self) -> None:
-        self.held.owned.beat("training", float(self.held.pieces), "Working")
+        self.in_hand.owned.beat("training", float(self.in_hand.pieces), "Working")
 
     def _look(self) -> None:
-        wish = self.held.owned.look()
+        wish = self.in_hand.owned.look()
         if wish in {Cause.LOST, Cause.DELETED}:
             self._drop()
         elif wish is not None:
@@ -291,7 +321,7 @@ class Process:
         self._end(Outcome(state, Kind.CANCELED, "A person wanted it so."))
 
     def _work(self, action: str, number: int) -> None:
-        held = self.held
+        held = self.in_hand
         held.pieces += 1
         if action == "read":
             self._read(number)
@@ -319,8 +349,8 @@ class Process:
 
     def _read(self, number: int) -> None:
         """What a job reads of the project, and what it makes of it in the end."""
-        held = self.held
-        held.notebook = self.repository.snapshot().read(PATH)
+        held = self.in_hand
+        held.notebook = present(self.repository.snapshot().read(PATH))
         notebook = Notebook.parse(held.notebook, PATH)
         options = options_of(held.owned.entry).inference
         selection = Selection(options.include_verses, options.exclude_verses)
@@ -347,15 +377,15 @@ class Process:
             held.results.append(CellResult(PATH, patch, self.machine.recording))
 
     def _publish_model(self) -> None:
-        owned = self.held.owned
-        name = f"{owned.attempt.name}-{self.held.pieces}"
+        owned = self.in_hand.owned
+        name = f"{owned.attempt.name}-{self.in_hand.pieces}"
         path = f"gpu_jobs/job_{owned.attempt.job_id}/checkpoint/model-{name}.safetensors"
-        pointer = Pointer(f"{self.held.pieces:064x}", 1000)
+        pointer = Pointer(f"{self.in_hand.pieces:064x}", 1000)
         owned.publish(lambda snapshot: Change({path: pointer.render()}, f"Model {name}"))
 
     def _progress(self) -> None:
-        pieces = self.held.pieces
-        self.held.owned.progress(
+        pieces = self.in_hand.pieces
+        self.in_hand.owned.progress(
             f"stage {pieces % 3}",
             pieces,
             "Working",
@@ -364,7 +394,7 @@ class Process:
         )
 
     def _end(self, outcome: Outcome) -> None:
-        owned = self.held.owned
+        owned = self.in_hand.owned
         log = f"whole log of attempt {owned.attempt.name}: {outcome.state}\n".encode()
         metrics = f"epoch\n{owned.attempt.name}\n".encode()
         try:

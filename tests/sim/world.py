@@ -18,6 +18,7 @@ from codex_worker.codex.patch import Patch
 from codex_worker.contract.paths import MANIFEST
 from codex_worker.contract.state import State
 from codex_worker.errors import ServerUnreachable
+from codex_worker.git.repository import LockedTransport
 from codex_worker.job.api import CellResult
 from gitlab_jobs import JobQueue, QueueSettings
 from tests.sim.judge import Judge, Violation
@@ -29,6 +30,7 @@ from tests.sim.settlement import judge_settled
 from tests.sim.worker import Died, Machine, Process, budgets
 from tests.support.editor_merge import SyncRefused
 from tests.support.notebooks import PATH, cell, notebook, recorded_cell, written_cell
+from tests.support.present import present
 from tests.support.queues import manifest
 
 START_S = 1_767_225_660.0  # a minute after everything in the notebook
@@ -124,7 +126,7 @@ class World:
     def now_s(self) -> float:
         return self.time_s
 
-    def transport(self, process: Process, name: str) -> object:
+    def transport(self, process: Process, name: str) -> LockedTransport:
         return self.server.transport(
             f"{process.machine.name}-{name}",
             self.now_s,
@@ -166,7 +168,7 @@ class World:
             best = (self._older_due_s, None, "")
         for machine in self.machines.values():
             process = machine.process
-            if process is None or process.is_dead:
+            if process.is_dead:
                 continue
             for thread, due_s in process.due.items():
                 due_s = max(due_s, machine.frozen_until_s)
@@ -382,7 +384,11 @@ def _seeded(seed: str) -> Iterator[None]:
     """Nonces come from the seed while a schedule is played."""
     rng = random.Random(seed)
     real = secrets.token_hex
-    secrets.token_hex = lambda size: rng.randbytes(size).hex()
+
+    def from_the_seed(nbytes: int | None = None) -> str:
+        return rng.randbytes(present(nbytes)).hex()
+
+    secrets.token_hex = from_the_seed
     try:
         yield
     finally:
