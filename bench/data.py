@@ -42,6 +42,7 @@ from codex_worker.supervisor.job_folder import JobFolder
 from codex_worker.supervisor.project_access import RepositoryReader
 from tests.support.gitlab import DEVELOPER, GitLabServer, Project
 from tests.support.notebooks import notebook, written_cell
+from tests.support.present import present
 
 LATENCY_S = 0.05
 RECORDING_BYTES = 20_000
@@ -108,7 +109,7 @@ def measure_patching() -> dict[str, Any]:
         ),
         written_cell("MRK 99:1", ""),
     )
-    cell = Notebook.parse(data, path).cell("MRK 99:1")
+    cell = present(Notebook.parse(data, path).cell("MRK 99:1"))
     patch = TextPatch("MRK 99:1", cell.state, "What was heard.", "bench")
 
     def patch_all() -> None:
@@ -218,7 +219,7 @@ def _fetch_as_before(server: str, project: str, url: str, token: str, paths: lis
     for path in paths:
         raw = session.get(f"{api}/{quote(path, safe='')}/raw", headers={"PRIVATE-TOKEN": token}, timeout=30)
         raw.raise_for_status()
-        pointer = parse_pointer(raw.content)
+        pointer = present(parse_pointer(raw.content))
         wanted = {"operation": "download", "transfers": ["basic"], "objects": [vars(pointer)]}
         answer = session.post(
             f"{url}/info/lfs/objects/batch",

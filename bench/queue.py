@@ -20,6 +20,7 @@ from pathlib import Path
 
 import gitlab
 import yaml
+from gitlab.v4.objects import Project
 
 from codex_worker.clock import SystemClock
 from codex_worker.git.credentials import Credentials
@@ -247,8 +248,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _entries(project: object) -> list[dict[str, object]]:
-    content = project.files.get("gpu_jobs/manifest.yaml", ref="main").decode()  # type: ignore[attr-defined]
+def _entries(project: Project) -> list[dict[str, object]]:
+    content = project.files.get("gpu_jobs/manifest.yaml", ref="main").decode()
     return (yaml.safe_load(content) or {}).get("jobs") or []
 
 

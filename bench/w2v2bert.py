@@ -254,7 +254,7 @@ def _examples(durations: Sequence[float], folder: Path) -> tuple[list[Example], 
         features = FeatureExtractor()(_noise(duration, place))
         for speed in (0.9, 0.95, 1.0, 1.05, 1.06, 1.12):
             key = example.sound if speed == 1.0 else f"{example.sound}-x{speed:g}"
-            sounds.cache.get(key, sounds.frontend, lambda rows=features: rows)
+            sounds.cache.get(key, sounds.frontend, features.copy)
         examples.append(example)
     return examples, sounds
 
@@ -271,7 +271,7 @@ def _tokenizer(vocabulary: Vocabulary, folder: Path) -> Any:
 
 
 def _take_turns(
-    plain: Callable[[], None], ours: Callable[[], None], rounds: int, device: str
+    plain: Callable[[], object], ours: Callable[[], object], rounds: int, device: str
 ) -> tuple[float, float]:
     """Median seconds of each side, the sides alternating."""
     seconds: tuple[list[float], list[float]] = ([], [])
@@ -282,7 +282,7 @@ def _take_turns(
     return statistics.median(seconds[0]), statistics.median(seconds[1])
 
 
-def _seconds(run: Callable[[], None], device: str) -> float:
+def _seconds(run: Callable[[], object], device: str) -> float:
     start = time.perf_counter()
     run()
     if device == "cuda":
