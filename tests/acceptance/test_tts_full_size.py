@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from codex_worker.audio.decode import decode
+from codex_worker.codex.patch import RecordingPatch
 from codex_worker.job.api import Weights
 from codex_worker.job.memory import MemoryCallbacks, MemoryScanner, files_below, job_in
 from codex_worker.stabletts.checkpoint import read_checkpoint
@@ -14,6 +15,7 @@ from codex_worker.stabletts.network import StableTTS
 from codex_worker.stabletts.vocos import Vocos
 from handlers.tts.stabletts import training_and_inference
 from sample.make_codex_project import make_project
+from tests.support.present import present
 
 pytestmark = pytest.mark.acceptance
 
@@ -46,16 +48,17 @@ def test_a_voice_is_tuned_from_official_weights_and_speaks(tmp_path):
         "mode": "training_and_inference",
     }
     job = job_in(tmp_path / "job", config, **fields)
-    contents = {f"lfs/{oid}": content for oid, content in made.large_files.items()}
-    files = {**files_below(tmp_path / "project"), **contents}
+    files: dict[str, bytes | Path] = {f"lfs/{oid}": content for oid, content in made.large_files.items()}
+    files |= files_below(tmp_path / "project")
     scanner = MemoryScanner(files, job, weights=official_like(tmp_path))
     result = training_and_inference.run(job, MemoryCallbacks(scanner, job))
     file = tmp_path / "voice.safetensors"
     file.write_bytes(scanner.artifacts[result["checkpoint_path"]])
-    voice = read_checkpoint(file).voice
+    voice = present(read_checkpoint(file).voice)
     assert voice.official_revision == "KdaiP/StableTTS1.1@0123abcd"
     assert voice.vocoder == "vocos"
     assert voice.settings.hidden_channels == 256 and voice.settings.n_vocab == len(voice.frontend.symbols)
     (spoken,) = scanner.cells
-    assert decode(spoken.recording, sample_rate=16_000).duration_s > 0.3
+    assert decode(present(spoken.recording), sample_rate=16_000).duration_s > 0.3
+    assert isinstance(spoken.patch, RecordingPatch)
     assert spoken.patch.recording.mime_type == "audio/ogg"

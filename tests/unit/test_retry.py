@@ -4,6 +4,7 @@ import random
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,7 @@ class Pauses:
         self.made.append(pause_s)
         self.clock.advance(pause_s)
 
-    def back_off(self, schedule: RetrySchedule, **options: object) -> BackOff:
+    def back_off(self, schedule: RetrySchedule, **options: Any) -> BackOff:
         return BackOff(schedule, self.clock.monotonic, self.sleep, **{"chance": Longest(), **options})
 
 

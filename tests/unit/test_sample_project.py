@@ -183,7 +183,7 @@ def test_cells_to_leave_alone_are_marked_in_every_way_that_the_editor_knows(proj
 
 
 def test_several_documents_have_several_recorded_chapters(project):
-    chapters = Counter()
+    chapters: Counter[tuple[str, str]] = Counter()
     for path, cell in _cells(project):
         metadata = cell["metadata"]
         if metadata["id"] in project.recorded:

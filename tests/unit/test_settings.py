@@ -30,7 +30,7 @@ def read(given=None, file=None, environment=None) -> Settings:
 
 
 def test_every_setting_is_read_from_the_command_line_then_the_file_then_the_environment():
-    words = {str: ("a", "b", "c"), Path: ("a", "b", "c")}
+    words: dict[object, tuple[str, str, str]] = {str: ("a", "b", "c"), Path: ("a", "b", "c")}
     for each in all_settings():
         if (
             each.variable is None

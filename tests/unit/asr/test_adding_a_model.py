@@ -32,7 +32,8 @@ def head_only(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_the_documents_module_trains_only_the_head(head_only, tmp_path, monkeypatch):
     made = make_project(tmp_path / "project")
-    files = {**files_below(made.folder), **{f"lfs/{oid}": data for oid, data in made.large_files.items()}}
+    files: dict[str, bytes | Path] = {f"lfs/{oid}": data for oid, data in made.large_files.items()}
+    files |= files_below(made.folder)
     job = job_in(tmp_path / "job", {"epochs": 1}, model_type="headonly", commit="c" * 40)
     scanner = MemoryScanner(files, job)
     begun = []

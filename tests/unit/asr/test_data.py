@@ -1,5 +1,6 @@
 import wave
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -126,9 +127,12 @@ def test_letters_that_are_too_rare_are_listed_and_dropped_only_in_large_texts(tm
     assert all("q" not in example.text for example in corpus.examples)
 
 
+UNREAD = Path("unread.wav")
+
+
 def corpus_of(chapters):
     examples = [
-        Example(TranscribedClip(f"{chapter}:{verse}", None, "", chapter), "god", f"{chapter}-{verse}", 5.0)
+        Example(TranscribedClip(f"{chapter}:{verse}", UNREAD, "", chapter), "god", f"{chapter}-{verse}", 5.0)
         for chapter, verses in chapters.items()
         for verse in range(verses)
     ]

@@ -9,10 +9,13 @@ import torch
 from codex_worker.asr import transcribe
 from codex_worker.asr.align import fit_of
 from codex_worker.asr.load import load_checkpoint
+from codex_worker.asr.start import FromCheckpoint
 from codex_worker.errors import DataError, JobCanceled, UserError
 from codex_worker.job.memory import MemoryCallbacks, MemoryScanner, files_below, job_in
 from handlers.asr.w2v2bert import inference, training, training_and_inference
 from sample.make_codex_project import make_project
+from tests.support.noted import noted
+from tests.support.present import present
 
 pytestmark = pytest.mark.slow  # each job trains or reads the sample
 
@@ -88,8 +91,9 @@ def test_a_check_up_with_the_base_model_leaves_it_as_it_was(trained, sample, tmp
     job = job_in(tmp_path / "job", {"model": {"base_checkpoint": path}}, mode="training")
     start = training.start_of(job, MemoryCallbacks(MemoryScanner(files, job), job))
     monkeypatch.setattr(transcribe, "fastest_precision", lambda device: "bf16")
+    assert isinstance(start, FromCheckpoint)
     before = {name: tensor.clone() for name, tensor in start.checkpoint.model.state_dict().items()}
-    fit = fit_of(transcribe.Transcriber(start.listener()))
+    fit = fit_of(transcribe.Transcriber(present(start.listener())))
     fit(np.random.default_rng(0).standard_normal(16_000).astype(np.float32), "men")
     vocabulary = start.vocabulary(["men"])
     for model in (start.checkpoint.model, start.network(vocabulary)):
@@ -103,10 +107,12 @@ def test_the_combined_job_does_both_and_fetches_nothing_twice(sample, tmp_path, 
     fetched, read = [], []
     fetch, read_files = MemoryScanner.fetch_recordings, MemoryScanner.read_files
     monkeypatch.setattr(
-        MemoryScanner, "fetch_recordings", lambda self, paths: fetched.extend(paths) or fetch(self, paths)
+        MemoryScanner,
+        "fetch_recordings",
+        noted(fetch, lambda self, pointer_paths: fetched.extend(pointer_paths)),
     )
     monkeypatch.setattr(
-        MemoryScanner, "read_files", lambda self, paths: read.extend(paths) or read_files(self, paths)
+        MemoryScanner, "read_files", noted(read_files, lambda self, paths: read.extend(paths))
     )
     _, result = run(training_and_inference, files, tmp_path, {"epochs": 1}, "training_and_inference")
     assert result["checkpoint_path"]

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from codex_worker.asr.recipe import choose_recipe
@@ -28,7 +30,7 @@ def test_more_data_needs_fewer_epochs():
 
 
 def test_what_a_job_asks_for_is_obeyed_and_named_as_a_reason():
-    asked = {
+    asked: dict[str, Any] = {
         "epochs": 7,
         "batch_size": 3,
         "learning_rate": 3e-5,

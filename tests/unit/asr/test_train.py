@@ -1,6 +1,7 @@
 import csv
 import io
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from codex_worker.asr.train import CtcTask, TrainingPlan
 from codex_worker.asr.vocabulary import build_vocabulary
 from codex_worker.contract.options import TrainingOptions
 from codex_worker.errors import ModelError
+from tests.support.noted import noted
+from tests.support.present import present
 from tests.support.spoken import Unwatched, error_rate_on, sample_utterances, train_tiny
 
 
@@ -40,7 +43,7 @@ def plan_over_noise(tmp_path, count=12, manifest=None, make_config=tiny_config):
         example = Example(TranscribedClip(f"c{place}", tmp_path, ""), texts[place % 3], f"s{place}", 1.0)
         rows = np.random.default_rng(place).standard_normal((50, 160))
         for speed in ("", "-x0.9", "-x0.95", "-x1.05", "-x1.06", "-x1.12"):
-            sounds.cache.get(example.sound + speed, sounds.frontend, lambda rows=rows: rows)
+            sounds.cache.get(example.sound + speed, sounds.frontend, rows.copy)
         examples.append(example)
     vocabulary = build_vocabulary(texts)
     data = Split(tuple(examples[2:]), tuple(examples[:2]))
@@ -57,7 +60,7 @@ def test_a_handful_of_recordings_is_read_back_without_an_error(tmp_path):
     config = tiny_config(vocabulary)
     config.update({"hidden_size": 64, "output_hidden_size": 64, "intermediate_size": 128})
     config.update({"hidden_dropout": 0.0, "conformer_conv_dropout": 0.0, "final_dropout": 0.0})
-    manifest = {"epochs": 150, "learning_rate": 5e-3, "warmup_steps": 15}
+    manifest: dict[str, Any] = {"epochs": 150, "learning_rate": 5e-3, "warmup_steps": 15}
     recipe = choose_recipe(corpus.hours, len(heard), preset="tiny", options=TrainingOptions(**manifest))
     recipe = replace(recipe, augmentation=Augmentation())
     data = split(corpus, val_split=0.0, test_split=0.0)
@@ -125,7 +128,7 @@ def test_writing_nothing_long_after_the_warm_up_is_a_collapse(tmp_path):
 
 
 def test_numbers_that_are_not_finite_restart_training_too(tmp_path, monkeypatch):
-    broken = []
+    broken: list[int] = []
 
     def losses(self, batch):
         loss = real(self, batch)["total"]
@@ -193,8 +196,9 @@ def test_a_text_that_does_not_fit_its_frames_costs_nothing_and_breaks_nothing():
     loss = ctc_loss(logits, [4, 4], [[1, 2], [1, 2, 3, 4, 1, 2]], blank_id=0)
     loss.backward()
     assert torch.isfinite(loss)
-    assert torch.isfinite(logits.grad).all()
-    assert (logits.grad[1] == 0).all()
+    gradient = present(logits.grad)
+    assert torch.isfinite(gradient).all()
+    assert (gradient[1] == 0).all()
 
 
 @pytest.mark.slow
@@ -294,17 +298,14 @@ def test_a_corrector_that_helps_travels_with_the_checkpoint_and_both_numbers_are
     monkeypatch.setattr(training, "read_examples", lambda *args: (1.0, pairs))
     monkeypatch.setattr(training.CtcTask, "_judge", lambda *args: None)
     trained = training.train(replace(plan, with_corrector=True), tmp_path / "run", Unwatched())
-    assert trained.corrector.kept
+    assert present(trained.corrector).kept
     assert trained.metrics["val_cer_with_corrector"] < trained.metrics["val_cer_without_corrector"]
-    assert load_checkpoint(trained.checkpoint).corrector.correct("at ct x1").count("d") >= 1
+    assert present(load_checkpoint(trained.checkpoint).corrector).correct("at ct x1").count("d") >= 1
 
 
 def test_the_settings_of_the_loop_are_those_of_the_recipe(tmp_path, monkeypatch):
     seen = []
-    fit = training.fit
-    monkeypatch.setattr(
-        training, "fit", lambda task, settings, *rest: seen.append(settings) or fit(task, settings, *rest)
-    )
+    monkeypatch.setattr(training, "fit", noted(training.fit, lambda _, settings, *__: seen.append(settings)))
     plan = plan_over_noise(
         tmp_path, manifest={"epochs": 1, "gradient_accumulation_steps": 2, "warmup_steps": 1}
     )

@@ -16,6 +16,7 @@ from codex_worker.asr.transcribe import (
 )
 from codex_worker.asr.vocabulary import build_vocabulary
 from codex_worker.asr.words import cut_at_pauses, words_of
+from tests.support.noted import noted
 from tests.support.spoken import sample_utterances
 
 VOCABULARY = build_vocabulary(["god made all"])
@@ -100,8 +101,7 @@ def test_a_long_recording_is_read_in_pieces_and_joined(transcriber):
 @pytest.mark.slow
 def test_long_recordings_are_held_a_few_at_a_time(transcriber, monkeypatch):
     read, held = [], []
-    pieces_of = transcriber._pieces_of
-    monkeypatch.setattr(transcriber, "_pieces_of", lambda samples: read.append(1) or pieces_of(samples))
+    monkeypatch.setattr(transcriber, "_pieces_of", noted(transcriber._pieces_of, lambda _: read.append(1)))
     keys = [str(place) for place in range(40)]
     samples = [noise(12.0, seed) for seed in range(40)]
     heard = transcriber._read_ahead(

@@ -6,13 +6,14 @@ from hypothesis import strategies as st
 
 from codex_worker.asr.vocabulary import Vocabulary, build_vocabulary
 from codex_worker.errors import DataError, UserError
+from tests.support.present import present
 
 WORDS = st.lists(st.text("abcdeé'ŋ", min_size=1, max_size=6), min_size=1, max_size=6)
 
 
 def test_a_space_is_the_word_delimiter_and_the_blank_is_the_padding():
     vocabulary = build_vocabulary(["in the beginning"])
-    assert vocabulary.symbols[vocabulary.delimiter_id] == "|"
+    assert vocabulary.symbols[present(vocabulary.delimiter_id)] == "|"
     assert vocabulary.symbols[vocabulary.blank_id] == "[PAD]"
     assert " " not in vocabulary.symbols
     assert vocabulary.delimiter_id in vocabulary.encode("in the")

@@ -1,4 +1,5 @@
 import random
+from typing import Any
 
 import pytest
 
@@ -74,7 +75,7 @@ def test_a_voice_reference_outside_of_the_project_asks_for_another():
         resolve_voice_reference(".project/attachments/files/JON/notes.txt")
 
 
-def selected(attachments: dict, selection: object, **more: object):
+def selected(attachments: dict, selection: object, **more: Any):
     raw = cell("A", attachments=attachments, selectedAudioId=selection, **more)
     return selected_recording(Notebook.parse(notebook(raw), PATH).cells[0])
 
@@ -110,8 +111,8 @@ def test_a_selection_that_cannot_be_used_says_why(attachments, selection, senten
         selected(attachments, selection)
 
 
-def recording(**changes: object) -> NewRecording:
-    fields = {
+def recording(**changes: Any) -> NewRecording:
+    fields: dict[str, Any] = {
         "attachment_id": "audio-1767225600000-abc123xyz",
         "document": "Kisah (ñ)",
         "extension": "webm",

@@ -11,6 +11,7 @@ from codex_worker.codex.notebook import Notebook
 from codex_worker.codex.patch import RecordingPatch, TextPatch, apply_patches
 from sample.make_codex_project import make_project
 from tests.support.notebooks import PATH, notebook, recorded_cell
+from tests.support.present import present
 
 ID = "MRK 1:1"
 
@@ -26,7 +27,7 @@ def test_finding_cells_by_layout_and_by_reading_agree():
         data.replace(b"  ", b"\t"),
     ):
         assert _by_layout(form, ids) == _by_reading(form, PATH, ids)
-        assert set(_by_layout(form, ids).cells) == ids
+        assert set(present(_by_layout(form, ids)).cells) == ids
 
 
 def test_a_layout_that_misleads_is_read_whole():

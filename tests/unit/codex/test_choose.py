@@ -71,7 +71,7 @@ def test_what_was_asked_for_by_name_is_done_again_but_not_without_a_source():
 )
 @pytest.mark.parametrize("choose", [cells_for_training, cells_to_transcribe, cells_to_speak])
 def test_cells_that_are_left_alone(choose, more, data, reason):
-    take_back = {"attachments": {}} if choose is cells_to_speak else {}
+    take_back: dict[str, object] = {"attachments": {}} if choose is cells_to_speak else {}
     value = "" if choose is cells_to_transcribe else "kata"
     raw = recorded_cell("u-1", value, data={"globalReferences": ["MRK 1:1"], **data})
     raw["metadata"] |= {**more, **take_back}

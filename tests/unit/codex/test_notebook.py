@@ -6,6 +6,7 @@ from codex_worker.codex.json_spans import document, elements, members
 from codex_worker.codex.notebook import MAX_NOTEBOOK_BYTES, Notebook, document_name
 from codex_worker.errors import DataError
 from tests.support.notebooks import CREATED_AT_MS, PATH, cell, notebook, recorded_cell, take, value_edit
+from tests.support.present import present
 
 
 def only_cell(raw: dict):
@@ -134,10 +135,10 @@ def test_the_name_of_a_document():
 def test_the_spans_are_those_of_the_values():
     text = '\ufeff { "a" : [1, "x\\u00e9" , {"b":2}] ,\r\n"cells":[ {"c" : 5e-05} , [] ], "a": -0.0 }\n'
     top, cells = document(text, "cells")
-    assert [text[span.start : span.end] for span in cells] == ['{"c" : 5e-05}', "[]"]
+    assert [text[span.start : span.end] for span in present(cells)] == ['{"c" : 5e-05}', "[]"]
     assert text[top["a"].start : top["a"].end] == "-0.0"
     assert text[top["cells"].start : top["cells"].end] == '[ {"c" : 5e-05} , [] ]'
-    inside = members(text, cells[0].start)["c"]
+    inside = members(text, present(cells)[0].start)["c"]
     assert (text[inside.start : inside.end], text[inside.key_start]) == ("5e-05", '"')
     assert [span.value for span in elements(text, text.index("["))] == [1, "xé", {"b": 2}]
 
@@ -145,5 +146,5 @@ def test_the_spans_are_those_of_the_values():
 def test_reading_by_spans_and_reading_at_once_agree():
     data = notebook(recorded_cell("A", "é \ud83d “x”"), cell("B"))
     top, cells = document(data.decode(), "cells")
-    assert [span.value for span in cells] == json.loads(data)["cells"]
+    assert [span.value for span in present(cells)] == json.loads(data)["cells"]
     assert top["metadata"].value == json.loads(data)["metadata"]

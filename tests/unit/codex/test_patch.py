@@ -17,13 +17,14 @@ from tests.support.notebooks import (
     value_edit,
     written_cell,
 )
+from tests.support.present import present
 
 ID = "MRK 1:1"
 NEW_TAKE = "audio-1767225600000-abc123xyz"
 
 
 def text_patch(data: bytes, text: str = "a < b & c", identity: str = ID) -> TextPatch:
-    return TextPatch(identity, Notebook.parse(data, PATH).cell(identity).state, text, "worker")
+    return TextPatch(identity, present(Notebook.parse(data, PATH).cell(identity)).state, text, "worker")
 
 
 def recording_patch(
@@ -31,7 +32,7 @@ def recording_patch(
 ) -> RecordingPatch:
     read = Notebook.parse(data, path)
     recording = NewRecording(name, read.document, "webm", "worker", "audio/webm", 1000, 16000, 1, 1.25, 16.0)
-    return RecordingPatch(identity, read.cell(identity).state, recording)
+    return RecordingPatch(identity, present(read.cell(identity)).state, recording)
 
 
 def applied(data: bytes, *patches) -> dict:

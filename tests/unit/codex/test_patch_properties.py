@@ -12,6 +12,7 @@ from codex_worker.codex.locate import _by_reading
 from codex_worker.codex.notebook import Notebook
 from codex_worker.codex.patch import RecordingPatch, TextPatch, apply_patches
 from tests.support.notebooks import PATH
+from tests.support.present import present
 
 NUMBERS = ["5e-05", "1.0", "-0.0", "1e400", "12345678901234567890", "0.1", "1E+2", "0", "-7"]
 STRINGS = [r'"\ud83d"', r'"\u00e9\/\b"', '"é“”\u2028"', r'"\"quoted\" \\"', '""', '"plain"', '"  {\\n  ]"']
@@ -81,7 +82,7 @@ def notebooks(draw) -> tuple[bytes, str]:
 
 
 def patches_for(data: bytes, identity: str) -> tuple[TextPatch, RecordingPatch]:
-    state = Notebook.parse(data, PATH).cell(identity).state
+    state = present(Notebook.parse(data, PATH).cell(identity)).state
     new = NewRecording(
         "audio-1767225600001-abc123xyz", "MRK", "webm", "worker", "audio/webm", 1000, 16000, 1, 1.25
     )
@@ -92,8 +93,8 @@ def patches_for(data: bytes, identity: str) -> tuple[TextPatch, RecordingPatch]:
 @given(notebooks(), st.booleans())
 def test_a_patch_changes_what_it_says_and_nothing_else(generated, with_text):
     data, identity = generated
-    patch = patches_for(data, identity)[0 if with_text else 1]
-    result = apply_patches(data, PATH, [patch])
+    by_text, by_recording = patches_for(data, identity)
+    result = apply_patches(data, PATH, [by_text if with_text else by_recording])
     found = _by_reading(data, PATH, {identity}).cells[identity]
     if not result.applied:
         assert result.data == data
@@ -113,8 +114,8 @@ def test_a_patch_changes_what_it_says_and_nothing_else(generated, with_text):
         expected |= {"value": after["value"]}
         expected["metadata"]["edits"] = after["metadata"]["edits"]
     else:
-        assert list(after["metadata"]["attachments"])[-1] == patch.recording.attachment_id
-        assert after["metadata"]["selectedAudioId"] == patch.recording.attachment_id
+        assert list(after["metadata"]["attachments"])[-1] == by_recording.recording.attachment_id
+        assert after["metadata"]["selectedAudioId"] == by_recording.recording.attachment_id
         kept = before["metadata"].get("attachments", {})
         assert {key: after["metadata"]["attachments"][key] for key in kept} == kept
         for key in ("attachments", "selectedAudioId", "selectionTimestamp"):
@@ -166,9 +167,8 @@ def test_the_spans_of_the_cells_hold_the_cells(generated):
     data, _ = generated
     text = data.decode()
     _, cells = document(text, "cells")
-    assert [json.loads(text[span.start : span.end]) for span in cells] == json.loads(text.lstrip("\ufeff"))[
-        "cells"
-    ]
+    whole = json.loads(text.lstrip("\ufeff"))
+    assert [json.loads(text[span.start : span.end]) for span in present(cells)] == whole["cells"]
 
 
 @settings(max_examples=100, deadline=None)

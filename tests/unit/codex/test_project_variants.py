@@ -25,6 +25,7 @@ from tests.support.notebooks import (
     value_edit,
     written_cell,
 )
+from tests.support.present import present
 
 ALL = Selection()
 
@@ -34,7 +35,7 @@ def ids(choice) -> list[str]:
 
 
 def transcribed(data: bytes, identity: str, path: str = PATH, text: str = "kata") -> bytes:
-    state = Notebook.parse(data, path).cell(identity).state
+    state = present(Notebook.parse(data, path).cell(identity)).state
     result = apply_patches(data, path, [TextPatch(identity, state, text, "worker")])
     assert result.applied
     return result.data
@@ -175,7 +176,7 @@ def test_an_escaped_file_gets_escaped_text():
 
 def test_what_we_write_is_what_the_editor_would_write():
     data = transcribed(notebook(recorded_cell("A"), written_cell("B", "kata")), "A")
-    state = Notebook.parse(data, PATH).cell("B").state
+    state = present(Notebook.parse(data, PATH).cell("B")).state
     new = NewRecording(
         "audio-1767225600001-abc123xyz", "MRK", "webm", "worker", "audio/webm", 9, 16000, 1, 2.0
     )

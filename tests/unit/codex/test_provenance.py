@@ -6,6 +6,7 @@ from codex_worker.codex.choose import Selection, cells_for_training
 from codex_worker.codex.notebook import Notebook
 from codex_worker.codex.provenance import made_by_worker, people_and_machines, unvalidated_by_person
 from tests.support.notebooks import PATH, notebook, recorded_cell, take, validation, value_edit
+from tests.support.present import present
 
 MARIA = validation("maria", 50)
 GONE = {**MARIA, "isDeleted": True}
@@ -132,7 +133,7 @@ def test_text_and_recording_may_both_be_a_machines():
     ],
 )
 def test_what_is_left_out_is_counted_and_said(human, machine_made, words):
-    assert words in people_and_machines("Verses", human, machine_made)
+    assert words in present(people_and_machines("Verses", human, machine_made))
 
 
 def test_nothing_is_said_where_no_machine_was_at_work():

@@ -1,6 +1,7 @@
 """A job's options: what can be meant is read alike for every model, what cannot is said before any work."""
 
 from datetime import datetime
+from typing import Any
 
 import pytest
 import yaml
@@ -200,7 +201,7 @@ def test_a_known_key_in_the_wrong_place_or_spelling_is_said(job, config, named):
         assert part in said
 
 
-NEW_KEYS = {
+NEW_KEYS: dict[str, Any] = {
     "priority": 1,
     "notify": "a@example.org",
     "labels": ["x"],
@@ -246,7 +247,7 @@ def test_an_entry_of_absurd_keys_is_read_in_a_moment():
 
 
 def test_empty_lists_are_not_worth_a_note():
-    empty = {"include_verses": [], "exclude_verses": []}
+    empty: dict[str, list[str]] = {"include_verses": [], "exclude_verses": []}
     assert read({"training": empty, "inference": empty}, mode="training").notes == ()
 
 
@@ -309,10 +310,11 @@ def test_many_unknown_keys_make_few_notes():
 
 
 def test_a_plug_in_may_have_keys_of_its_own():
-    config = {"beam": 4, "temperature": 1, "training": {"epochs": 3}, "inference": {"solver": 1, "speed": 2}}
+    inference = {"solver": 1, "speed": 2}
+    config = {"beam": 4, "temperature": 1, "training": {"epochs": 3}, "inference": inference}
     with pytest.raises(UserError, match=r"inference\.solver"):
         read(config, PLUG_IN)
-    del config["inference"]["solver"]
+    del inference["solver"]
     assert read(config, PLUG_IN).notes == ()
     assert "epochs" in refusal({"epoch": 3}, PLUG_IN)
 

@@ -29,7 +29,7 @@ def lease(number: int) -> Lease:
 
 
 def facts(**keys) -> JobFacts:
-    return JobFacts(**({"job_id": "j1", "entry": ENTRY} | keys))
+    return JobFacts(**{"job_id": "j1", "entry": ENTRY, **keys})
 
 
 OLD_RUNNING = {"worker_id": "old", "state": "running"}

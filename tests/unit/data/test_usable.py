@@ -8,6 +8,7 @@ import pytest
 from codex_worker.audio.decode import Clip, Recording, decode
 from codex_worker.data.faults import Fault, Purpose
 from codex_worker.data.usable import Limits, Needs, hear, judge, least_speech_s
+from tests.support.present import present
 from tests.unit.audio.made import write
 
 RATE = 16_000
@@ -75,7 +76,7 @@ def test_what_nobody_can_hear_is_silent_for_every_purpose(samples):
 def test_tones_noise_and_clicks_are_no_speech(tmp_path, kind, samples):
     path = write(tmp_path / f"a.{kind}", samples, RATE)
     found = hear(Clip(path), sample_rate=RATE).against(Purpose.READING)
-    assert found.fault is Fault.NOT_SPEECH
+    assert present(found).fault is Fault.NOT_SPEECH
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_tones_noise_and_clicks_are_no_speech(tmp_path, kind, samples):
 )
 def test_an_overdriven_voice_is_not_learnt_from_and_read_with_a_remark(tmp_path, kind, level):
     heard = hear(Clip(write(tmp_path / f"a.{kind}", overdriven(level), RATE)), sample_rate=RATE)
-    assert heard.against(Purpose.TRAINING).fault is Fault.OVERDRIVEN
+    assert present(heard.against(Purpose.TRAINING)).fault is Fault.OVERDRIVEN
     assert heard.against(Purpose.READING) is None
     assert [found.fault for found in heard.remarks(Purpose.READING)] == [Fault.OVERDRIVEN]
 
@@ -147,7 +148,7 @@ def test_what_cannot_be_decoded_is_known_by_its_code(tmp_path, content, expected
     if isinstance(content, bytes):
         path.write_bytes(content)
     heard = hear(Clip(path, expected_duration_s=expected_s), sample_rate=RATE)
-    assert {heard.against(purpose).fault for purpose in Purpose} == {fault}
+    assert {present(heard.against(purpose)).fault for purpose in Purpose} == {fault}
     assert str(tmp_path) not in heard.faults[0].sentence
 
 

@@ -9,6 +9,7 @@ import pytest
 from codex_worker.errors import DataError, ResourceError
 from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.pointer import Pointer
+from tests.support.present import present
 
 
 def pointer_to(content: bytes) -> Pointer:
@@ -94,7 +95,7 @@ def test_another_process_respects_a_hold_until_its_holder_is_killed(tmp_path):
         stdout=subprocess.PIPE,
     )
     with holder:
-        assert holder.stdout.readline() == b"held\n"
+        assert present(holder.stdout).readline() == b"held\n"
         os.utime(cache.path_of(pointer), (1000, 1000))
         first = put(cache, b"b" * 40)
         assert cache.path_of(pointer).exists()

@@ -7,6 +7,7 @@ import pytest
 
 from codex_worker.job.publication import Pacing, Publication
 from tests.support.clock import FakeClock
+from tests.support.present import present
 
 
 @dataclass
@@ -59,7 +60,7 @@ def test_a_chapter_is_published_while_the_next_one_is_computed():
         publication.add("MRK 1", "1:2")
         assert project.arrived.acquire(timeout=20)
         publication.add("MRK 2", "2:1")  # does not wait for the server
-        project.gate.set()
+        present(project.gate).set()
     assert project.batches == [["1:1", "1:2"], ["2:1"]]
     assert publication.applied == ["1:1", "1:2", "2:1"]
 
@@ -72,7 +73,7 @@ def test_a_cell_without_a_result_completes_its_chapter_too():
         publication.add("MRK 1", "1:1")
         publication.add("MRK 1", None)
         assert project.arrived.acquire(timeout=20)
-        project.gate.set()
+        present(project.gate).set()
     assert project.batches == [["1:1"]]
 
 
@@ -138,5 +139,5 @@ def test_what_waits_is_noted_until_it_is_published():
         assert project.arrived.acquire(timeout=20)
         publication.add("MRK 2", "2:1")
         assert journal.waiting == ["1:1", "1:2", "2:1"]  # the first two are on their way, not yet there
-        project.gate.set()
+        present(project.gate).set()
     assert journal.waiting == []

@@ -63,6 +63,7 @@ def test_training_on_keeps_the_reading_of_the_base_checkpoint():
     assert choose_frontend(TONAL, FrontendRequest(), base=base).frontend is base
     letters = CharactersFrontend.learn(["mama"])
     grown = choose_frontend(["mama rita"], FrontendRequest(), base=letters)
+    assert isinstance(grown.frontend, CharactersFrontend)
     assert grown.frontend.letters == ("r",)
     assert grown.reasons == ("text frontend characters, as in the base checkpoint, with 1 new letters: r",)
 

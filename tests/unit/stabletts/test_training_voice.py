@@ -26,6 +26,7 @@ from codex_worker.stabletts.train import (
     begin_from_scratch,
 )
 from codex_worker.training.loop import fit
+from tests.support.present import present
 
 FRONTEND = CharactersFrontend.learn(["mama na baba wanaenda sokoni leo asubuhi"])
 WORDS = ["mama", "na", "baba", "wanaenda", "sokoni", "leo", "asubuhi"]
@@ -143,10 +144,10 @@ def test_every_training_utterance_is_in_every_epoch_and_none_of_the_validation(t
 def test_a_checkpoint_has_all_that_is_needed_to_go_on(tmp_path):
     work = task(tmp_path, epochs=1)
     outcome = fit(work, work.recipe.training, tmp_path / "run", Watcher())
-    read = read_checkpoint(outcome.checkpoint_path)
-    assert read.voice.training_commit == "c" * 40
-    assert read.voice.frontend == FRONTEND
-    assert read.voice.metrics["val_total_loss"] > 0
+    voice = present(read_checkpoint(outcome.checkpoint_path).voice)
+    assert voice.training_commit == "c" * 40
+    assert voice.frontend == FRONTEND
+    assert voice.metrics["val_total_loss"] > 0
     with safe_open(outcome.checkpoint_path, "pt") as file:
         assert file.metadata()["epochs_completed"] == "1"
 

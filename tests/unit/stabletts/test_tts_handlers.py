@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,10 +19,12 @@ from codex_worker.stabletts.train import METRICS
 from handlers.tts.stabletts import inference, training, training_and_inference
 from handlers.tts.stabletts.progress import name_of
 from sample.make_codex_project import make_project
+from tests.support.noted import noted
+from tests.support.present import present
 
 pytestmark = pytest.mark.slow  # each job trains or speaks the sample
 
-FAST = {"epochs": 2, "batch_size": 8, "inference": {"diffusion_steps": 2, "cfg_scale": 1.0}}
+FAST: dict[str, Any] = {"epochs": 2, "batch_size": 8, "inference": {"diffusion_steps": 2, "cfg_scale": 1.0}}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +67,7 @@ def test_a_training_job_publishes_a_voice_that_can_be_used(trained):
     assert path == "gpu_jobs/job_test-job/checkpoint/voice-1-0000abcd.safetensors"
     file = job.folder / "again.safetensors"
     file.write_bytes(callbacks.scanner.artifacts[path])
-    voice = read_checkpoint(file).voice
+    voice = present(read_checkpoint(file).voice)
     assert voice.training_commit == "c" * 40
     assert voice.base == "random weights"
     assert voice.vocoder == "griffin_lim"
@@ -167,7 +170,7 @@ def test_train_and_speak_in_one_job_fetches_no_recording_twice(project, tmp_path
     job, callbacks, _ = job_for(project, tmp_path, config, mode="training_and_inference")
     fetch, requests = callbacks.scanner.fetch_recordings, []
     monkeypatch.setattr(
-        callbacks.scanner, "fetch_recordings", lambda paths: requests.append(list(paths)) or fetch(paths)
+        callbacks.scanner, "fetch_recordings", noted(fetch, lambda paths: requests.append(list(paths)))
     )
     training_and_inference.run(job, callbacks)
     found = [path for paths in requests for path in paths if path in fetch(paths).files]
@@ -178,7 +181,7 @@ def test_the_default_voice_reference_is_looked_for_in_one_go(project, trained, t
     job, callbacks, _ = speaking_job(project, trained, tmp_path, one_cell(project[0]))
     fetch, requests = callbacks.scanner.fetch_recordings, []
     monkeypatch.setattr(
-        callbacks.scanner, "fetch_recordings", lambda paths: requests.append(list(paths)) or fetch(paths)
+        callbacks.scanner, "fetch_recordings", noted(fetch, lambda paths: requests.append(list(paths)))
     )
     inference.run(job, callbacks)
     assert len(requests) <= 2  # the second asks for early projects' recordings, which lie elsewhere
@@ -269,7 +272,7 @@ def test_training_goes_on_from_a_project_checkpoint(project, trained, tmp_path):
     again = training.run(job, callbacks)
     file = job.folder / "again.safetensors"
     file.write_bytes(callbacks.scanner.artifacts[again["checkpoint_path"]])
-    assert read_checkpoint(file).voice.base == result["checkpoint_path"]
+    assert present(read_checkpoint(file).voice).base == result["checkpoint_path"]
 
 
 def test_a_cancelled_training_publishes_what_it_has(project, tmp_path):

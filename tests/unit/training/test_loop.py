@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
+from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from codex_worker.errors import ModelError, ResourceError, UserError
@@ -136,9 +137,9 @@ def test_a_validation_that_is_not_a_number_is_never_the_best(tmp_path):
     assert (outcome.best_epoch, outcome.best_metrics["val_total_loss"]) == (2, 2.0)
 
 
-def test_without_validation_data_the_last_weights_are_the_result(tmp_path):
+def test_without_validation_data_the_last_weights_are_the_result(tmp_path, monkeypatch):
     task = TinyTask()
-    task.validate = dict
+    monkeypatch.setattr(task, "validate", dict)
     _, watcher, outcome = run(tmp_path, replace(SETTINGS, ema_decay=None), task)
     assert outcome.best_path is None
     assert outcome.checkpoint_path == tmp_path / LAST
@@ -146,7 +147,9 @@ def test_without_validation_data_the_last_weights_are_the_result(tmp_path):
     assert "val_total_loss" not in watcher.rows[-1]
 
 
-def test_validation_and_checkpoints_use_the_averaged_weights_and_training_keeps_its_own(tmp_path):
+def test_validation_and_checkpoints_use_the_averaged_weights_and_training_keeps_its_own(
+    tmp_path, monkeypatch
+):
     task = TinyTask()
     validated = []
     original = task.validate
@@ -156,10 +159,10 @@ def test_validation_and_checkpoints_use_the_averaged_weights_and_training_keeps_
         assert not task.model.training
         return original()
 
-    task.validate = validate
+    monkeypatch.setattr(task, "validate", validate)
     run(tmp_path, task=task)
     assert_same_weights(load_file(tmp_path / LAST), validated[-1])
-    assert not torch.equal(task.model[0].weight, validated[-1]["0.weight"])
+    assert not torch.equal(task.model.get_parameter("0.weight"), validated[-1]["0.weight"])
 
 
 def test_a_checkpoint_carries_its_metrics(tmp_path):
@@ -212,31 +215,31 @@ def test_a_run_that_gives_no_finite_numbers_any_more_has_diverged(tmp_path):
         run(tmp_path, replace(SETTINGS, max_skipped_in_a_row=4), task)
 
 
-def test_the_task_may_end_the_run_with_its_own_reason(tmp_path):
+def test_the_task_may_end_the_run_with_its_own_reason(tmp_path, monkeypatch):
     task = TinyTask()
 
     def collapsed():
         raise ModelError("the transcriber answers nothing but blanks")
 
-    task.validate = collapsed
+    monkeypatch.setattr(task, "validate", collapsed)
     with pytest.raises(ModelError, match="nothing but blanks"):
         run(tmp_path, task=task)
 
 
-def test_nothing_to_train_on_is_the_users_to_mend(tmp_path):
+def test_nothing_to_train_on_is_the_users_to_mend(tmp_path, monkeypatch):
     task = TinyTask()
-    task.batches = lambda epoch: []
+    monkeypatch.setattr(task, "batches", lambda epoch: [])
     with pytest.raises(UserError, match="nothing to train on"):
         run(tmp_path, task=task)
 
 
-def test_running_out_of_memory_is_a_resource_error_that_says_what_to_do(tmp_path):
+def test_running_out_of_memory_is_a_resource_error_that_says_what_to_do(tmp_path, monkeypatch):
     task = TinyTask()
 
     def too_large(batch):
         raise torch.OutOfMemoryError("tried to allocate 80 GiB")
 
-    task.losses = too_large
+    monkeypatch.setattr(task, "losses", too_large)
     with pytest.raises(ResourceError, match="Use a smaller batch size"):
         run(tmp_path, task=task)
 
@@ -355,7 +358,9 @@ def test_bf16_training_works_where_the_device_has_it_and_keeps_fp32_weights(tmp_
 def test_accumulated_batches_make_the_update_that_one_large_batch_makes(tmp_path):
     def weights(batch_size, accumulation):
         task = TinyTask(batch_size=batch_size)
-        task.model[1].p = 0.0
+        dropout = task.model[1]
+        assert isinstance(dropout, nn.Dropout)
+        dropout.p = 0.0
         settings = replace(SETTINGS, epochs=1, accumulation=accumulation, ema_decay=None)
         run(tmp_path / f"{batch_size}", settings, task)
         return task.model.state_dict()

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from codex_worker.training.schedule import Schedule
@@ -30,5 +32,6 @@ def test_a_warm_up_longer_than_the_run_is_refused():
 
 
 def test_an_unknown_shape_is_refused():
+    shape: Any = "step"
     with pytest.raises(ValueError, match="'step' is not known"):
-        Schedule("step", 10)
+        Schedule(shape, 10)

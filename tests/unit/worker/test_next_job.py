@@ -35,7 +35,7 @@ def test_within_an_hour_the_projects_take_turns():
 def test_turns_go_on_from_one_poll_to_the_next():
     jobs = [at("busy", f"busy{n}", n) for n in range(100)] + [at("calm", f"calm{n}", 50) for n in range(3)]
     served: Counter = Counter()
-    done = []
+    done: list[str] = []
     while jobs and len(done) < 6:
         first = in_order(jobs, served)[0]
         done.append(first.job_id)
