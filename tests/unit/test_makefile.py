@@ -1,11 +1,15 @@
 """make says in one sentence what is missing, before it builds anything."""
 
 import os
+import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from tests.support.present import present
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,3 +71,9 @@ def test_help_lists_every_target(tmp_path):
     assert code == 0
     for target in ("demo", "test", "test-quick", "check", "acceptance", "lock", "clean"):
         assert f"  make {target} " in said
+
+
+def test_all_that_is_linted_is_type_checked_too():
+    linted = re.search(r"^SOURCES := (.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    checked = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["files"]
+    assert set(checked) == set(present(linted)[1].split())
