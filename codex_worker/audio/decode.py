@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codex_worker.audio.ahead import map_ahead
+from codex_worker.audio.channels import ChannelPowers, channels_of
+from codex_worker.audio.gathered import GatheredSamples
 from codex_worker.audio.wholeness import missing_end, states_mp3_length
 from codex_worker.errors import DataError
 
@@ -32,7 +34,6 @@ MAX_DAMAGED_SHARE = 0.02  # of a file's packets; more is not a scratch any more
 SEEK_FROM_S = 10.0  # earlier clips are reached as fast by decoding
 SEEK_MARGIN_S = 1.0  # Opus wants 80 ms to settle, AAC a frame
 LATEST_START_S = 24 * 3600.0
-CANCELLED_SHARE = 0.3  # of the power that unrelated channels would leave in their mean; less, and they cancel
 
 
 class CutOff(DataError):
@@ -225,7 +226,7 @@ class _Reader:
         self.sample_rate = sample_rate
         self.max_duration_s = max_duration_s
         self.channel = channel  # None: all of them
-        self.channels = _Channels()
+        self.channels = ChannelPowers()
         self.notes: list[str] = []
         self.position_s = 0.0  # the end of what was decoded
         self.reached_end = False
@@ -235,7 +236,7 @@ class _Reader:
 
     def read(self, start_s: float, end_s: float | None) -> NDArray[np.float32]:
         """Give the samples between two times."""
-        kept = _Samples(self.sample_rate)
+        kept = GatheredSamples(self.sample_rate)
         for frame in self._frames_from(start_s):
             begin_s = self.position_s
             self.position_s += frame.samples / frame.sample_rate
@@ -245,7 +246,7 @@ class _Reader:
                 )
             wanted = _within(begin_s, frame.samples, frame.sample_rate, start_s, end_s)
             if wanted.start < wanted.stop:
-                channels = _channels(frame)[:, wanted]
+                channels = channels_of(frame)[:, wanted]
                 self.channels.add(channels)
                 kept.add(self._mono(channels), frame.sample_rate)
             if end_s is not None and self.position_s >= end_s:
@@ -341,98 +342,8 @@ class _Reader:
             self.notes.append(f"{self._damaged} damaged packets left out")
 
 
-class _Channels:
-    """How much of several channels is left in their mean: sums over all that was read, in bounded memory."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._sums = np.zeros((1, 2))  # [channels + 1, 2]: of the samples and of their squares, the mean last
-
-    def add(self, channels: NDArray[np.float32]) -> None:
-        """Take the next samples [channels, samples]."""
-        if len(channels) == 1:
-            return
-        if len(self._sums) != len(channels) + 1:  # the first, or a file whose parts differ: the last counts
-            self._count, self._sums = 0, np.zeros((len(channels) + 1, 2))
-        finite = np.nan_to_num(channels, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float64)
-        signals = np.vstack((finite, finite.mean(axis=0)))
-        self._sums += np.column_stack((signals.sum(axis=1), np.square(signals).sum(axis=1)))
-        self._count += channels.shape[1]
-
-    def louder_where_they_cancel(self) -> int | None:
-        """The loudest channel where the mean loses what the channels have; None where it does not.
-
-        The mean of n unrelated channels has the power of all of them over n squared, and so has that of one
-        channel beside silent ones. A constant offset is no sound and does not count.
-        """
-        if not self._count:
-            return None
-        means = self._sums / self._count
-        powers = np.maximum(means[:, 1] - means[:, 0] ** 2, 0.0)
-        channels, mixed = powers[:-1], powers[-1]
-        if mixed >= CANCELLED_SHARE * channels.sum() / len(channels) ** 2:
-            return None
-        return int(channels.argmax())
-
-
-def _channels(frame: Any) -> NDArray[np.float32]:
-    """The samples of a decoded frame; [channels, samples] float32."""
-    values = frame.to_ndarray()
-    channels = frame.layout.nb_channels
-    if not frame.format.is_planar:
-        values = values.reshape(-1, channels).T
-    if values.dtype == np.uint8:
-        scaled = (values.astype(np.float32) - 128.0) / 128.0
-    elif np.issubdtype(values.dtype, np.integer):
-        scaled = values.astype(np.float32) / -float(np.iinfo(values.dtype).min)
-    else:
-        scaled = values.astype(np.float32, copy=False)
-    return np.asarray(scaled)
-
-
 def _within(begin_s: float, count: int, rate: int, start_s: float, end_s: float | None) -> slice:
     """Which samples of a frame that begins at `begin_s` lie between the two times."""
     first = round((start_s - begin_s) * rate)
     last = count if end_s is None else round((end_s - begin_s) * rate)
     return slice(min(max(first, 0), count), min(max(last, 0), count))
-
-
-class _Samples:
-    """Gathers samples of any rate at one rate; about a second of them waits to be resampled together."""
-
-    def __init__(self, sample_rate: int) -> None:
-        self.had_invalid = False
-        self._sample_rate = sample_rate
-        self._from_rate = 0
-        self._resampler: Any = None
-        self._waiting: list[NDArray[np.float32]] = []
-        self._waiting_count = 0
-        self._kept = bytearray()  # grows in place, where a list of arrays would need the memory twice
-
-    def add(self, samples: NDArray[np.float32], rate: int) -> None:
-        """Take the next samples, which may have another rate than those before."""
-        import soxr
-
-        if rate != self._from_rate:
-            self._resample(last=True)
-            self._resampler = soxr.ResampleStream(rate, self._sample_rate, 1, dtype="float32")
-            self._from_rate = rate
-        self._waiting.append(samples)
-        self._waiting_count += samples.size
-        if self._waiting_count >= rate:
-            self._resample(last=False)
-
-    def finish(self) -> NDArray[np.float32]:
-        """Give everything within [-1, 1]; lossy codecs and resampling overshoot a little."""
-        self._resample(last=True)
-        return np.frombuffer(self._kept, np.float32)
-
-    def _resample(self, *, last: bool) -> None:
-        if self._resampler is None:
-            return
-        samples = np.concatenate(self._waiting) if self._waiting else np.empty(0, np.float32)
-        if not np.isfinite(samples).all():
-            samples = np.where(np.isfinite(samples), samples, np.float32(0.0))
-            self.had_invalid = True
-        self._kept += np.clip(self._resampler.resample_chunk(samples, last=last), -1.0, 1.0).tobytes()
-        self._waiting, self._waiting_count = [], 0

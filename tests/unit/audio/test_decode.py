@@ -229,8 +229,8 @@ def test_a_few_damaged_packets_cost_only_themselves(files, tmp_path):
 def test_a_recording_longer_than_the_limit_is_refused_before_it_is_all_decoded(tmp_path, monkeypatch):
     path = write(tmp_path / "a.webm", np.zeros(48_000 * 60, np.float32), 48_000)
     decoded = []
-    note = noted(decoding._channels, lambda frame: decoded.append(frame.samples))
-    monkeypatch.setattr(decoding, "_channels", note)
+    note = noted(decoding.channels_of, lambda frame: decoded.append(frame.samples))
+    monkeypatch.setattr(decoding, "channels_of", note)
     with pytest.raises(DataError, match="longer than 10 s"):
         decode(path, sample_rate=RATE, max_duration_s=10.0)
     assert sum(decoded) / 48_000 < 11

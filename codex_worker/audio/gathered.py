@@ -1,0 +1,47 @@
+"""Samples of any rate gathered at one rate, in bounded memory."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class GatheredSamples:
+    """Gathers samples of any rate at one rate; about a second of them waits to be resampled together."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self.had_invalid = False
+        self._sample_rate = sample_rate
+        self._from_rate = 0
+        self._resampler: Any = None
+        self._waiting: list[NDArray[np.float32]] = []
+        self._waiting_count = 0
+        self._kept = bytearray()  # grows in place, where a list of arrays would need the memory twice
+
+    def add(self, samples: NDArray[np.float32], rate: int) -> None:
+        """Take the next samples, which may have another rate than those before."""
+        import soxr
+
+        if rate != self._from_rate:
+            self._resample(last=True)
+            self._resampler = soxr.ResampleStream(rate, self._sample_rate, 1, dtype="float32")
+            self._from_rate = rate
+        self._waiting.append(samples)
+        self._waiting_count += samples.size
+        if self._waiting_count >= rate:
+            self._resample(last=False)
+
+    def finish(self) -> NDArray[np.float32]:
+        """Give everything within [-1, 1]; lossy codecs and resampling overshoot a little."""
+        self._resample(last=True)
+        return np.frombuffer(self._kept, np.float32)
+
+    def _resample(self, *, last: bool) -> None:
+        if self._resampler is None:
+            return
+        samples = np.concatenate(self._waiting) if self._waiting else np.empty(0, np.float32)
+        if not np.isfinite(samples).all():
+            samples = np.where(np.isfinite(samples), samples, np.float32(0.0))
+            self.had_invalid = True
+        self._kept += np.clip(self._resampler.resample_chunk(samples, last=last), -1.0, 1.0).tobytes()
+        self._waiting, self._waiting_count = [], 0
