@@ -233,10 +233,14 @@ def _address_by_number(config: DatasetConfig, credentials: "Credentials") -> str
         raise UserError("Name a project: on the command line, or in a configuration (--config).")
     import gitlab
 
+    from codex_worker.clock import SystemEventClock
+    from codex_worker.gitlab.client import OneServerSession
+
+    session = OneServerSession(str(server).rstrip("/"), SystemEventClock())
     try:
         # Another server than the token's is asked as anybody may ask it.
         token = credentials.token if credentials.headers_for(str(server)) else None
-        client = gitlab.Gitlab(str(server), private_token=token, timeout=30)
+        client = gitlab.Gitlab(str(server), private_token=token, session=session, timeout=30)
         return str(client.projects.get(number).http_url_to_repo)
     except (gitlab.GitlabError, OSError) as error:
         raise UserError(

@@ -1,10 +1,12 @@
 """A project becomes an audio folder that `datasets` loads; the doctor and the explorer read it, too."""
 
 import csv
+import http.server
 import json
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -208,3 +210,28 @@ def test_a_gitlab_project_becomes_a_dataset_with_the_token_of_the_configuration(
     assert code == 0, printed
     assert token not in printed
     assert sum(len(rows) for rows in rows_of(tmp_path / "out").values()) > 5
+
+
+def test_a_server_that_sends_us_elsewhere_does_not_send_the_token(run, tmp_path):
+    asked = []
+
+    class Answers(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.headers)
+            self.send_response(302)
+            self.send_header("Location", f"http://localhost:{self.server.server_port}{self.path}")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        config = tmp_path / "config.yaml"
+        found = {"server_url": url, "access_token": "glpat-abcdefghijklmnop1234", "project_id": 7}
+        config.write_text(yaml.safe_dump({"gitlab": found}))
+        code, output = run("explore", "--config", config)
+        server.shutdown()
+    assert code == 1 and "the token does not go" in " ".join(output.split())
+    assert len(asked) == 1
