@@ -6,10 +6,12 @@ command line, else from the secrets file, else from the environment, else it is 
 
 import argparse
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from codex_worker.errors import UserError
 
@@ -17,6 +19,9 @@ DEFAULT_GITLAB_URL = "https://git.genesisrnd.com"
 
 PLACES, WORKER, LIMITS = "where the jobs are", "this worker", "limits"
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+
+_MOST_HOURS = 100_000  # eleven years; far more than that overflows a clock
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 Parse = Callable[[str], Any]
 
@@ -39,6 +44,11 @@ def number(low: float, high: float = math.inf, *, whole: bool = False, or_else: 
     return parse
 
 
+def hours(*, or_else: float | None = None) -> Parse:
+    """Reads a number of hours; `or_else` is one more that is allowed. Raises ValueError."""
+    return number(0.01, _MOST_HOURS, or_else=or_else)
+
+
 def one_of(*choices: str) -> Parse:
     """Reads one of some words, in any case. Raises ValueError."""
 
@@ -57,6 +67,11 @@ def truth(text: str) -> bool:
     if value not in _TRUE | _FALSE:
         raise ValueError("it must be true or false")
     return value in _TRUE
+
+
+def folder(text: str) -> Path:
+    """Reads a path; `~` is the user's home, also where no shell has replaced it."""
+    return Path(text).expanduser()
 
 
 def several(text: str) -> tuple[str, ...]:
@@ -96,6 +111,8 @@ class Setting:
 
     def read(self, text: str | Sequence[str], where: str) -> Any:
         """The value that a text stands for. Raises UserError that names `where` it stood."""
+        if not all(word.strip() for word in ([text] if isinstance(text, str) else text)):
+            raise UserError(f"{where} is empty: give a value, or leave it out.")
         if not isinstance(text, str):
             return tuple(text)
         try:
@@ -149,7 +166,7 @@ class Settings:
     env_file: Path | None = setting(
         "a file with GITLAB_TOKEN=... and any other variable of this list; the token is read again when the "
         "server refuses it",
-        metavar="FILE", parse=Path, group=PLACES,
+        metavar="FILE", parse=folder, group=PLACES,
     )  # fmt: skip
     force_job: str | None = setting(
         "do only this job, even where another worker holds it; a finished job is not run again. PROJECT is "
@@ -162,7 +179,7 @@ class Settings:
     )  # fmt: skip
     work_dir: Path = setting(
         "the folder for caches and job folders",
-        variable="WORK_DIR", metavar="FOLDER", parse=Path, default=Path("work"), default_text="./work",
+        variable="WORK_DIR", metavar="FOLDER", parse=folder, default=Path("work"), default_text="./work",
     )  # fmt: skip
     loop_interval: float = setting(
         "look for jobs again after so long; -1: exit when nothing is left",
@@ -181,31 +198,31 @@ class Settings:
     verbose: bool = setting("log details", variable="CODEX_VERBOSE", parse=truth, default=False)
     weights_folder: Path | None = setting(
         "a folder with official weights that is looked at before the hub",
-        variable="CODEX_WEIGHTS_FOLDER", metavar="FOLDER", parse=Path,
+        variable="CODEX_WEIGHTS_FOLDER", metavar="FOLDER", parse=folder,
     )  # fmt: skip
     max_job_hours: float | None = setting(
         "end a job after so long, whatever its manifest says",
-        variable="CODEX_MAX_JOB_HOURS", metavar="HOURS", parse=number(0.01), default_text="no limit",
+        variable="CODEX_MAX_JOB_HOURS", metavar="HOURS", parse=hours(), default_text="no limit",
         group=LIMITS,
     )  # fmt: skip
     claim_timeout_hours: float = setting(
         "take over a silent worker's job after so long where the server accepts no leases",
-        variable="CLAIM_TIMEOUT_HOURS", metavar="HOURS", parse=number(0.01), default=24.0, default_text="24",
+        variable="CLAIM_TIMEOUT_HOURS", metavar="HOURS", parse=hours(), default=24.0, default_text="24",
         group=LIMITS,
     )  # fmt: skip
     take_over_older_after_hours: float | None = setting(
         "take over the job of a legacy worker that has not reported for this long",
-        variable="CODEX_TAKE_OVER_OLDER_AFTER_HOURS", metavar="HOURS", parse=number(0.01),
+        variable="CODEX_TAKE_OVER_OLDER_AFTER_HOURS", metavar="HOURS", parse=hours(),
         default_text="never", group=LIMITS,
     )  # fmt: skip
     publish_timeout_hours: float = setting(
         "keep trying for this long to publish to a server that is away",
-        variable="CODEX_PUBLISH_TIMEOUT_HOURS", metavar="HOURS", parse=number(0.01), default=24.0,
+        variable="CODEX_PUBLISH_TIMEOUT_HOURS", metavar="HOURS", parse=hours(), default=24.0,
         default_text="24", group=LIMITS,
     )  # fmt: skip
     leave_after_hours: float = setting(
         "leave a GitLab project that has had no work for so long; 0: never",
-        variable="CODEX_LEAVE_AFTER_HOURS", metavar="HOURS", parse=number(0.01, or_else=0), default=24.0,
+        variable="CODEX_LEAVE_AFTER_HOURS", metavar="HOURS", parse=hours(or_else=0), default=24.0,
         default_text="24", group=LIMITS,
     )  # fmt: skip
     max_job_retries: int = setting(
@@ -216,16 +233,16 @@ class Settings:
     )  # fmt: skip
     hang_minutes: float = setting(
         "end a job's process that has given no sign of life for so long",
-        variable="CODEX_HANG_MINUTES", metavar="MINUTES", parse=number(0.01), default=30.0,
+        variable="CODEX_HANG_MINUTES", metavar="MINUTES", parse=number(0.01, _MOST_HOURS * 60), default=30.0,
         default_text="30", group=LIMITS,
     )  # fmt: skip
     hf_home: Path | None = setting(
         "where the Hugging Face libraries keep weights",
-        variable="HF_HOME", option=False, parse=Path, default_text="~/.cache/huggingface",
+        variable="HF_HOME", option=False, parse=folder, default_text="~/.cache/huggingface",
     )  # fmt: skip
     hf_hub_cache: Path | None = setting(
         "the folder of the hub's files alone",
-        variable="HF_HUB_CACHE", option=False, parse=Path, default_text="$HF_HOME/hub",
+        variable="HF_HUB_CACHE", option=False, parse=folder, default_text="$HF_HOME/hub",
     )  # fmt: skip
     hf_endpoint: str | None = setting(
         "another address for the hub", variable="HF_ENDPOINT", option=False,
@@ -274,10 +291,8 @@ class SettingsSource:
 
 def from_variables(name: str, variables: Mapping[str, str]) -> SettingsSource:
     """What a file or an environment says; empty variables count as absent."""
-    texts = {
-        s.name: variables[s.variable] for s in all_settings() if s.variable and variables.get(s.variable)
-    }
-    return SettingsSource(name, texts)
+    found = {s.name: variables.get(s.variable, "").strip() for s in all_settings() if s.variable}
+    return SettingsSource(name, {key: text for key, text in found.items() if text})
 
 
 def read_settings(given: Mapping[str, Any], *sources: SettingsSource) -> Settings:
@@ -311,19 +326,25 @@ def server_of(sources: Sequence[SettingsSource]) -> str | None:
         return address
     own = token.texts.get("gitlab_url")
     if own is not None:
-        if sources.index(named) < sources.index(token) and own.rstrip("/") != address:
+        if sources.index(named) < sources.index(token) and _place_of(own) != _place_of(address):
             raise UserError(
-                f"The token of {token.name} is for {own}, which stands beside it, but {named.name} names "
-                f"{address}. Give the token of that server together with its address."
+                f"The token of {token.name} is for {without_user(own)}, which stands beside it, but "
+                f"{named.name} names {without_user(address)}. Give the token of that server together with "
+                "its address."
             )
         return own.rstrip("/")
     strangers = [s for s in sources if "gitlab_url" in s.texts and "token" in s.texts]
     if named in strangers and named.texts["token"] != token.texts["token"]:
         raise UserError(
-            f"The token of {token.name} comes without an address, and {address} ({named.name}) stands beside "
-            f"another token. Write GITLAB_URL beside the token that it is for."
+            f"The token of {token.name} comes without an address, and {without_user(address)} "
+            f"({named.name}) stands beside another token. Write GITLAB_URL beside the token that it is for."
         )
     return address
+
+
+def without_user(address: str) -> str:
+    """An address without the user name or token that stands before its host."""
+    return re.sub(r"^([^/]*//)?[^/\s]*@", lambda found: found[1] or "", address)
 
 
 def reference_table() -> str:
@@ -336,6 +357,16 @@ def reference_table() -> str:
         default = f" ({each.default_text})" if each.default_text else ""
         lines.append(f"| {shown} | {variable} | {each.help}{default} |")
     return "\n".join(lines) + "\n"
+
+
+def _place_of(address: str) -> tuple[object, ...]:
+    """What two spellings of one server's address have in common."""
+    try:
+        parts = urlsplit(address)
+        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        return (address,)
+    return parts.scheme, parts.username, parts.hostname, port, parts.path.rstrip("/")
 
 
 def _command_line(given: Mapping[str, Any]) -> SettingsSource:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from codex_worker.cli.options import ACCESS, access
 from codex_worker.contract.exit_codes import ExitCode
@@ -12,6 +13,7 @@ from codex_worker.errors import WorkerError
 from codex_worker.settings import DEFAULT_GITLAB_URL, add_options
 
 if TYPE_CHECKING:
+    from codex_worker.git.credentials import Credentials
     from codex_worker.gitlab.client import GitLabClient
     from codex_worker.gitlab.preflight import CheckResult
     from codex_worker.worker.assembly import Assembly
@@ -38,13 +40,12 @@ def run_check(arguments: argparse.Namespace) -> int:
     from codex_worker.worker.assembly import Assembly
 
     settings, credentials = access(arguments, names=SETTINGS)
+    server = settings.gitlab_url or DEFAULT_GITLAB_URL
     assembly = Assembly(settings, credentials, os.environ)
     colours = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
     console = Console(soft_wrap=True)
     problems = 0
-    for finding in _findings(
-        assembly, settings.work_dir, settings.project, settings.gitlab_url or DEFAULT_GITLAB_URL
-    ):
+    for finding in _findings(assembly, settings.work_dir, settings.project, credentials, server):
         problems += finding.level is Level.PROBLEM
         console.print(
             f"[{colours[finding.level]}]{finding.level.value:8}[/] {escape(credentials.redact(str(finding)))}"
@@ -54,7 +55,7 @@ def run_check(arguments: argparse.Namespace) -> int:
 
 
 def _findings(
-    assembly: "Assembly", work_dir: Path, named: Sequence[str], gitlab_url: str
+    assembly: "Assembly", work_dir: Path, named: Sequence[str], credentials: "Credentials", server: str
 ) -> Iterator["CheckResult"]:
     from codex_worker.clock import SystemEventClock
     from codex_worker.gitlab.preflight import check_project, check_server
@@ -63,13 +64,14 @@ def _findings(
     yield from _machine(work_dir)
     client = assembly.client()
     projects = [project_at(address) for address in named]
-    remote = [project for project in projects if project.address.startswith(f"{gitlab_url}/")]
+    remote = [project for project in projects if credentials.is_for(project.address)]
     if remote or not named:
         yield from check_server(client, SystemEventClock())
     for project in projects:
         if project in remote:
-            path = project.address.removeprefix(f"{gitlab_url}/").removesuffix(".git")
-            yield from check_project(client, path)
+            # A server may live below a path of its host, which is no part of the project's name.
+            base = urlsplit(server).path.strip("/")
+            yield from check_project(client, project.name.removeprefix(f"{base}/"))
         yield from _manifest(assembly, project.name, project.address)
     if not named:
         yield from _all_projects(assembly, client)

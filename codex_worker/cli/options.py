@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,7 +53,16 @@ def settings_and_token(
         sources.insert(0, from_variables(str(env_file), read_env_file(Path(str(env_file)))))
     settings = read_settings(given, *sources)
     server = settings.gitlab_url or DEFAULT_GITLAB_URL
+    file = settings.env_file
     # A token of the command line is not replaced by the file's, which may be for another server.
-    reread = None if given.get("token") else settings.env_file
-    credentials = Credentials(settings.token, server, env_file=reread)
+    reread = None if given.get("token") else file
+    credentials = Credentials(
+        settings.token, server, env_file=reread, needs_address=_is_of_another(sources, str(file))
+    )
     return replace(settings, gitlab_url=server, token=None), credentials
+
+
+def _is_of_another(sources: Sequence[SettingsSource], file: str) -> bool:
+    """Whether the address stands beside a token that the secrets file does not hold."""
+    token = next((source for source in sources if "token" in source.texts), None)
+    return token is not None and token.name != file and "gitlab_url" in token.texts

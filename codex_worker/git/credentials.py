@@ -9,6 +9,7 @@ from typing import NoReturn
 from urllib.parse import quote, urlsplit
 
 from codex_worker.errors import UserError
+from codex_worker.settings import without_user
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def origin_of(url: str) -> Origin | None:
         port = parts.port
     except ValueError:
         return None
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or "@" in parts.netloc:
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or "@" in parts.netloc or port == 0:
         return None
     return Origin(parts.scheme, parts.hostname, port or _DEFAULT_PORTS[parts.scheme])
 
@@ -53,21 +54,28 @@ def origin_of(url: str) -> Origin | None:
 class Credentials:
     """A GitLab token and the one server it is for; may be empty, for repositories that need none.
 
-    `env_file` is where `refresh` looks for a newer token. Safe to share between threads.
+    `env_file` is where `refresh` looks for a newer token; with `needs_address` it must name the server
+    beside it, because ours was given for another token. Safe to share between threads.
     """
 
     def __init__(
-        self, token: str | None = None, base_url: str | None = None, *, env_file: Path | None = None
+        self,
+        token: str | None = None,
+        base_url: str | None = None,
+        *,
+        env_file: Path | None = None,
+        needs_address: bool = False,
     ) -> None:
         self._origin = None
         if base_url is not None:
             self._origin = origin_of(base_url)
             if self._origin is None:
                 raise UserError(
-                    f"The GitLab address {_without_userinfo(base_url)!r} is not that of a server: "
+                    f"The GitLab address {without_user(base_url)!r} is not that of a server: "
                     "it has to look like https://gitlab.example.org."
                 )
         self._env_file = env_file
+        self._needs_address = needs_address
         self._token = ""
         self._known_tokens: tuple[str, ...] = ()
         self._set_token(token or "")
@@ -98,10 +106,15 @@ class Credentials:
             return False
         try:
             variables = read_env_file(self._env_file)
-            server, token = variables.get(SERVER_VARIABLE), variables.get(TOKEN_VARIABLE, "")
+            server, token = variables.get(SERVER_VARIABLE), variables.get(TOKEN_VARIABLE, "").strip()
             if server and origin_of(server) != self._origin:
                 raise UserError(f"{self._env_file} names another server now; start the worker again.")
             changed = bool(token) and token != self._token
+            if changed and self._needs_address and not server:
+                raise UserError(
+                    f"{self._env_file} holds a token without {SERVER_VARIABLE}, and {self._origin} was given "
+                    f"for another one; write {SERVER_VARIABLE} beside the token that it is for."
+                )
             if changed:
                 self._set_token(token)
         except UserError as error:
@@ -109,19 +122,25 @@ class Credentials:
             return False
         return changed
 
+    def is_for(self, url: str) -> bool:
+        """Whether an address is on the token's own server."""
+        return self._origin is not None and origin_of(url) == self._origin
+
     def headers_for(self, url: str) -> dict[str, str]:
         """The headers that authorise a git or LFS request; empty for every server but the token's own."""
-        if not self._token or self._origin is None or origin_of(url) != self._origin:
+        if not self._token or not self.is_for(url):
             return {}
         return {"Authorization": self._basic()}
 
-    def git_environment(self) -> dict[str, str]:
+    def git_environment(self, address: str | None = None) -> dict[str, str]:
         """Environment variables that let git, and nobody who lists processes, use the token.
 
-        git asks nobody and runs no credential helper: a wrong token is an error, not a question.
+        A git command for a repository at another `address` gets none: the hooks of a repository on disk
+        see the variables of the git that pushes to it. git asks nobody and runs no credential helper: a
+        wrong token is an error, not a question.
         """
         settings = [("credential.helper", "")]
-        if self._token and self._origin is not None:
+        if self._token and self._origin is not None and (address is None or self.is_for(address)):
             settings += [
                 (f"http.{self._origin}/.extraHeader", f"Authorization: {self._basic()}"),
                 # git would send the header on to wherever the first answer redirects.
@@ -150,7 +169,7 @@ class Credentials:
 
     def _set_token(self, token: str) -> None:
         token = token.strip()
-        if any(not "!" <= character <= "~" for character in token):
+        if any(not "!" <= character <= "~" or character in "'\"" for character in token):
             raise UserError(
                 "The GitLab token contains characters that no token has. "
                 "Copy it again, without spaces or quotes."
@@ -214,7 +233,3 @@ def _forms_of(token: str) -> list[str]:
     forms |= {whole, whole.rstrip("=")}
     # The longest first: the token inside a longer form would leave that form's rest behind.
     return sorted(forms, key=len, reverse=True)
-
-
-def _without_userinfo(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", url)

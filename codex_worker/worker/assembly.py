@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -134,7 +135,7 @@ class Assembly:
         return ServerProjects(ProjectFinder(client, self._clock), leaver)
 
     def _is_on_server(self) -> bool:
-        return self._forced is None or self._forced[0].address.startswith(f"{self._server}/")
+        return self._forced is None or self._credentials.is_for(self._forced[0].address)
 
     def _repository(self, address: str, purpose: str) -> Repository:
         name = re.sub(r"[^A-Za-z0-9]+", "-", address.rstrip("/").removesuffix(".git"))[-40:].strip("-")
@@ -144,7 +145,7 @@ class Assembly:
             self._work_dir / "repositories" / f"{name}-{digest}-{purpose}.git",
             author=f"Codex worker {self._worker_id}",
             email="codex-worker@localhost",
-            secrets=self._credentials.git_environment,
+            secrets=partial(self._credentials.git_environment, address),
             redact=self._credentials.redact,
         )
         return Repository(transport, self._clock)

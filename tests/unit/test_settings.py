@@ -11,6 +11,7 @@ from codex_worker.settings import (
     DEFAULT_GITLAB_URL,
     Settings,
     all_settings,
+    folder,
     from_variables,
     read_settings,
     reference_table,
@@ -30,7 +31,7 @@ def read(given=None, file=None, environment=None) -> Settings:
 
 
 def test_every_setting_is_read_from_the_command_line_then_the_file_then_the_environment():
-    words: dict[object, tuple[str, str, str]] = {str: ("a", "b", "c"), Path: ("a", "b", "c")}
+    words: dict[object, tuple[str, str, str]] = {str: ("a", "b", "c"), folder: ("a", "b", "c")}
     for each in all_settings():
         if (
             each.variable is None
@@ -68,7 +69,10 @@ def test_projects_are_a_list_on_the_command_line_and_words_in_a_variable():
         ("CODEX_LOOP_INTERVAL", "soon", "a number from 1"),
         ("CODEX_KEEP_JOBS", "1.5", "a whole number from -1"),
         ("MAX_JOB_RETRIES", "0", "a whole number from 1"),
-        ("CLAIM_TIMEOUT_HOURS", "inf", "a number of 0.01 or more"),
+        ("CLAIM_TIMEOUT_HOURS", "inf", "a number from 0.01 to 100000"),
+        ("CODEX_MAX_JOB_HOURS", "1e308", "a number from 0.01 to 100000"),
+        ("CODEX_HANG_MINUTES", "1e300", "a number from 0.01"),
+        ("CODEX_LEAVE_AFTER_HOURS", "-1", "or 0"),
         ("CODEX_PRESET", "small", "tiny or full"),
         ("CODEX_VERBOSE", "perhaps", "true or false"),
         ("HF_HUB_OFFLINE", "2", "true or false"),
@@ -92,6 +96,10 @@ def test_what_cannot_be_meant_is_a_sentence_with_its_place(variable, text, words
         ({"gitlab_url": ONE}, {"GITLAB_TOKEN": T1, "GITLAB_URL": ONE}, {}, T1, ONE),
         ({}, {"GITLAB_TOKEN": T1}, {"GITLAB_URL": ONE}, T1, ONE),
         ({}, {"GITLAB_URL": ONE}, {"GITLAB_TOKEN": T1}, T1, ONE),
+        # One server, however its address is written.
+        ({"gitlab_url": ONE.upper()}, {"GITLAB_TOKEN": T1, "GITLAB_URL": f"{ONE}:443/"}, {}, T1, ONE),
+        ({}, {"GITLAB_TOKEN": "  "}, {"GITLAB_TOKEN": T1, "GITLAB_URL": ONE}, T1, ONE),
+        ({}, {"GITLAB_TOKEN": T1, "GITLAB_URL": " "}, {"GITLAB_URL": ONE}, T1, ONE),
         # The address beside a token wins over one that stands further down.
         ({}, {"GITLAB_TOKEN": T1, "GITLAB_URL": ONE}, {"GITLAB_URL": OTHER}, T1, ONE),
         ({}, {"GITLAB_TOKEN": T1, "GITLAB_URL": ONE}, {"GITLAB_TOKEN": T2, "GITLAB_URL": OTHER}, T1, ONE),
@@ -106,7 +114,8 @@ def test_a_token_is_for_the_server_that_stands_beside_it(tmp_path, given, file, 
         path.write_text("".join(f"{name}={value}\n" for name, value in file.items()))
         given = {**given, "env_file": str(path)}
     settings, credentials = settings_and_token(given, environment)
-    assert (credentials.token, settings.gitlab_url, str(credentials.origin)) == (token, server, server)
+    assert (credentials.token, str(credentials.origin)) == (token, server)
+    assert credentials.is_for(settings.gitlab_url)
     assert settings.token is None  # it stays with the credentials
 
 
@@ -118,6 +127,10 @@ def test_a_token_is_for_the_server_that_stands_beside_it(tmp_path, given, file, 
         ({}, {"GITLAB_URL": OTHER}, {"GITLAB_TOKEN": T1, "GITLAB_URL": ONE}),
         ({}, {"GITLAB_TOKEN": T1}, {"GITLAB_TOKEN": T2, "GITLAB_URL": OTHER}),
         ({"token": T1}, {"GITLAB_TOKEN": T2, "GITLAB_URL": OTHER}, {}),
+        ({"gitlab_url": f"{ONE}:8443"}, {"GITLAB_TOKEN": T1, "GITLAB_URL": ONE}, {}),
+        ({"gitlab_url": "http://one.example.org"}, {"GITLAB_TOKEN": T1, "GITLAB_URL": ONE}, {}),
+        ({"gitlab_url": f"{ONE}:notaport"}, {"GITLAB_TOKEN": T1, "GITLAB_URL": ONE}, {}),
+        ({"gitlab_url": f"https://me:{T2}@other.example.org"}, {"GITLAB_TOKEN": T1, "GITLAB_URL": ONE}, {}),
     ],
 )
 def test_a_token_is_never_offered_to_the_server_of_another_one(given, file, environment):
@@ -134,6 +147,32 @@ def test_a_refused_token_is_not_replaced_by_one_for_another_server(tmp_path):
     assert not credentials.refresh() and credentials.token == T1
     path.write_text(f"GITLAB_TOKEN={T2}\nGITLAB_URL={ONE}/\n")
     assert credentials.refresh() and credentials.token == T2
+
+
+def test_a_new_token_of_the_file_is_not_offered_to_the_server_of_the_environments_token(tmp_path):
+    path = tmp_path / "secrets.env"
+    path.write_text("WORKER_ID=w\n")
+    given, environment = {"env_file": str(path)}, {"GITLAB_TOKEN": T1, "GITLAB_URL": ONE}
+    _, credentials = settings_and_token(given, environment)
+    path.write_text(f"GITLAB_TOKEN={T2}\n")
+    assert not credentials.refresh() and credentials.token == T1
+    path.write_text(f"GITLAB_TOKEN={T2}\nGITLAB_URL={ONE}\n")
+    assert credentials.refresh() and credentials.token == T2
+
+
+@pytest.mark.parametrize("name", ["token", "gitlab_url", "work_dir", "worker_id", "force_job", "preset"])
+@pytest.mark.parametrize("text", ["", "  "])
+def test_an_option_without_a_value_is_said(name, text):
+    with pytest.raises(UserError, match=f"--{name.replace('_', '-')} is empty"):
+        read({name: text})
+    with pytest.raises(UserError, match="--project is empty"):
+        read({"project": ["a.git", text]})
+
+
+def test_a_folder_of_the_users_home_is_found_without_a_shell(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ana")
+    assert read(file={"WORK_DIR": "~/work"}).work_dir == Path("/home/ana/work")
+    assert read(environment={"HF_HOME": "~/hf"}).hf_home == Path("/home/ana/hf")
 
 
 def test_a_token_of_the_command_line_is_not_replaced_by_the_files(tmp_path):

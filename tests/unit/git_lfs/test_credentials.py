@@ -39,6 +39,10 @@ def test_its_own_server_gets_the_token(url):
         "https://evil.org#@gitlab.example.org/x",
         "https://evil.org /@gitlab.example.org/x",
         "https://gitlab.example.org:notaport/",
+        "https://gitlab.example.org:0/x",
+        "https://gitlab.example.org./x",
+        "https://gitlab.example\u3002org/x",
+        "https://[gitlab.example.org/x",
         "file:///etc/passwd",
         "//gitlab.example.org/x",
         "",
@@ -70,6 +74,15 @@ def test_git_reads_the_header_for_this_server_only():
     assert header_for(f"{HOST}/team/mark.git").startswith("Authorization: Basic ")
     assert header_for("https://storage.example.org/team/mark.git") == ""
     assert header_for("http://gitlab.example.org/team/mark.git") == ""
+
+
+@pytest.mark.parametrize("address", ["/srv/git/mark.git", "file:///srv/mark.git", "https://other.org/mark"])
+def test_git_gets_nothing_of_the_token_for_another_repository(address):
+    environment = Credentials(TOKEN, HOST).git_environment(address)
+    assert not any("Authorization" in value or HOST in value for value in environment.values())
+    assert environment["GIT_TERMINAL_PROMPT"] == "0"
+    own = Credentials(TOKEN, HOST).git_environment(f"{HOST}:443/team/mark.git")
+    assert any("Authorization" in value for value in own.values())
 
 
 @pytest.mark.parametrize(
@@ -151,7 +164,9 @@ def test_a_bad_line_is_named_by_number_and_not_shown(tmp_path, line):
     assert "glpat" not in str(caught.value)
 
 
-@pytest.mark.parametrize("token", ["two words", "line\nbreak", "schlüssel"])
+@pytest.mark.parametrize(
+    "token", ["two words", "line\nbreak", "schlüssel", "'quoted'", '"quoted"', "\ufeffglpat"]
+)
 def test_a_token_that_could_break_a_header_is_refused(token):
     with pytest.raises(UserError) as caught:
         Credentials(token, HOST)
