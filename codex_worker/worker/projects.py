@@ -4,9 +4,12 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
+from codex_worker.contract.ids import job_id_problem
 from codex_worker.errors import UserError
+from codex_worker.git.credentials import origin_of
+from codex_worker.settings import without_user
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class FixedProjects:
     """The projects of the command line: always all of them, for a look at each costs one request."""
 
     def __init__(self, addresses: Sequence[str]) -> None:
-        self._projects = [project_at(address) for address in dict.fromkeys(addresses)]
+        self._projects = list(dict.fromkeys(project_at(address) for address in addresses))
 
     def changed(self) -> Sequence[ProjectAddress]:
         """All projects."""
@@ -37,31 +40,58 @@ class FixedProjects:
 
 def project_at(address: str) -> ProjectAddress:
     """A project by its URL or path. Raises UserError where that cannot be one."""
-    parts = urlsplit(address)
+    address = address.strip()
+    shown = without_user(address)
+    no_project = UserError(f"{shown!r} is no project: give an https:// address or the path of a repository.")
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        raise no_project from None
     if parts.scheme in {"http", "https"}:
-        if "@" in parts.netloc:
-            raise UserError(
-                f"The address of {parts.hostname}{parts.path} holds a user name or a token, which would show "
-                "in logs. Give the token by --env-file or $GITLAB_TOKEN."
-            )
-        path = parts.path.rstrip("/").removesuffix(".git")
-        return ProjectAddress(path.strip("/"), urlunsplit(parts._replace(path=f"{path}.git")))
-    folder = Path(unquote(parts.path) if parts.scheme == "file" else address).expanduser()
-    if parts.scheme not in {"", "file"} and not folder.exists():
-        raise UserError(f"{address} is no project: give an https:// address or the path of a repository.")
+        return _project_on_server(address, parts)
+    try:
+        folder = Path(unquote(parts.path) if parts.scheme == "file" else address).expanduser()
+    except RuntimeError:  # "~somebody" who has no home here
+        raise no_project from None
+    if not address or "\0" in address or (parts.scheme not in {"", "file"} and not folder.exists()):
+        raise no_project
     if not folder.is_dir():
         raise UserError(
-            f"There is no repository at {folder}: give the path of one that is there, or an https:// address."
+            f"There is no repository at {without_user(str(folder))}: give the path of one that is there, "
+            "or an https:// address."
         )
     name = folder.resolve().name.removesuffix(".git")
     return ProjectAddress(name, address if parts.scheme == "file" else str(folder.resolve()))
+
+
+def _project_on_server(address: str, parts: SplitResult) -> ProjectAddress:
+    if "@" in parts.netloc:
+        raise UserError(
+            f"The address {without_user(address)} holds a user name or a token, which would show in logs. "
+            "Give the token by --env-file or $GITLAB_TOKEN."
+        )
+    # Behind "/-/" GitLab has the pages of a project: people copy such addresses from a browser.
+    path = parts.path.partition("/-/")[0].rstrip("/").removesuffix(".git")
+    if origin_of(address) is None or not path.strip("/"):
+        raise UserError(
+            f"{address!r} is not the address of a project: it has to look like "
+            "https://gitlab.example.org/group/project."
+        )
+    return ProjectAddress(
+        path.strip("/"), urlunsplit(parts._replace(path=f"{path}.git", query="", fragment=""))
+    )
 
 
 def job_of(text: str) -> tuple[ProjectAddress, str]:
     """The project and the job that `PROJECT:JOB` names. Raises UserError where it names none."""
     project, colon, job_id = text.rpartition(":")
     if not (project and colon and job_id) or "/" in job_id:
-        raise UserError(f"--force-job wants PROJECT:JOB, not {text}: an address or a path, and a job's id.")
+        raise UserError(
+            f"--force-job wants PROJECT:JOB, not {without_user(text)!r}: an address or a path, and a "
+            "job's id."
+        )
+    if problem := job_id_problem(job_id):
+        raise UserError(f"--force-job names no job. {problem}")
     return project_at(project), job_id
 
 

@@ -185,6 +185,18 @@ def test_no_file_of_the_worker_holds_the_token(tmp_path, repository):
         assert not path.is_file() or TOKEN.encode() not in path.read_bytes(), path
 
 
+def test_the_hooks_of_a_repository_on_disk_do_not_see_the_token(tmp_path, repository):
+    seen = tmp_path / "seen"
+    for name in ("pre-receive", "update", "post-receive", "reference-transaction"):
+        hook = repository / "hooks" / name
+        hook.write_text(f"#!/bin/sh\nenv >> {seen}\n")
+        hook.chmod(0o755)
+    code = handlers_with(tmp_path / "code", asr_w2v2bert_training="return {}")
+    run(tmp_path, "--project", repository, code=code, GITLAB_TOKEN=TOKEN, GITLAB_URL="https://host.example")
+    said = seen.read_text()
+    assert "GIT_DIR" in said and "Authorization" not in said and "host.example" not in said
+
+
 def test_the_environment_sets_what_the_command_line_does_not(tmp_path, repository):
     code = handlers_with(tmp_path / "code", asr_w2v2bert_training="return {'preset': job.preset}")
     run(tmp_path, "--project", repository, "--preset", "tiny", code=code, WORKER_ID="from the environment")
@@ -199,8 +211,18 @@ def test_the_environment_sets_what_the_command_line_does_not(tmp_path, repositor
         ([], ExitCode.USAGE, "--project"),
         (["--force-job", "nonsense"], ExitCode.USAGE, "PROJECT:JOB"),
         (["--keep-jobs", "-2"], ExitCode.USAGE, "from -1"),
-        (["--max-job-hours", "0"], ExitCode.USAGE, "0.01 or more"),
+        (["--max-job-hours", "0"], ExitCode.USAGE, "from 0.01"),
         (["--project", "https://me:secret@host/p.git"], ExitCode.USAGE, "holds a user name or a token"),
+        (["--project", "ssh://me:secret@host/p.git"], ExitCode.USAGE, "'ssh://host/p.git' is no project"),
+        (["--project", "me:secret@host/p.git"], ExitCode.USAGE, "'host/p.git' is no project"),
+        (["--project", ""], ExitCode.USAGE, "--project is empty"),
+        (["--project", "https://"], ExitCode.USAGE, "not the address of a project"),
+        (["--project", "https:/host/team/p"], ExitCode.USAGE, "not the address of a project"),
+        (["--project", "https://host:port/team/p"], ExitCode.USAGE, "not the address of a project"),
+        (["--project", "https://[host/team/p"], ExitCode.USAGE, "is no project"),
+        (["--force-job", "https://me:secret@host/p.git"], ExitCode.USAGE, "'https://host/p.git'"),
+        (["--force-job", "https://host/p.git:../j1"], ExitCode.USAGE, "PROJECT:JOB"),
+        (["--force-job", "https://host/p.git:a job"], ExitCode.USAGE, "names no job"),
         (["--project", "x", "--env-file", "missing.env"], ExitCode.USAGE, "missing.env"),
         (["--project", "does-not-exist.git"], ExitCode.USAGE, "There is no repository at"),
         (["--force-job", "/nowhere.git:j1"], ExitCode.USAGE, "There is no repository at /nowhere.git"),
@@ -213,7 +235,7 @@ def test_the_environment_sets_what_the_command_line_does_not(tmp_path, repositor
 def test_what_cannot_work_is_a_sentence_and_an_exit_code(tmp_path, options, status, words):
     code, output = run(tmp_path, *options)
     assert code == status and words in output
-    assert "Traceback" not in output
+    assert "Traceback" not in output and "secret@" not in output
 
 
 def test_the_idle_worker_imports_no_torch(tmp_path, repository):
