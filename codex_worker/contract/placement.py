@@ -19,6 +19,7 @@ COMMON_WORDS = frozenset({"name", "mode", "enabled", "language", "description", 
 LONGEST_KEY = 80  # letters of a key that may be a known one in another spelling
 MOST_COMPARED = 200  # keys of an entry; nobody writes so many by mistake
 SHORTEST_FUZZY, SHORTEST_TWICE_FUZZY = 5, 8  # letters of a word that may hold one slip, or two
+SHORTEST_SURE, SHORTEST_SWAPPED = 4, 4  # of a word beside right ones; of a key with two letters swapped
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_a-zA-Z]+")
 
@@ -71,16 +72,20 @@ def find_values(config: Mapping[str, Any], known: KnownKeys, *, is_plug_in: bool
             else:
                 found.faults.append(_no_section(name, value, known))
         else:
-            _sort(name, name, value, known, found, is_plug_in)
+            _sort("", name, value, known, found, is_plug_in)
     return found
 
 
 def nearly(written: str, known: str) -> bool:
     """Whether `written` is `known` in another spelling, or with slips that leave no doubt."""
-    if _folded(written) == _folded(known):
+    if _folded(written) == _folded(known) or _is_swap(_folded(written), _folded(known)):
         return True
     words, wanted = _words(written), _words(known)
-    return len(words) == len(wanted) and all(map(_same_word, words, wanted))
+    if len(words) != len(wanted):
+        return False
+    # In a short word a slip is only sure where the words beside it leave no doubt.
+    is_sure = len(wanted) > 1 and sum(map(str.__ne__, words, wanted)) == 1
+    return all(_same_word(word, other, is_sure) for word, other in zip(words, wanted, strict=True))
 
 
 def _sort_section(
@@ -94,12 +99,13 @@ def _sort_section(
         if place in known.places or is_plug_in:
             found.values[place] = value
         else:
-            _sort(place, name, value, known, found, is_plug_in)
+            _sort(section, name, value, known, found, is_plug_in)
 
 
-def _sort(place: str, name: str, value: Any, known: KnownKeys, found: FoundKeys, is_plug_in: bool) -> None:
-    """Takes one key that stands at `place`."""
-    is_flat = place == name and name.partition(".")[0] in known.sections  # "model.preset: tiny" at the top
+def _sort(section: str, name: str, value: Any, known: KnownKeys, found: FoundKeys, is_plug_in: bool) -> None:
+    """Takes one key of a section; the top of the entry is the section ""."""
+    place = f"{section}.{name}" if section else name
+    is_flat = not section and name.partition(".")[0] in known.sections  # "model.preset: tiny" at the top
     if place in known.places and not is_flat:
         found.values[place] = value
         return
@@ -107,8 +113,9 @@ def _sort(place: str, name: str, value: Any, known: KnownKeys, found: FoundKeys,
     if is_flat and place in known.places:
         meant = f"{place}: write it in its section, {_nested(place, value)}"
     elif len(name) <= LONGEST_KEY and len(found.unknown) + len(found.faults) < MOST_COMPARED:
-        name = name.rpartition(".")[2] if is_flat else name
-        meant = _spelt_otherwise(place, name, known)
+        if is_flat:
+            section, _, name = name.partition(".")
+        meant = _spelt_otherwise(section, name, known)
         if meant is None and not is_plug_in:
             meant = _misplaced(place, name, value, known)
     if meant is None:
@@ -117,9 +124,9 @@ def _sort(place: str, name: str, value: Any, known: KnownKeys, found: FoundKeys,
         found.faults.append(meant)
 
 
-def _spelt_otherwise(place: str, name: str, known: KnownKeys) -> str | None:
+def _spelt_otherwise(section: str, name: str, known: KnownKeys) -> str | None:
     """A sentence where a key of the same section was meant."""
-    section = place.rpartition(".")[0]
+    place = f"{section}.{name}" if section else name
     for each in (*known.wanted, *known.sections):
         beside, _, last = each.rpartition(".")
         if beside == section and nearly(name, last):
@@ -131,6 +138,8 @@ def _misplaced(place: str, name: str, value: Any, known: KnownKeys) -> str | Non
     """A sentence where a key of another section was meant."""
     if name in COMMON_WORDS and place != "type":
         return None
+    if "." in place and name in known.sections and isinstance(value, Mapping):
+        return f"{place} is in the wrong place; {name} belongs at the top of the entry, beside job_id"
     if homes := known.homes(name):
         return f"{place} is in the wrong place; {_right_place(homes, value)}"
     for home in known.wanted:
@@ -165,12 +174,30 @@ def _folded(text: str) -> str:
     return "".join(sign for sign in text.lower() if sign.isalnum())
 
 
-def _same_word(written: str, known: str) -> bool:
-    """The same word, its plural, or one slip (in long words two) behind the same first letter."""
+def _is_swap(written: str, known: str) -> bool:
+    """Whether two letters that stand side by side were swapped."""
+    if len(written) != len(known) or len(known) < SHORTEST_SWAPPED:
+        return False
+    other = [index for index, letter in enumerate(known) if letter != written[index]]
+    first, last = (other[0], other[-1]) if other else (0, 0)
+    return (
+        len(other) == 2 and last == first + 1 and written[first : last + 1] == known[first : last + 1][::-1]
+    )
+
+
+def _same_word(written: str, known: str, is_sure: bool) -> bool:
+    """The same word, its plural, or one slip (in long words two) behind the same first letter.
+
+    Where the words beside it leave no doubt, a short word may have lost or won a letter.
+    """
     if written == known or written in {f"{known}s", known.removesuffix("s")}:
         return True
+    if not written or written[0] != known[0]:
+        return False
+    if is_sure and len(known) >= SHORTEST_SURE and len(written) != len(known):
+        return _slips(written, known) <= 1
     shorter = min(len(written), len(known))
-    if shorter < SHORTEST_FUZZY or written[0] != known[0]:
+    if shorter < SHORTEST_FUZZY:
         return False
     return _slips(written, known) <= (2 if shorter >= SHORTEST_TWICE_FUZZY else 1)
 

@@ -17,7 +17,7 @@ LONGEST_NUMBER = 60  # characters; a longer text is no number that anybody means
 MOST_HOURS = 100_000
 _SHOWN = 60
 
-_YES, _NO = frozenset({"yes", "true", "on", "1"}), frozenset({"no", "false", "off", "0"})
+_YES, _NO = frozenset({"yes", "y", "true", "on", "1"}), frozenset({"no", "n", "false", "off", "0"})
 
 
 class Values(Protocol):

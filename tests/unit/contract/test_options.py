@@ -64,6 +64,8 @@ def refusal(config, job=ASR, mode=BOTH):
         ("transmorgrifier.enabled", "corrector", 1, True),
         ("model.from_scratch", "from_scratch", " ON ", True),
         ("model.from_scratch", "from_scratch", "0", False),
+        ("model.from_scratch", "from_scratch", "y", True),
+        ("model.from_scratch", "from_scratch", "N", False),
         ("text_normalization.lowercase", "lowercase", "off", False),
         ("training.include_machine_made", "include_machine_made", "true", True),
         ("model.base_model", "base_model", "MMS-1b", "facebook/mms-1b"),
@@ -192,6 +194,20 @@ def test_the_shares_held_out_leave_something_to_learn_from(val, test):
         ({"cancelled": True}, ["cancelled", "canceled is meant"]),
         ({"text_normalization": {"lower_case": True}}, ["text_normalization.lowercase"]),
         ({"lowercase": False}, ["text_normalization: {lowercase: False}"]),
+        ({"peochs": 1}, ["peochs ", "epochs is meant"]),
+        ({"sede": 1}, ["sede ", "seed is meant"]),
+        ({"batch_szie": 8}, ["batch_szie", "batch_size is meant"]),
+        ({"batch_siz": 8}, ["batch_siz ", "batch_size is meant"]),
+        ({"abtch_size": 8}, ["abtch_size", "batch_size is meant"]),
+        ({"batch.size": 8}, ["batch.size", "batch_size is meant"]),
+        ({"learning_rte": 1}, ["learning_rte", "learning_rate is meant"]),
+        ({"vla_split": 0.1}, ["vla_split", "val_split is meant"]),
+        ({"model": {"form_scratch": True}}, ["model.form_scratch", "model.from_scratch is meant"]),
+        ({"inference": {"cgf_scale": 3}}, ["inference.cgf_scale", "inference.cfg_scale is meant"]),
+        ({"training": {"text_normalization": {}}}, ["training.text_normalization", "top of the entry"]),
+        ({"inference": {"model": {"base_checkpoint": "x"}}}, ["inference.model", "top of the entry"]),
+        ({"model": {"training": {"include_verses": []}}}, ["model.training", "top of the entry"]),
+        ({"training": {"training": {}}}, ["training.training", "top of the entry"]),
     ],
 )
 @pytest.mark.parametrize("job", [ASR, TTS])
@@ -228,6 +244,12 @@ NEW_KEYS: dict[str, Any] = {
     "text_normalization": {"remove_tones": True},
     "evaluation": {"enabled": True},
     "evaluation.epochs": 3,
+    "eval_split": 0.1,
+    "dev_split": 0.1,
+    "text_split": 0.1,
+    "speed_scale": 1,
+    "see": "x",
+    "min_learning_rate": 1e-6,
 }
 
 
