@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from codex_worker.contract.ids import job_id_problem
 from codex_worker.contract.keys import ALL, Key
-from codex_worker.contract.values import Choice, Timeout, shown
+from codex_worker.contract.values import Choice, Timeout, YesNo, shown
 from codex_worker.contract.yaml_text import read_time
 from codex_worker.errors import UserError
 
@@ -83,13 +83,15 @@ class JobEntry(BaseModel):
         if not isinstance(value, Mapping):
             raise ValueError("it is not a mapping of keys to values")
         entry = {str(k): v for k, v in value.items() if v is not None and str(k) != "config"}
-        entry["config"] = dict(value)
+        entry["config"] = {str(k): v for k, v in value.items()}
         for key in ("job_id", "name"):
             if key in entry:
                 entry[key] = str(entry[key])
         for key in ("job_type", "mode"):
             if key in entry:
-                entry[key] = str(entry[key]).strip().lower()
+                entry[key] = str(entry[key]).strip().lower().replace("-", "_").replace(" ", "_")
+        if "canceled" in entry:
+            entry["canceled"] = _canceled(entry["canceled"])
         entry["submitted_at"] = read_time(entry.get("submitted_at"))
         timeout = entry.pop("timeout", None)
         with suppress(ValueError):
@@ -118,6 +120,13 @@ class JobEntry(BaseModel):
         if isinstance(self.timeout, int | float):
             return claimed_at + timedelta(hours=self.timeout)
         return self.timeout
+
+
+def _canceled(value: Any) -> bool:
+    try:
+        return bool(YesNo().read(value))
+    except ValueError as error:
+        raise ValueError(f"canceled: {shown(value)} {error}") from error
 
 
 def model_fault(value: Any) -> str:
@@ -177,7 +186,9 @@ def _read_entry(position: int, raw: Any) -> JobEntry | BadEntry:
     try:
         return JobEntry.model_validate(raw)
     except ValidationError as error:
-        canceled = isinstance(raw, Mapping) and raw.get("canceled") is True
+        canceled = False
+        with suppress(ValueError):
+            canceled = _canceled(raw.get("canceled"))
         return BadEntry(position, job_id, _explain(error), canceled)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from codex_worker.contract.yaml_nodes import plain_value
 from codex_worker.errors import DataError
 
 try:
@@ -38,7 +39,7 @@ _PlainDumper.add_representer(PlainTimestamp, _represent_timestamp)
 
 
 def load(data: bytes, where: str) -> Any:
-    """Parses one YAML document into plain Python values.
+    """Parses one YAML document into plain Python values; a value that is not what it seems to be stays text.
 
     Raises DataError with a sentence that names `where`: unreadable, too large, or with too many aliases.
     """
@@ -48,7 +49,7 @@ def load(data: bytes, where: str) -> Any:
         text = data.decode("utf-8-sig")
         if text.count("*") > MAX_ALIASES:
             _refuse_alias_bombs(text, where)
-        return yaml.load(text, Loader=_Loader)
+        return plain_value(yaml.compose(text, Loader=_Loader))
     except UnicodeDecodeError as error:
         raise DataError(f"{where} is not UTF-8 text (byte {error.start}).") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
