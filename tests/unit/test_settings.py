@@ -115,7 +115,7 @@ def test_a_token_is_for_the_server_that_stands_beside_it(tmp_path, given, file, 
         given = {**given, "env_file": str(path)}
     settings, credentials = settings_and_token(given, environment)
     assert (credentials.token, str(credentials.origin)) == (token, server)
-    assert credentials.is_for(settings.gitlab_url)
+    assert credentials.is_for(settings.gitlab_url or "")
     assert settings.token is None  # it stays with the credentials
 
 

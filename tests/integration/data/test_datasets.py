@@ -219,7 +219,7 @@ def test_a_server_that_sends_us_elsewhere_does_not_send_the_token(run, tmp_path)
         def do_GET(self):
             asked.append(self.headers)
             self.send_response(302)
-            self.send_header("Location", f"http://localhost:{self.server.server_port}{self.path}")
+            self.send_header("Location", f"http://localhost:{self.connection.getsockname()[1]}{self.path}")
             self.end_headers()
 
         def log_message(self, *_):
