@@ -236,7 +236,7 @@ class _Reader:
 
     def read(self, start_s: float, end_s: float | None) -> NDArray[np.float32]:
         """Give the samples between two times."""
-        kept = GatheredSamples(self.sample_rate)
+        kept = GatheredSamples(self.sample_rate, self.info.codec.startswith("pcm_f"))
         for frame in self._frames_from(start_s):
             begin_s = self.position_s
             self.position_s += frame.samples / frame.sample_rate

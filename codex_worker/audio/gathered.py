@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 class GatheredSamples:
     """Gathers samples of any rate at one rate; about a second of them waits to be resampled together."""
 
-    def __init__(self, sample_rate: int) -> None:
+    def __init__(self, sample_rate: int, holds_decimals: bool) -> None:
         self.had_invalid = False
+        self._holds_decimals = holds_decimals
         self._sample_rate = sample_rate
         self._from_rate = 0
         self._resampler: Any = None
@@ -32,9 +33,16 @@ class GatheredSamples:
             self._resample(last=False)
 
     def finish(self) -> NDArray[np.float32]:
-        """Give everything within [-1, 1]; lossy codecs and resampling overshoot a little."""
+        """Give everything within [-1, 1]: lossy codecs and resampling overshoot a little, which is cut.
+
+        Files that hold decimal numbers may be much louder without any harm; they are turned down.
+        """
         self._resample(last=True)
-        return np.frombuffer(self._kept, np.float32)
+        samples = np.frombuffer(self._kept, np.float32)
+        peak = max(float(samples.max(initial=0.0)), -float(samples.min(initial=0.0)))
+        if self._holds_decimals and peak > 1.0:
+            samples /= peak
+        return np.clip(samples, -1.0, 1.0, out=samples)
 
     def _resample(self, *, last: bool) -> None:
         if self._resampler is None:
@@ -43,5 +51,5 @@ class GatheredSamples:
         if not np.isfinite(samples).all():
             samples = np.where(np.isfinite(samples), samples, np.float32(0.0))
             self.had_invalid = True
-        self._kept += np.clip(self._resampler.resample_chunk(samples, last=last), -1.0, 1.0).tobytes()
+        self._kept += self._resampler.resample_chunk(samples, last=last).tobytes()
         self._waiting, self._waiting_count = [], 0
