@@ -7,7 +7,7 @@ they were measured on stands beside them.
 import numpy as np
 from numpy.typing import NDArray
 
-from codex_worker.audio.level import Samples, frame_levels_db
+from codex_worker.audio.level import FRAME_S, MUTE_DB, NOTHING_DB, Samples, frame_length, frame_levels_db
 
 FLAT_RUN = 3  # samples in a row at the clip's own peak; a single one is the top of a wave
 FLAT_WITHIN = 0.999
@@ -18,13 +18,18 @@ ACTIVE_DB = 15.0  # frames this far below the loudest one hold the voice
 SQUARE_KURTOSIS, FLATTENED_KURTOSIS, HEAPED_KURTOSIS = 1.78, 2.25, 2.7
 # How much more often a voice is near its peak than somewhat below it; a clean one becomes rarer and rarer.
 FLATTENED_HEAP, HEAPED = 1.45, 1.25
+FLATTENED_FROM_S = 0.45  # a shorter voice is a vowel or two, whose samples can lie as a tone's do
 FULL_SCALE, FULL_SCALE_SHARE = 0.998, 0.0018  # of all samples; decoders cut there what codecs let overshoot
+FULL_SCALE_FRAMES = 5  # fewer are one crack
 STEADY_DB = 2.5  # between loud and quiet frames; white noise has 1, a tone 0, the steadiest letter (n) 3
-STEADY_FROM_S = 0.4
+STEADY_FROM_S = 0.6  # a vowel by itself is as steady for as long as that
 CLICK_S = 0.06  # the longest stretch of sound in a recording of clicks; a syllable has 0.1 and more
 CLICK_DB = 20.0
 TONE_BINS = 4  # the strongest bins of a frame of 40 ms; one tone fills them
-TONE_POWER, TONE_SHARE = 0.995, 0.7
+TONE_POWER = 0.995
+TONE_S = 0.1  # shorter ones are in vowels, too
+FRAMES_AT_ONCE = 1000
+EDGE = 2  # frames on both sides of a click or a tone, into which codecs smear it
 
 
 def flat_share(samples: Samples) -> float:
@@ -41,47 +46,68 @@ def flat_share(samples: Samples) -> float:
     return flat / samples.size if runs >= FEWEST_FLAT_RUNS else 0.0
 
 
-def is_flattened(samples: Samples, sample_rate: int) -> bool:
+def is_flattened(voice: Samples, sample_rate: int) -> bool:
     """Whether much of a voice [N] was cut flat, also where a codec made the flat tops uneven again."""
-    voice = _active(samples, sample_rate)
-    if voice.size == 0:
-        return False
-    power = float(np.mean(np.square(voice, dtype=np.float64)))
-    if power <= 0:
-        return False
-    if float(np.mean(np.abs(samples) >= FULL_SCALE)) > FULL_SCALE_SHARE:
+    full = np.flatnonzero(np.abs(voice) >= FULL_SCALE)
+    frames = np.unique(full // frame_length(sample_rate)).size
+    if full.size > FULL_SCALE_SHARE * voice.size and frames >= FULL_SCALE_FRAMES:
         return True
-    kurtosis = float(np.mean(np.power(voice, 4, dtype=np.float64))) / power**2
+    active = _active(voice, sample_rate)
+    if active.size < FLATTENED_FROM_S * sample_rate:
+        return False
+    power = float(np.mean(np.square(active, dtype=np.float64)))
+    kurtosis = float(np.mean(np.power(active, 4, dtype=np.float64))) / power**2
     if kurtosis >= HEAPED_KURTOSIS:
         return False
     return (
         kurtosis < SQUARE_KURTOSIS
-        or (kurtosis < FLATTENED_KURTOSIS and _heap(voice, 0.95) > FLATTENED_HEAP)
-        or _heap(voice, 0.98) > HEAPED
+        or (kurtosis < FLATTENED_KURTOSIS and _heap(active, 0.95) > FLATTENED_HEAP)
+        or _heap(active, 0.98) > HEAPED
     )
 
 
-def is_speech(samples: Samples, sample_rate: int) -> bool:
-    """Whether a sound [N] may be a voice: not one steady noise or tone, not tones only, not clicks only."""
+def voice_in(samples: Samples, sample_rate: int) -> Samples | None:
+    """What may be a voice in a sound [N]: all but clicks and tones that stand out; None where nothing may.
+
+    A beep before the words or the click of a switch is louder than many a voice, so what is left without
+    them is judged by its own loudness.
+    """
+    voice = _without_clicks_and_tones(samples, sample_rate)
+    return voice if voice.size and not _is_steady(voice, sample_rate) else None
+
+
+def _without_clicks_and_tones(samples: Samples, sample_rate: int) -> Samples:
+    """The frames that are left when what is louder, and no voice, is taken away again and again."""
     levels = frame_levels_db(samples, sample_rate)
-    loud = levels > levels.max(initial=-np.inf) - CLICK_DB
-    first, last = int(loud.argmax()), len(loud) - int(loud[::-1].argmax())
-    seconds = samples.size / max(1, len(levels)) / sample_rate
-    if _run_lengths(loud).max(initial=0) * seconds < CLICK_S:
-        return False
-    inside = levels[first:last]
+    is_pure = _pure_frames(samples, sample_rate, levels.size)
+    shortest = round(CLICK_S / FRAME_S)
+    left = np.ones(levels.size, bool)
+    while (top := levels.max(where=left, initial=NOTHING_DB)) > MUTE_DB:
+        loud = left & (levels > top - CLICK_DB)
+        tones = _widened(_runs_of(loud & is_pure, round(TONE_S / FRAME_S)), EDGE) & loud
+        if _run_lengths(loud & ~tones).max(initial=0) >= shortest:
+            left &= ~tones
+            return samples[np.repeat(left, frame_length(sample_rate))[: samples.size]]
+        left &= ~_widened(loud, EDGE)
+    return samples[:0]
+
+
+def _is_steady(voice: Samples, sample_rate: int) -> bool:
+    """Whether a sound is equally loud from its beginning to its end, as noise is and no voice."""
+    levels = frame_levels_db(voice, sample_rate)
+    top = levels.max()
+    loud = np.flatnonzero(levels > top - CLICK_DB)
+    inside = levels[loud[0] : loud[-1] + 1]
     low, high = np.percentile(inside, [10, 90])
-    if inside.size * seconds >= STEADY_FROM_S and high - low < STEADY_DB:
-        return False
-    return not _is_tones(samples, sample_rate)
+    is_long = inside.size * FRAME_S >= STEADY_FROM_S
+    return bool(is_long and low > top - CLICK_DB and high - low < STEADY_DB)
 
 
 def _active(samples: Samples, sample_rate: int) -> Samples:
     """The samples of the loud frames."""
     levels = frame_levels_db(samples, sample_rate)
-    frame = -(-samples.size // max(1, levels.size))
-    active = np.repeat(levels > levels.max(initial=-np.inf) - ACTIVE_DB, frame)[: samples.size]
-    return samples[active]
+    active = np.repeat(levels > levels.max(initial=-np.inf) - ACTIVE_DB, frame_length(sample_rate))
+    return samples[active[: samples.size]]
 
 
 def _heap(voice: Samples, quantile: float) -> float:
@@ -93,19 +119,34 @@ def _heap(voice: Samples, quantile: float) -> float:
     return near / max(below, 1e-6)
 
 
-def _is_tones(samples: Samples, sample_rate: int) -> bool:
-    """Whether nearly all loud frames have their power in a few bins of the spectrum, as beeps have."""
-    frame = round(0.04 * sample_rate)
-    if samples.size < frame:
-        return False
-    frames = np.lib.stride_tricks.sliding_window_view(samples, frame)[:: frame // 2]
-    power = np.einsum("ij,ij->i", frames, frames, dtype=np.float64)
-    loud = frames[power > power.max() * 10 ** (-CLICK_DB / 10)]
-    loud = loud[:: max(1, len(loud) // 400)]
-    spectra = np.abs(np.fft.rfft((loud - loud.mean(axis=1, keepdims=True)) * np.hanning(frame))) ** 2
-    strongest = np.partition(spectra, -TONE_BINS, axis=1)[:, -TONE_BINS:].sum(axis=1)
-    pure = strongest > TONE_POWER * np.maximum(spectra.sum(axis=1), 1e-20)
-    return bool(pure.mean() > TONE_SHARE)
+def _pure_frames(samples: Samples, sample_rate: int, count: int) -> NDArray[np.bool_]:
+    """Whether each of so many frames, with the next one, has nearly all its power in a few bins, as tones."""
+    frame = frame_length(sample_rate)
+    pure = np.zeros(count, bool)
+    if samples.size < 2 * frame:
+        return pure
+    pairs = np.lib.stride_tricks.sliding_window_view(samples, 2 * frame)[::frame]
+    for start in range(0, len(pairs), FRAMES_AT_ONCE):
+        some = pairs[start : start + FRAMES_AT_ONCE]
+        windowed = (some - some.mean(axis=1, keepdims=True)) * np.hanning(2 * frame)
+        spectra = np.abs(np.fft.rfft(windowed)) ** 2
+        strongest = np.partition(spectra, -TONE_BINS, axis=1)[:, -TONE_BINS:].sum(axis=1)
+        pure[start : start + len(some)] = strongest > TONE_POWER * np.maximum(spectra.sum(axis=1), 1e-20)
+    return pure
+
+
+def _runs_of(flags: NDArray[np.bool_], shortest: int) -> NDArray[np.bool_]:
+    """The flags that stand in a row of at least so many."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).astype(np.int8)))
+    found = np.zeros(flags.size, bool)
+    for start, end in edges.reshape(-1, 2):
+        found[start:end] = end - start >= shortest
+    return found
+
+
+def _widened(flags: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
+    """The flags, and so many more on both sides of them."""
+    return np.convolve(flags, np.ones(2 * by + 1))[by:-by] > 0
 
 
 def _run_lengths(flags: NDArray[np.bool_]) -> NDArray[np.int64]:

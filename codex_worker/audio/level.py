@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Samples = NDArray[np.float32]
 
 FRAME_S = 0.02
-SILENCE_DB = -60.0  # quieter than this is silence in any recording
+SILENCE_DB = -75.0  # quieter than this is silence in any recording
 BLOCK_S = 0.4
 ABSOLUTE_GATE_LUFS = -70.0
 RELATIVE_GATE_LU = -10.0
@@ -22,7 +22,9 @@ TARGET_LUFS = -23.0  # EBU R 128
 PEAK_LIMIT_DB = -1.0
 MOST_GAIN_DB = 30.0  # more would only lift the noise
 NOTHING_DB = -120.0
-SILENT_DB = -55.0  # a recording is silent whose loudest tenth of a second is quieter than this
+# A recording is silent whose loudest tenth of a second is quieter than this, unless it stands out from what
+# is around it as a voice does; a muted microphone leaves even less.
+SILENT_DB, STANDS_OUT_DB, MUTE_DB = -55.0, 15.0, -70.0
 LOUDEST_S = 0.1
 PAUSE_SPREAD_DB = 4.0  # how unevenly a noise sounds
 PAUSE_FRAMES = 4  # shorter ones are gaps within a word
@@ -74,7 +76,11 @@ def loudest_db(samples: Samples, sample_rate: int) -> float:
 
 def is_silent(samples: Samples, sample_rate: int) -> bool:
     """Whether nothing can be heard: a muted microphone, rounding noise, or a constant offset."""
-    return loudest_db(samples, sample_rate) < SILENT_DB
+    loudest = loudest_db(samples, sample_rate)
+    if loudest >= SILENT_DB or loudest < MUTE_DB:
+        return loudest < MUTE_DB
+    around = float(np.percentile(frame_levels_db(samples, sample_rate, centred=True), 10))
+    return loudest - around < STANDS_OUT_DB
 
 
 def loudness(samples: Samples, sample_rate: int) -> float:
@@ -112,7 +118,7 @@ def trim_silence(samples: Samples, sample_rate: int, *, margin_s: float = 0.1) -
     loud = np.flatnonzero(frames >= _silence_threshold_db(frames))
     if loud.size == 0:
         return samples
-    frame, margin = _frame_length(sample_rate), round(margin_s * sample_rate)
+    frame, margin = frame_length(sample_rate), round(margin_s * sample_rate)
     return samples[max(0, loud[0] * frame - margin) : (loud[-1] + 1) * frame + margin]
 
 
@@ -120,13 +126,14 @@ def find_pauses(samples: Samples, sample_rate: int, *, min_pause_s: float = 0.2)
     """Find silences of at least `min_pause_s`, those at both ends included; (start, end) in seconds."""
     frames = frame_levels_db(samples, sample_rate)
     silent = np.concatenate(([False], frames < _silence_threshold_db(frames), [False]))
-    edges = np.flatnonzero(silent[1:] != silent[:-1]) * _frame_length(sample_rate) / sample_rate
+    edges = np.flatnonzero(silent[1:] != silent[:-1]) * frame_length(sample_rate) / sample_rate
     end_s = samples.size / sample_rate
     pauses = ((float(start), min(float(end), end_s)) for start, end in edges.reshape(-1, 2))
     return [(start, end) for start, end in pauses if end - start >= min_pause_s - 1e-9]
 
 
-def _frame_length(sample_rate: int) -> int:
+def frame_length(sample_rate: int) -> int:
+    """Samples in a frame."""
     return max(1, round(FRAME_S * sample_rate))
 
 
@@ -134,7 +141,7 @@ def frame_levels_db(samples: Samples, sample_rate: int, *, centred: bool = False
     """RMS level of each frame of 20 ms, `centred` around its mean; the last one may be shorter."""
     if samples.size == 0:
         return np.empty(0)
-    starts = np.arange(0, samples.size, _frame_length(sample_rate))
+    starts = np.arange(0, samples.size, frame_length(sample_rate))
     counts = np.diff(np.append(starts, samples.size))
     power = np.add.reduceat(np.square(samples), starts, dtype=np.float64) / counts
     if centred:

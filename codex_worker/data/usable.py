@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from codex_worker.audio.character import flat_share, is_flattened, is_speech
+from codex_worker.audio.character import flat_share, is_flattened, voice_in
 from codex_worker.audio.decode import Clip, CutOff, Recording, TooLong, decode
 from codex_worker.audio.level import Samples, is_silent, trim_silence
 from codex_worker.audio.resample import resample
@@ -146,12 +146,13 @@ def _sound_fault(samples: Samples) -> FoundFault | None:
     samples = _loudest_stretch(samples)
     samples = samples - samples.mean()
     share = flat_share(samples)
-    if share <= OVERDRIVEN_SHARE and not is_speech(samples, JUDGED_RATE):
+    voice = voice_in(samples, JUDGED_RATE)
+    if share <= OVERDRIVEN_SHARE and voice is None:
         return FoundFault(
             Fault.NOT_SPEECH,
             "its recording holds tones, noise or clicks and no speech; listen to it and record it again",
         )
-    if share > OVERDRIVEN_SHARE or is_flattened(samples, JUDGED_RATE):
+    if share > OVERDRIVEN_SHARE or (voice is not None and is_flattened(voice, JUDGED_RATE)):
         return FoundFault(
             Fault.OVERDRIVEN,
             "its recording is badly overdriven: it was recorded much too loud; record it again",

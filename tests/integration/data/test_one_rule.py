@@ -47,7 +47,7 @@ SOUNDS = {
     "too short": (lambda sound: sound[RATE // 4 : RATE // 2], "wav", Fault.TOO_SHORT),
     "too long": (lambda sound: np.tile(sound, 1 + 45 * RATE // sound.size), "wav", Fault.TOO_LONG),
     "good, with 5 s of silence before it": (lambda sound: np.append(np.zeros(5 * RATE), sound), "wav", None),
-    "good, quiet": (lambda sound: 0.02 * sound, "wav", None),
+    "good, quiet": (lambda sound: 0.01 * sound, "wav", None),
     "good, with an offset": (lambda sound: 0.3 + 0.5 * sound, "wav", None),
     "good, one side of a stereo file": (lambda sound: np.stack([sound, 0 * sound]), "wav", None),
 }

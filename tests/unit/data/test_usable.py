@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from codex_worker.audio.decode import Clip, Recording, decode
+from codex_worker.audio.resample import resample
 from codex_worker.data.faults import Fault, Purpose
 from codex_worker.data.usable import Limits, Needs, hear, judge, least_speech_s
 from tests.support.present import present
@@ -51,6 +53,89 @@ def test_a_clean_voice_is_usable_however_short_or_quiet(duration_s, level, seed)
     assert heard.faults == ()
 
 
+def at_level(sound, level_db):
+    """A sound whose mean power is so many decibels below full scale, in 16 bits."""
+    return np.round(32767 * sound * 10 ** (level_db / 20) / np.sqrt(np.mean(sound**2))) / 32767
+
+
+def telephone(sound):
+    """8 kHz, 300 to 3,400 Hz, in the 8 bits of the mu-law."""
+    narrow = resample(sound, RATE, 8_000)
+    spectrum, hertz = np.fft.rfft(narrow), np.fft.rfftfreq(narrow.size, 1 / 8_000)
+    narrow = np.fft.irfft(np.where((hertz > 300) & (hertz < 3_400), spectrum, 0), narrow.size)
+    coded = np.round(127 * np.sign(narrow) * np.log1p(255 * np.abs(narrow)) / np.log(256)) / 127
+    return resample((np.sign(coded) * (256 ** np.abs(coded) - 1) / 255).astype(np.float32), 8_000, RATE)
+
+
+def whispered(sound):
+    """The same spectra with noise for a voice."""
+    step, window = 256, np.hanning(512)
+    whole = np.zeros(sound.size + 512)
+    for start in range(0, sound.size - 512, step):
+        sizes = np.abs(np.fft.rfft(sound[start : start + 512] * window))
+        whole[start : start + 512] += window * np.fft.irfft(sizes * np.exp(2j * np.pi * RNG.random(257)))
+    return whole[: sound.size]
+
+
+def loudest(sound, duration_s):
+    """The loudest stretch: a word, or a vowel of one."""
+    length = round(duration_s * RATE)
+    start = int(np.convolve(sound**2, np.ones(length), "valid").argmax())
+    return sound[start : start + length]
+
+
+def silence(duration_s):
+    return np.zeros(round(duration_s * RATE))
+
+
+CRACK = np.tile([1.0, -1.0], 20)
+UNUSUAL = {
+    "20 s of faint noise before it": lambda sound: np.append(1e-4 * RNG.standard_normal(20 * RATE), sound),
+    "two minutes of silence around it": lambda s: np.concatenate([silence(60), loudest(s, 0.4), silence(60)]),
+    "10 s of silence in it": lambda s: np.concatenate([s[: RATE // 2], silence(10), s[RATE // 2 :]]),
+    "at -50 dB": lambda sound: at_level(sound, -50),
+    "at -60 dB": lambda sound: at_level(sound, -60),
+    "an offset": lambda sound: 0.3 + 0.5 * sound,
+    "an offset much larger than it": lambda sound: 0.2 + at_level(sound, -45),
+    "a word of 0.4 s": lambda sound: loudest(sound, 0.4),
+    "a vowel of 0.15 s": lambda sound: loudest(sound, 0.15),
+    "by telephone": telephone,
+    "whispered": whispered,
+    "over a loud hum": lambda s: s + 0.1 * np.sin(2 * np.pi * 50 * np.arange(s.size) / RATE),
+    "in as much noise": lambda s: s + np.sqrt(np.mean(s**2)) * RNG.standard_normal(s.size),
+    "in 8 bits": lambda sound: np.round(127 * sound) / 127,
+    "one crack in it": lambda sound: np.concatenate([sound, CRACK, sound]),
+    "quiet, after the click of a switch": lambda s: np.concatenate([CRACK, silence(1), at_level(s, -45)]),
+    "after a beep": lambda sound: np.append(tone(1.0, 1000), sound),
+    "after a long loud beep": lambda s: np.concatenate([3 * tone(4.0, 1000), silence(0.5), s]),
+}
+
+
+@pytest.mark.parametrize("seed", range(0, 40, 8))
+@pytest.mark.parametrize("kind", UNUSUAL)
+def test_real_speech_is_never_refused(kind, seed):
+    assert fault_of(UNUSUAL[kind](voice(2.0, seed)), limits=Limits(0.05)) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "subtype"),
+    [
+        ("one channel is dead", lambda sound: np.stack([sound, 0 * sound]), "PCM_16"),
+        ("24 bits", lambda sound: sound, "PCM_24"),
+        ("numbers over full scale", lambda sound: 3 * sound / np.abs(sound).max(), "FLOAT"),
+        ("8 bits", lambda sound: sound, "PCM_U8"),
+    ],
+)
+def test_speech_is_used_whatever_a_wav_file_holds(tmp_path, name, channels, subtype):
+    soundfile.write(tmp_path / "a.wav", channels(voice(3.0)).T, RATE, subtype)
+    assert hear(Clip(tmp_path / "a.wav"), sample_rate=RATE).against(Purpose.TRAINING) is None
+
+
+@pytest.mark.parametrize("count", [1, 10, 160, 800])
+def test_a_file_of_a_few_samples_is_refused_and_breaks_nothing(count):
+    assert fault_of(voice(1.0)[:count], limits=Limits(0.2)) is not None
+
+
 @pytest.mark.parametrize(
     "samples",
     [
@@ -59,9 +144,10 @@ def test_a_clean_voice_is_usable_however_short_or_quiet(duration_s, level, seed)
         0.01 + RNG.integers(0, 2, 40_000) / 32767,
         np.full(RATE, 0.3),
         1e-4 * RNG.standard_normal(RATE),
+        1e-3 * RNG.standard_normal(RATE),
         np.arange(3 * RATE) == RATE,
     ],
-    ids=["zeros", "one bit", "offset with rounding", "offset", "muted at -80 dB", "one crack"],
+    ids=["zeros", "one bit", "offset with rounding", "offset", "muted at -80 dB", "faint noise", "one crack"],
 )
 def test_what_nobody_can_hear_is_silent_for_every_purpose(samples):
     assert {fault_of(samples, purpose) for purpose in Purpose} == {Fault.SILENT}
