@@ -296,7 +296,6 @@ def _outcome(run: _Run) -> TrainingOutcome:
         best_metrics=state.best_metrics,
         best_path=folder / BEST if state.best_epoch is not None else None,
         last_path=folder / LAST,
-        resume_path=folder / RESUME,
         rows=tuple(state.rows),
         skipped_steps=state.skipped_steps,
         message=message,

@@ -111,7 +111,6 @@ class TrainingOutcome:
     best_metrics: dict[str, float]
     best_path: Path | None  # None where there was nothing to validate on
     last_path: Path
-    resume_path: Path
     rows: tuple[dict[str, float], ...]
     skipped_steps: int
     message: str
