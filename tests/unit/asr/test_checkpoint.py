@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -108,3 +109,21 @@ def test_a_damaged_corrector_is_named(saved, tmp_path, text):
     path = rewritten(saved[0], tmp_path / "x", lambda m, t: t.update({"corrector.json": tensor}))
     with pytest.raises(DataError, match="corrector"):
         load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "rate"),
+    [
+        ({"metrics": '{"val_cer": 0.12, "val_wer": 0.3}'}, 0.12),
+        ({"metrics": '{"val_cer": "0.5"}'}, 0.5),
+        ({"metrics": '{"val_wer": 0.3}'}, None),
+        ({"metrics": '{"val_cer": NaN}'}, None),
+        ({"metrics": '{"val_cer": null}'}, None),
+        ({"metrics": "[]"}, None),
+        ({"metrics": "no json"}, None),
+        ({}, None),
+    ],
+)
+def test_a_checkpoint_tells_its_error_rate_on_what_it_did_not_learn_or_nothing(saved, metadata, rate):
+    _, checkpoint = saved
+    assert replace(checkpoint, metadata=metadata).held_out_cer == rate
