@@ -62,7 +62,9 @@ def telephone(sound):
     """8 kHz, 300 to 3,400 Hz, in the 8 bits of the mu-law."""
     narrow = resample(sound, RATE, 8_000)
     spectrum, hertz = np.fft.rfft(narrow), np.fft.rfftfreq(narrow.size, 1 / 8_000)
-    narrow = np.fft.irfft(np.where((hertz > 300) & (hertz < 3_400), spectrum, 0), narrow.size)
+    narrow = np.fft.irfft(np.where((hertz > 300) & (hertz < 3_400), spectrum, 0), narrow.size).astype(
+        np.float32
+    )
     coded = np.round(127 * np.sign(narrow) * np.log1p(255 * np.abs(narrow)) / np.log(256)) / 127
     return resample((np.sign(coded) * (256 ** np.abs(coded) - 1) / 255).astype(np.float32), 8_000, RATE)
 

@@ -1,6 +1,7 @@
 """What is worth a look: rules over all recordings, from measures that are made up."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,7 +136,7 @@ def test_a_text_of_ten_letters_and_more_has_a_pace(letters, speech_s, kind):
         assert found[kind].cells == ("MRK 1:99",)
 
 
-SPOILT = {
+SPOILT: dict[str, dict[str, Any]] = {
     "long": {"duration_s": 31.0, "speech_s": 31.0},
     "noise": {"levels": Levels(0.3, -23.0, 0.2, -30.0, -20.0, 0.5)},
     "quiet": {"levels": Levels(0.01, -45.0, 0.2, -80.0, -45.0, 0.5)},
