@@ -5,15 +5,19 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from codex_worker.contract.keys import keys_of
-from codex_worker.contract.options import TrainingOptions
+from codex_worker.contract.options import (
+    MANY_HOURS,
+    SMALL_VAL_SPLIT,
+    TEST_SPLIT,
+    VAL_SPLIT,
+    TrainingOptions,
+)
 from codex_worker.training.machine import Machine
 
 Preset = Literal["full", "tiny"]
 
 # Hours below which the pre-trained body stays frozen at first: random new layers would otherwise shake it up.
 SMALL_DATA_H = 5.0
-# Projects above this size can spare a test set without being asked.
-TEST_SET_FROM_H = 10.0
 FULL_PARAMETERS = 600_000_000  # of w2v-bert-2.0 with its adapter
 # GPU memory from which such a network trains without gradient checkpointing, half as fast again: a batch of
 # 160 s took 30 GB in bf16, and 11 GB with it. Activations take twice as much in fp32.
@@ -148,7 +152,7 @@ def _tiny(recordings: int) -> TranscriberRecipe:
         frozen_epochs=0,
         layer_decay=1.0,
         patience_epochs=None,
-        val_split=0.05,
+        val_split=SMALL_VAL_SPLIT,
         test_split=0.0,
         max_duration_s=40.0,
         gradient_checkpointing=False,
@@ -158,7 +162,7 @@ def _tiny(recordings: int) -> TranscriberRecipe:
         reasons=(
             f"preset tiny: a small network from random weights, {epochs} epochs, {_TINY_UPDATES} updates",
             "no SpecAugment: so small a network underfits with it",
-            "5 % held back to measure on: of so few recordings each one is missed in training",
+            f"{100 * SMALL_VAL_SPLIT:g} % held back to measure on: of so few recordings each one is missed",
             "small batches at random, not sorted by length: more updates, each with other neighbours",
         ),
     )
@@ -186,11 +190,11 @@ def _full(hours: float, pretrained: bool, parameters: int, machine: Machine) -> 
     reasons.append(f"learning rate {learning_rate:g}, times {decay:g} for each layer further down")
     time_masks, band_masks = (0.05, 1) if small else (0.1, 2)
     reasons.append(f"SpecAugment over {time_masks:.0%} of the time, {band_masks} mel bands; speed ±5 %")
-    test_split = 0.05 if hours >= TEST_SET_FROM_H else 0.0
+    test_split = TEST_SPLIT if hours >= MANY_HOURS else 0.0
     reasons.append(
-        "5 % kept for a test"
+        f"{100 * TEST_SPLIT:g} % kept for a test"
         if test_split
-        else f"no test set: below {TEST_SET_FROM_H:g} hours all is needed to learn"
+        else f"no test set: below {MANY_HOURS:g} hours all is needed to learn"
     )
     # Main memory is large and time is short on a CPU, so only a GPU's memory is economised on.
     memory = machine.memory_bytes
@@ -209,7 +213,7 @@ def _full(hours: float, pretrained: bool, parameters: int, machine: Machine) -> 
         frozen_epochs=frozen,
         layer_decay=decay,
         patience_epochs=max(5, epochs // 4),
-        val_split=0.1 if hours < TEST_SET_FROM_H else 0.05,
+        val_split=VAL_SPLIT if hours < MANY_HOURS else SMALL_VAL_SPLIT,
         test_split=test_split,
         max_duration_s=30.0,
         gradient_checkpointing=checkpointing,

@@ -30,6 +30,10 @@ from codex_worker.contract.reading import EntryReader
 from codex_worker.contract.values import Anything, Choice, Number, Text, Verses, Whole, YesNo
 
 MOST_HELD_BACK = 0.8  # val_split and test_split together
+# Held back where a job does not say; of many hours, and with the tiny preset, a smaller share will do.
+VAL_SPLIT, SMALL_VAL_SPLIT, TEST_SPLIT = 0.1, 0.05, 0.05
+MOST_VALIDATED = 100  # recordings of a voice
+MANY_HOURS = 10.0  # with fewer, all that is not needed for validation is needed to learn
 
 BASE_MODELS = (
     "facebook/w2v-bert-2.0",
@@ -176,7 +180,8 @@ class TrainingOptions(SharedOptions):
             "val_split",
             Number(0.0, 0.5),
             "share held out for validation; with `test_split` at most 0.8",
-            "about 0.1",
+            f"{VAL_SPLIT:g}, of a voice's recordings no more than {MOST_VALIDATED}; for a transcriber "
+            f"{SMALL_VAL_SPLIT:g} from {MANY_HOURS:g} hours on and with `model.preset: tiny`",
             TRAIN,
         ),
     ] = None
@@ -187,7 +192,7 @@ class TrainingOptions(SharedOptions):
             "test_split",
             Number(0.0, 0.5),
             "share held out for a test that training never sees",
-            "none below 10 hours",
+            f"0 below {MANY_HOURS:g} hours and with `model.preset: tiny`, else {TEST_SPLIT:g}",
             TRANSCRIBER_TRAINING,
         ),
     ] = None

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from codex_worker.contract.options import TrainingOptions
+from codex_worker.contract.options import MOST_VALIDATED, VAL_SPLIT, TrainingOptions
 from codex_worker.errors import UserError
 from codex_worker.stabletts.configuration import MelSettings
 from codex_worker.training.loop import TrainingSettings
@@ -30,7 +30,6 @@ UPDATES_PER_EPOCH = 8  # a smaller batch is taken where an epoch would have fewe
 # device.
 FRAMES_PER_GIB = 1_200
 FRAMES_WITHOUT_ACCELERATOR = 4_000
-MOST_VALIDATED = 100
 WARMUP_STEPS = 200
 
 
@@ -115,7 +114,7 @@ def _validated(options: TrainingOptions, utterances: int, reasons: list[str]) ->
     if options.val_split == 0:
         reasons.append("no validation, as the manifest says: the last checkpoint is the one to use")
         return 0
-    share = 0.1 if options.val_split is None else options.val_split
+    share = VAL_SPLIT if options.val_split is None else options.val_split
     wanted = (
         min(MOST_VALIDATED, round(share * utterances))
         if options.val_split is None

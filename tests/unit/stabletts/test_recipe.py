@@ -76,3 +76,8 @@ def test_weights_are_averaged_over_the_end_of_a_run():
     assert ema_decay(1) == 0.9
     assert ema_decay(4_000) == pytest.approx(0.995)
     assert ema_decay(10**6) == 0.9995
+
+
+@pytest.mark.parametrize(("recordings", "validated"), [(60, 6), (300, 30), (10_000, 100)])
+def test_a_tenth_of_the_recordings_is_held_out_up_to_a_bound(recordings, validated):
+    assert plan(TrainingOptions(), [180] * recordings, start="official").validated == validated
