@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from codex_worker.cli.main import build_parser
+from codex_worker.data.faults import Fault, Purpose
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ROOT / "docs/commands"
@@ -38,3 +39,13 @@ def test_links_between_documents_lead_somewhere(path):
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text()):
         if "://" not in target:
             assert (path.parent / target).exists(), target
+
+
+def test_the_page_of_the_data_command_lists_every_fault_as_the_code_has_it():
+    yes_or_no = {True: "no", False: "yes"}
+    expected = [
+        [f"`{fault}`", fault.counted(1), *(yes_or_no[fault.excludes(purpose)] for purpose in Purpose)]
+        for fault in Fault
+    ]
+    page = (COMMANDS / "data.md").read_text()
+    assert [row.strip("| ").split(" | ") for row in page.splitlines() if row.startswith("| `")] == expected
