@@ -78,7 +78,8 @@ def judge_stale(facts: JobFacts, budgets: Budgets) -> Verdict:
     """What to do about an attempt whose worker fell silent."""
     if facts.is_canceled:
         return Verdict(EndState.CANCELED, None, "Canceled; its worker had fallen silent.", True, False)
-    if facts.entry is None:
+    # An entry of which no job can be made is there, and the next look answers it.
+    if facts.entry is None and facts.invalid is None:
         return Verdict(EndState.WITHDRAWN, None, "Its entry is gone from the manifest.", False, False)
     lost = "The worker fell silent."
     used_up = uses_up_budget(facts, EndState.LOST, None, budgets)

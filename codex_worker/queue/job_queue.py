@@ -224,7 +224,7 @@ class JobQueue:
         if self._last is None:
             return []
         nameless = [entry.message for entry in self._last.nameless]
-        invalid = [facts.invalid for facts in self._last.jobs.values() if facts.invalid]
+        invalid = [f"Job {job_id}: {f.invalid}" for job_id, f in self._last.jobs.items() if f.invalid]
         waiting = "Its jobs wait until it can be read again."
         return ([f"{self._last.problem} {waiting}"] if self._last.problem else []) + nameless + invalid
 

@@ -168,6 +168,22 @@ def test_a_silent_workers_job_that_nobody_wants_any_more_only_ends(make_project,
     assert states(b)["j1"] is state
 
 
+def test_a_silent_workers_job_whose_entry_was_made_unreadable_is_lost_and_then_answered(make_project):
+    clock = FakeClock()
+    project = make_project({MANIFEST: manifest(job("j1"))})
+    queue(project, "worker-a", clock).claim("j1")
+    project.edit(lambda files: files.update({MANIFEST: manifest(job("j1", mode="dance"))}))
+    b = queue(project, "worker-b", clock)
+    for _ in range(6):
+        b.look()
+        clock.advance(60)
+    assert b.take_over("j1") is None
+    assert states(b)["j1"] is State.INVALID
+    (found,) = [text for path, text in project.files().items() if "/end-1-" in path]
+    assert b"The worker fell silent." in found and b"gone" not in found
+    assert b.problems and b.problems[0].startswith("Job j1: ") and "mode" in b.problems[0]
+
+
 def test_a_job_lost_three_times_fails_for_good(make_project):
     clock = FakeClock()
     project = make_project({MANIFEST: manifest(job("j1"))})
