@@ -93,3 +93,8 @@ class AccessDenied(SystemFault):
 
 class PushRefused(SystemFault):
     """The server refused a push that no other writer was in the way of; the text holds its words."""
+
+
+def clause(words: object) -> str:
+    """What somebody else said, on one line and without the full stop, for a sentence that goes on."""
+    return " ".join(str(words).split()).rstrip(" .")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from codex_worker.errors import DataError, ResourceError, SystemFault, UserError
+from codex_worker.errors import DataError, ResourceError, SystemFault, UserError, clause
 from codex_worker.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -249,8 +249,8 @@ class Hub:
                 )
                 return _Revision(cached, {}, {})
             raise SystemFault(
-                f"{self.settings.endpoint} did not answer for {repository}: {error}. Check the network, or "
-                "give the worker a folder that has the weights."
+                f"{self.settings.endpoint} did not answer for {repository}: {clause(error)}. "
+                "Check the network, or give the worker a folder that has the weights."
             ) from error
         if not info.sha:
             raise SystemFault(f"{self.settings.endpoint} names no commit for {repository}")

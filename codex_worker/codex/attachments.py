@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from codex_worker.codex.cell import Attachment, Cell
-from codex_worker.errors import DataError, UserError
+from codex_worker.errors import DataError, UserError, clause
 
 ATTACHMENTS_FOLDER = ".project/attachments/"
 POINTERS_FOLDER = ".project/attachments/pointers/"
@@ -146,7 +146,7 @@ def resolve_voice_reference(value: str | None) -> str | None:
         inside = _inside_attachments(value.strip())
     except DataError as error:
         raise UserError(
-            f"voice_reference names no recording of this project: {error}. Choose the clip again."
+            f"voice_reference names no recording of this project: {clause(error)}. Choose the clip again."
         ) from error
     if inside.rpartition(".")[2].lower() not in READABLE_EXTENSIONS:
         raise UserError(f"voice_reference is not an audio file ({value[:200]!r}). Choose a recording.")

@@ -53,7 +53,7 @@ def load(data: bytes, where: str) -> Any:
     except UnicodeDecodeError as error:
         raise DataError(f"{where} is not UTF-8 text (byte {error.start}).") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise DataError(f"{where} is not readable YAML: {_first_line(error)}") from error
+        raise DataError(f"{where} is not readable YAML: {_first_line(error)}.") from error
 
 
 def dump(value: dict[str, Any]) -> bytes:

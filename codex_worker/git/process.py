@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from codex_worker.errors import AccessDenied, ResourceError, ServerUnreachable, SystemFault
+from codex_worker.errors import AccessDenied, ResourceError, ServerUnreachable, SystemFault, clause
 
 logger = logging.getLogger(__name__)
 
@@ -130,10 +130,10 @@ class Git:
 
 def network_error(command: str, words: str) -> ServerUnreachable | AccessDenied:
     """The error that git's words tell of; they only choose the message, never what is done to a job."""
-    last = " ".join(words.split())[-500:]
+    last = clause(words)[-500:]
     if _ACCESS_WORDS.search(words):
         return AccessDenied(
             f"The repository cannot be used (git {command}): {last}. "
             "Check its address, that the worker is a member, and the token's scopes and expiry date."
         )
-    return ServerUnreachable(f"The git server did not answer as expected (git {command}): {last}")
+    return ServerUnreachable(f"The git server did not answer as expected (git {command}): {last}.")

@@ -9,7 +9,7 @@ import requests
 from gitlab.exceptions import GitlabError
 
 from codex_worker.clock import Clock
-from codex_worker.errors import AccessDenied, ServerUnreachable, SystemFault, UserError
+from codex_worker.errors import AccessDenied, ServerUnreachable, SystemFault, UserError, clause
 from codex_worker.retry import API, BackOff, asked_for_s
 
 logger = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ class GitLabClient:
         return self._gitlab
 
     def _translated(self, error: GitlabError, what: str) -> SystemFault:
-        words = self._credentials.redact(" ".join(str(error.error_message or error).split())[:300])
+        words = clause(self._credentials.redact(str(error.error_message or error)))[:300]
         code = error.response_code
         if code == 401:
             return TokenRefused(

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from codex_worker.errors import ModelError, ResourceError, UserError
+from codex_worker.errors import ModelError, ResourceError, UserError, clause
 from codex_worker.training.averaging import WeightAverage
 from codex_worker.training.resume import Learner, RunState, load_resume, save_resume, write_beside
 from codex_worker.training.schedule import Schedule
@@ -193,7 +193,7 @@ def _update(run: _Run, batches: Sequence[Any]) -> None:
                 sums[name] = sums.get(name, 0.0) + value.detach().float()
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise ResourceError(
-            f"{run.device} ran out of memory in epoch {state.epoch + 1}: {error}. "
+            f"{run.device} ran out of memory in epoch {state.epoch + 1}: {clause(error)}. "
             "Use a smaller batch size, with more gradient accumulation to make up for it."
         ) from error
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
