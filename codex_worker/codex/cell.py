@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from codex_worker.codex.reference import VerseReference, parse_reference
+from codex_worker.codex.reference import VerseReference, parse_reference, plain_spelling
 from codex_worker.codex.text import plain_text
 
 MAX_ID_LENGTH = 512
@@ -203,7 +203,7 @@ def _object(parent: dict[str, Any], key: str) -> dict[str, Any]:
 
 def _references(identity: str, data: dict[str, Any]) -> Iterator[VerseReference]:
     listed = data.get("globalReferences")
-    names = [identity] if ":" in identity else listed if isinstance(listed, list) else []
+    names = [identity] if ":" in plain_spelling(identity) else listed if isinstance(listed, list) else []
     for name in names:
         reference = parse_reference(name) if isinstance(name, str) else None
         if reference is not None:

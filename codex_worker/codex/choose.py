@@ -9,7 +9,7 @@ from codex_worker.codex.left_alone import skip_reason
 from codex_worker.codex.names import name_of, stands_alone, whole_reference
 from codex_worker.codex.notebook import Notebook
 from codex_worker.codex.provenance import is_machine_recording, unvalidated_by_person
-from codex_worker.codex.reference import VerseReference, parse_reference
+from codex_worker.codex.reference import VerseReference, meant_by
 from codex_worker.errors import DataError
 
 
@@ -186,7 +186,7 @@ def _recording_problem(cell: Cell) -> str | None:
 
 
 def _means_any(entry: str, references: set[VerseReference]) -> bool:
-    meant = parse_reference(entry)
+    meant = meant_by(entry)
     return meant is not None and any(meant.covers(reference) for reference in references)
 
 
@@ -201,7 +201,7 @@ class _Entries:
             self._ids.add(entry)
             name = name_of(entry)
             self._by_name.setdefault(name, set()).add(entry)
-            reference = parse_reference(entry)
+            reference = meant_by(entry)
             if reference is not None:
                 for place in _places(reference):
                     self._by_place.setdefault(place, []).append((name, reference))

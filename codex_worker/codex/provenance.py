@@ -93,7 +93,7 @@ def _newest_written(edits: Sequence[Edit]) -> Edit | None:
     written = [edit for edit in edits if edit.type.strip().lower() not in _NOBODYS]
     return max(
         enumerate(written),
-        key=lambda entry: (entry[1].timestamp_ms, _ORDER.get(entry[1].type, 1), entry[0]),
+        key=lambda entry: (entry[1].timestamp_ms, _ORDER.get(entry[1].type.strip().lower(), 1), entry[0]),
         default=(0, None),
     )[1]
 

@@ -1,6 +1,7 @@
 """Verse references: `MRK 1:3`, ranges (`1PE 3:1-2`, `MRK 1:45-2:2`), chapters (`MRK 1`), books (`MRK`)."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -8,12 +9,16 @@ _MAX_LENGTH = 200
 _LAST_LETTER = "~"  # after every letter: where a verse ends that names no part
 _SPELLINGS = str.maketrans(
     {
-        **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff"),  # signs without width, as come with pasted text
-        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"),
-        "\uff1a": ":",
+        # Signs without width, as come with pasted text, or around a reference in a text from right to left.
+        **dict.fromkeys("\u00ad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\ufeff"),
+        **dict.fromkeys("\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064"),
+        **dict.fromkeys("\u2066\u2067\u2068\u2069"),
+        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\ufe58\ufe63\uff0d", "-"),
+        **dict.fromkeys("\u02d0\u2236\ua789\ufe13\ufe55\uff1a", ":"),
     }
 )
-_BOOK_CODE = re.compile(r"[1-4A-Za-z][A-Za-z]{2}")
+# As USFM has them: MRK, 1PE, also PS2 and 5EZ.
+_BOOK_CODE = re.compile(r"(?=.*[A-Za-z]{2}|[A-Za-z]\d[A-Za-z])[1-6A-Za-z][A-Za-z0-9]{2}")
 _REFERENCE = re.compile(
     r"(?P<book>[^\s:](?:[^:]*[^\s:-])?)\s+(?P<chapter>\d{1,4})"
     r"(?:\s*:\s*(?P<verse>\d{1,4})(?P<part>[A-Za-z]?)"
@@ -94,8 +99,11 @@ class VerseReference:
 
 
 def plain_spelling(text: str) -> str:
-    """A text without signs of no width, with single spaces, and with one sign for each dash and colon."""
-    return " ".join(text.translate(_SPELLINGS).split())
+    """A text without signs of no width, with single spaces, and with one sign for each dash and colon.
+
+    Letters with accents are one sign each, however a keyboard or a file system writes them (NFC).
+    """
+    return " ".join(unicodedata.normalize("NFC", text.translate(_SPELLINGS)).split())
 
 
 def parse_reference(text: str) -> VerseReference | None:
@@ -123,6 +131,15 @@ def parse_reference(text: str) -> VerseReference | None:
         return None
     is_child = match["child"] is not None
     return VerseReference(book, chapter, verse, end_chapter, end_verse, is_child, part, end_part)
+
+
+def meant_by(entry: str) -> VerseReference | None:
+    """What an entry of a list of verses refers to: one that is nothing else may be a book's full name."""
+    reference = parse_reference(entry)
+    if reference is not None or len(entry) > _MAX_LENGTH:
+        return reference
+    name = plain_spelling(entry)
+    return VerseReference(name.upper()) if name else None
 
 
 def joined(references: Sequence[VerseReference]) -> VerseReference | None:

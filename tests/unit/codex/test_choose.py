@@ -253,3 +253,49 @@ def test_what_a_machine_made_is_not_learnt_from_until_a_person_validates_it():
     assert chosen(cells_for_training, every, by_machine, by_person)[0] == ["MRK 1:1", "MRK 1:2"]
     made["validatedBy"] = [validation("maria", 5)]
     assert chosen(cells_for_training, ALL, by_machine, by_person)[0] == ["MRK 1:1", "MRK 1:2"]
+
+
+SCRIPTS = (
+    recorded_cell("Марк 1:1", "kata"),
+    recorded_cell("Марк 2:1", "kata"),
+    recorded_cell("1 Коринфянам 3:1", "kata"),
+    recorded_cell("Éxodo 1:1", "kata"),
+    recorded_cell("PS2 1:1", "kata"),
+    recorded_cell("note", "kata", data={"globalReferences": ["MRK 1:3"]}),
+)
+
+
+@pytest.mark.parametrize(
+    ("entry", "meant"),
+    [
+        ("Марк", ["Марк 1:1", "Марк 2:1"]),
+        ("МАРК", ["Марк 1:1", "Марк 2:1"]),
+        ("марк 2", ["Марк 2:1"]),
+        ("Марк 1:1", ["Марк 1:1"]),
+        ("1 Коринфянам", ["1 Коринфянам 3:1"]),
+        ("1  коринфянам 3", ["1 Коринфянам 3:1"]),
+        ("E\u0301xodo", ["Éxodo 1:1"]),
+        ("e\u0301xodo 1:1", ["Éxodo 1:1"]),
+        ("PS2", ["PS2 1:1"]),
+        ("\u200fMRK 1\u22363\u200e", ["note"]),
+        ("\u2067mrk 1:3\u2069", ["note"]),
+        ("NOTE", ["note"]),
+        ("Мар", []),
+        ("Коринфянам", []),
+        ("not", []),
+    ],
+)
+def test_a_book_of_any_script_is_included_and_excluded_by_its_name(entry, meant):
+    included = Selection(include=(entry,))
+    assert chosen(cells_to_speak, included, *SCRIPTS)[0] == meant
+    excluded = Selection(include=("Марк", "1 Коринфянам", "Éxodo", "PS2", "note"), exclude=(entry,))
+    left = chosen(cells_to_speak, excluded, *SCRIPTS)[0]
+    assert left == [raw["metadata"]["id"] for raw in SCRIPTS if raw["metadata"]["id"] not in meant]
+    cells = Notebook.parse(notebook(*SCRIPTS), PATH).cells
+    assert included.unmatched(cells) == (() if meant else (entry,))
+
+
+def test_a_cell_that_is_called_like_a_book_is_meant_alone():
+    cells = (recorded_cell("Марк", "kata"), recorded_cell("Марк 1:1", "kata"))
+    assert chosen(cells_to_speak, Selection(include=("Марк",)), *cells)[0] == ["Марк"]
+    assert chosen(cells_to_speak, Selection(include=("Марк 1:1",), exclude=("Марк",)), *cells)[0] == []

@@ -106,6 +106,7 @@ def machine(value="kata", time=10, kind="llm-generation", author="ASR asr_model.
         ([machine("lama", 5), value_edit("kata", 20)], False),
         ([value_edit("kata", 20), machine("lama", 5)], False),  # the times count, not the order
         ([machine(time=10), value_edit("kata", 10)], False),  # a person's wins, as in the editor
+        ([value_edit("kata", 10, " User-Edit"), machine(time=10)], False),
         ([machine(), value_edit("<p>kata</p>", 11, "migration", "system")], True),  # only the markup
         ([value_edit("kata", 1), value_edit("kata", 11, "migration", "system")], False),
         ([machine(), value_edit("kata", 11, "migration", "system", validatedBy=[MARIA])], False),
