@@ -29,7 +29,7 @@ demo: $(READY) ## Run a transcriber's and a voice's job on a sample project, and
 test: $(READY) ## Run all tests (under 6 minutes on 2 cores)
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
-test-quick: $(READY) ## Run the unit tests but the slow ones (about a minute)
+test-quick: $(READY) ## Run the unit tests but the slow ones (under 1.5 minutes on 2 cores)
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'not slow and not chaos' tests/unit
 
 check: $(READY) ## Lint, types, and imports between packages

@@ -22,6 +22,8 @@ from tests.support.noted import noted
 from tests.support.present import present
 from tests.support.spoken import Unwatched, error_rate_on, sample_utterances, train_tiny
 
+pytestmark = pytest.mark.slow  # most of them train
+
 
 class Remembers(Unwatched):
     def __init__(self):
@@ -51,7 +53,6 @@ def plan_over_noise(tmp_path, count=12, manifest=None, make_config=tiny_config):
     return TrainingPlan(lambda: build_model(make_config(vocabulary)), vocabulary, sounds, data, recipe)
 
 
-@pytest.mark.slow
 def test_a_handful_of_recordings_is_read_back_without_an_error(tmp_path):
     heard = sample_utterances("train")[:4]
     sounds = Sounds(FeatureExtractor(), FeatureCache(tmp_path / "features", 10**8))
@@ -69,7 +70,6 @@ def test_a_handful_of_recordings_is_read_back_without_an_error(tmp_path):
     assert error_rate_on(trained.checkpoint, heard) == 0.0
 
 
-@pytest.mark.slow
 def test_sixty_recordings_teach_it_to_read_new_sentences(tmp_path):
     trained = train_tiny(sample_utterances("train"), tmp_path, {"val_split": 0.0, "seed": 1})
     assert error_rate_on(trained.checkpoint, sample_utterances("unheard")) < 0.10
@@ -201,7 +201,6 @@ def test_a_text_that_does_not_fit_its_frames_costs_nothing_and_breaks_nothing():
     assert (gradient[1] == 0).all()
 
 
-@pytest.mark.slow
 def test_a_stopped_run_leaves_a_checkpoint_and_goes_on_from_where_it_was(tmp_path):
     class StopsAfter(Unwatched):
         looks = 3

@@ -236,6 +236,7 @@ def test_a_recording_longer_than_the_limit_is_refused_before_it_is_all_decoded(t
     assert sum(decoded) / 48_000 < 11
 
 
+@pytest.mark.slow
 def test_a_long_recording_needs_little_more_memory_than_its_result(tmp_path):
     short = write(tmp_path / "short.flac", sweep(5.0, 44_100), 44_100)
     with soundfile.SoundFile(tmp_path / "long.flac", "w", 16_000, 2) as file:

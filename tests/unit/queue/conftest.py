@@ -8,7 +8,7 @@ import pytest
 from tests.support.queues import GitProject, MemoryProject, Project
 
 
-@pytest.fixture(params=["memory", "git"])
+@pytest.fixture(params=["memory", pytest.param("git", marks=pytest.mark.slow)])
 def make_project(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Mapping[str, bytes]], Project]:
     if request.param == "memory":
         return MemoryProject

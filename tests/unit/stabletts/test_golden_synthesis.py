@@ -41,6 +41,7 @@ def test_fixed_step_solver_on_an_unpadded_row(golden, network, array, settings):
     close(run_solver(network, golden, 0, expected.shape[-1], **settings), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("array", "guidance"), [("decoder.dopri5_default_row2_t32", 1.0), ("decoder.dopri5_cfg3_row2_t32", 3.0)]
 )

@@ -28,6 +28,8 @@ from codex_worker.stabletts.train import (
 from codex_worker.training.loop import fit
 from tests.support.present import present
 
+pytestmark = pytest.mark.slow  # most of them train
+
 FRONTEND = CharactersFrontend.learn(["mama na baba wanaenda sokoni leo asubuhi"])
 WORDS = ["mama", "na", "baba", "wanaenda", "sokoni", "leo", "asubuhi"]
 

@@ -2,9 +2,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from codex_worker.text.romanise import _uroman, romanise
 
 
+@pytest.mark.slow
 def test_other_scripts_become_latin_letters():
     assert romanise("Привет мир") == "Privet mir"
     assert romanise("नमस्ते", "hin") == "namaste"

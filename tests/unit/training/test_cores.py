@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import torch
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,7 @@ with ThreadPoolExecutor(1) as pool:
 """
 
 
+@pytest.mark.slow
 def test_a_pool_takes_one_core_a_thread_and_later_threads_have_them_all_again():
     ran = subprocess.run([sys.executable, "-c", PROGRAM], check=True, capture_output=True, text=True)
     assert ran.stdout.split() == ["1", "2", "2", "2"]

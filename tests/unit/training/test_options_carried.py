@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from codex_worker.asr.recipe import choose_recipe
 from codex_worker.contract.options import TrainingOptions
 from codex_worker.stabletts.recipe import plan
@@ -87,6 +89,7 @@ def test_both_models_are_given_the_seed_and_the_length_that_a_job_asks_for():
     assert (transcriber.epochs, transcriber.seed, transcriber.patience_epochs) == (9, 4, 2)
 
 
+@pytest.mark.slow
 def test_a_new_key_reaches_both_trainers_from_its_one_line(tmp_path):
     for folder in ("codex_worker", "handlers", "patches"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
