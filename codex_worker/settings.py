@@ -20,7 +20,7 @@ DEFAULT_GITLAB_URL = "https://git.genesisrnd.com"
 PLACES, WORKER, LIMITS = "where the jobs are", "this worker", "limits"
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
-_MOST_HOURS = 100_000  # eleven years; far more than that overflows a clock
+_MOST_HOURS, _MOST_MINUTES = 100_000, 100_000  # years, months; far more than that overflows a clock
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 Parse = Callable[[str], Any]
@@ -233,7 +233,7 @@ class Settings:
     )  # fmt: skip
     hang_minutes: float = setting(
         "end a job's process that has given no sign of life for so long",
-        variable="CODEX_HANG_MINUTES", metavar="MINUTES", parse=number(0.01, _MOST_HOURS * 60), default=30.0,
+        variable="CODEX_HANG_MINUTES", metavar="MINUTES", parse=number(0.01, _MOST_MINUTES), default=30.0,
         default_text="30", group=LIMITS,
     )  # fmt: skip
     hf_home: Path | None = setting(

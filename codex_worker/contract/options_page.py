@@ -31,7 +31,8 @@ recording that is there already is **replaced** only in a cell that is included 
 that is all of it, or by its chapter or book as a whole (`MRK 1` records Mark 1 anew), and only where no
 other cell has the same verses. Naming `MAT 8:14` never replaces the range `MAT 8:14-15`, a merged cell or a
 commentary on that verse; name their own ids for that. Excluding `MAT 8:14` leaves everything alone that
-this verse is a part of, the range as well. Case, spaces and kinds of dashes don't matter.
+this verse is a part of, the range as well. Case, spaces and kinds of dashes don't matter. A book that has
+another name than a code in the project's references is called by that name (`Марк`, `Марк 1`).
 """
 
 

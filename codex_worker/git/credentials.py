@@ -71,8 +71,8 @@ class Credentials:
             self._origin = origin_of(base_url)
             if self._origin is None:
                 raise UserError(
-                    f"The GitLab address {without_user(base_url)!r} is not that of a server: "
-                    "it has to look like https://gitlab.example.org."
+                    f"The GitLab address {without_user(base_url)!r} (--gitlab-url, $GITLAB_URL) cannot be "
+                    "used: it has to look like https://gitlab.example.org, without a user name or a token."
                 )
         self._env_file = env_file
         self._needs_address = needs_address
@@ -171,7 +171,7 @@ class Credentials:
         token = token.strip()
         if any(not "!" <= character <= "~" or character in "'\"" for character in token):
             raise UserError(
-                "The GitLab token contains characters that no token has. "
+                "The GitLab token (--token, $GITLAB_TOKEN) contains characters that no token has. "
                 "Copy it again, without spaces or quotes."
             )
         if token and token not in self._known_tokens:

@@ -71,7 +71,7 @@ def test_projects_are_a_list_on_the_command_line_and_words_in_a_variable():
         ("MAX_JOB_RETRIES", "0", "a whole number from 1"),
         ("CLAIM_TIMEOUT_HOURS", "inf", "a number from 0.01 to 100000"),
         ("CODEX_MAX_JOB_HOURS", "1e308", "a number from 0.01 to 100000"),
-        ("CODEX_HANG_MINUTES", "1e300", "a number from 0.01"),
+        ("CODEX_HANG_MINUTES", "1e300", "a number from 0.01 to 100000"),
         ("CODEX_LEAVE_AFTER_HOURS", "-1", "or 0"),
         ("CODEX_PRESET", "small", "tiny or full"),
         ("CODEX_VERBOSE", "perhaps", "true or false"),
