@@ -43,7 +43,7 @@ def run_check(arguments: argparse.Namespace) -> int:
     server = settings.gitlab_url or DEFAULT_GITLAB_URL
     assembly = Assembly(settings, credentials, os.environ)
     colours = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, emoji=False)
     problems = 0
     for finding in _findings(assembly, settings.work_dir, settings.project, credentials, server):
         problems += finding.level is Level.PROBLEM

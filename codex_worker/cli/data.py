@@ -155,7 +155,7 @@ def run_explore(arguments: argparse.Namespace) -> int:
         f"{sum(row.noted_s for row in rows) / 60:.1f}", str(sum(row.to_transcribe for row in rows)),
         str(sum(row.to_speak for row in rows)),
     )  # fmt: skip
-    console = Console()
+    console = Console(markup=False, emoji=False)  # documents have names like "[/b].codex"
     console.print(table)
     for note in project.notes:
         console.print(note, markup=False, soft_wrap=True)

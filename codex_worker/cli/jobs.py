@@ -35,5 +35,6 @@ def _jobs(arguments: argparse.Namespace) -> int:
         submitted = entry.submitted_at.strftime("%Y-%m-%d %H:%M") if entry and entry.submitted_at else "-"
         kind, mode = (entry.job_type, entry.mode) if entry else ("-", "-")
         table.add_row(view.job_id, kind, mode, submitted, view.state.value, view.reason)
-    Console().print(table if views else f"{project.name} has no jobs.")
+    # Ids and reasons are as people wrote them: "[/b]" is no markup.
+    Console(markup=False, emoji=False).print(table if views else f"{project.name} has no jobs.")
     return ExitCode.DONE

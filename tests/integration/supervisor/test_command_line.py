@@ -278,6 +278,20 @@ def test_the_jobs_of_a_project_are_listed(tmp_path, repository):
     assert "one" in done.stdout and "pending" in done.stdout
 
 
+def test_what_people_write_is_no_markup_of_the_list(tmp_path):
+    entries = (
+        "[{job_id: one, job_type: asr, model: '[/b]'}, {job_id: two, job_type: asr, mode: ':smile:[red]'}]"
+    )
+    repository = bare_repository(tmp_path / "[", f"version: 1\njobs: {entries}\n".encode())
+    for command in (["jobs", repository], ["check", "--project", repository]):
+        done = subprocess.run(
+            [sys.executable, "-m", "codex_worker.cli", *command, "--work-dir", tmp_path / "w"],
+            cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "400"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "[/b]" in done.stdout and ":smile:[red]" in done.stdout
+
+
 def test_what_cannot_be_read_is_said_once_with_the_projects_name(tmp_path):
     repository = bare_repository(tmp_path, b"version: 1\njobs: [\n")
     status, output = run(tmp_path, "--project", repository)
