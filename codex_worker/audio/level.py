@@ -34,9 +34,7 @@ PAUSE_FRAMES = 4  # shorter ones are gaps within a word
 class Levels:
     """Measures of one recording. Decibels are relative to full scale."""
 
-    peak: float  # 0 to 1
     loudness_lufs: float
-    silent_share: float  # of all frames of 20 ms
     noise_floor_db: float  # the level of the quietest tenth
     speech_db: float  # the level of the loudest tenth
     pause_s: float  # in which the noise is heard by itself
@@ -48,14 +46,12 @@ class Levels:
 
 
 def measure(samples: Samples, sample_rate: int) -> Levels:
-    """Measure mono samples [N]; an empty recording is silent throughout."""
+    """Measure mono samples [N]."""
     if samples.size == 0:
-        return Levels(0.0, NOTHING_DB, 1.0, NOTHING_DB, NOTHING_DB, 0.0)
+        return Levels(NOTHING_DB, NOTHING_DB, NOTHING_DB, 0.0)
     frames = frame_levels_db(samples, sample_rate)
     return Levels(
-        peak=float(np.abs(samples).max()),
         loudness_lufs=loudness(samples, sample_rate),
-        silent_share=float(np.mean(frames < _silence_threshold_db(frames))),
         noise_floor_db=float(np.percentile(frames, 10)),
         speech_db=float(np.percentile(frames, 90)),
         pause_s=_pause_s(frames),

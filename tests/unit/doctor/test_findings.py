@@ -17,7 +17,7 @@ from tests.unit.audio.made import speech_like
 
 RATE = 16_000
 SENTENCES = sorted((Path(__file__).parents[3] / "sample" / "recordings").iterdir())
-CLEAN = Levels(0.3, -23.0, 0.2, -60.0, -20.0, 0.5)
+CLEAN = Levels(-23.0, -60.0, -20.0, 0.5)
 LETTERS = "abcdefghij"
 
 
@@ -106,7 +106,7 @@ def test_a_clean_word_without_a_pause_is_not_noisy(path):
 
 
 def test_a_single_word_whose_letters_differ_much_is_not_noisy():
-    levels = Levels(0.3, -23.0, 0.0, -32.0, -20.0, pause_s=0.08)
+    levels = Levels(-23.0, -32.0, -20.0, pause_s=0.08)
     assert "noise" not in found_in([verse(1, levels=levels)])
 
 
@@ -138,9 +138,9 @@ def test_a_text_of_ten_letters_and_more_has_a_pace(letters, speech_s, kind):
 
 SPOILT: dict[str, dict[str, Any]] = {
     "long": {"duration_s": 31.0, "speech_s": 31.0},
-    "noise": {"levels": Levels(0.3, -23.0, 0.2, -30.0, -20.0, 0.5)},
-    "quiet": {"levels": Levels(0.01, -45.0, 0.2, -80.0, -45.0, 0.5)},
-    "loud": {"levels": Levels(1.0, -9.0, 0.2, -60.0, -6.0, 0.5)},
+    "noise": {"levels": Levels(-23.0, -30.0, -20.0, 0.5)},
+    "quiet": {"levels": Levels(-45.0, -80.0, -45.0, 0.5)},
+    "loud": {"levels": Levels(-9.0, -60.0, -6.0, 0.5)},
     "silence": {"duration_s": 9.0},
     "damage": {"notes": ("2 damaged packets left out",)},
     "peaks_cut": {"faults": (Fault.PEAKS_CUT,)},
