@@ -1,6 +1,7 @@
 """Recordings become mels and ids; whatever cannot be used is named."""
 
 import wave
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ import torch
 
 from codex_worker.audio.decode import Recording, decode
 from codex_worker.audio.encode import encode
+from codex_worker.data.held_out import NOTE
 from codex_worker.errors import DataError, UserError
-from codex_worker.stabletts.dataset import split
+from codex_worker.stabletts.dataset import EncodedUtterance, split
 from codex_worker.stabletts.frontend.characters import CharactersFrontend
 from codex_worker.stabletts.mel import LogMel
 from codex_worker.stabletts.preparation import SpokenText, TextPiece, prepare, ready_samples
@@ -234,6 +236,25 @@ def test_batches_are_padded_and_references_are_parts_of_their_own_mel(tmp_path, 
         assert any(torch.equal(windows[:, at], wanted) for at in range(windows.shape[1]))
     again = data.collate(data.utterances, torch.Generator().manual_seed(3))
     assert torch.equal(batch.reference, again.reference)
+
+
+def test_voices_are_measured_on_whole_chapters(caplog):
+    utterances = [
+        EncodedUtterance(
+            f"{chapter}:{verse}", f"MRK {chapter}:{verse}", "text", (1, 2), 0, 100, f"MRK {chapter}"
+        )
+        for chapter in range(1, 6)
+        for verse in range(1, 11)
+    ]
+    with caplog.at_level("INFO"):
+        training, validation = split(utterances, 10)
+    assert len({each.chapter for each in validation}) == 1
+    assert len(training) == 40
+    assert not {each.chapter for each in training} & {each.chapter for each in validation}
+    assert NOTE not in caplog.text
+    with caplog.at_level("INFO"):
+        split([replace(each, chapter="MRK 1") for each in utterances], 10)
+    assert NOTE in caplog.text
 
 
 def test_the_split_depends_on_ids_and_not_on_their_order(tmp_path, record):
