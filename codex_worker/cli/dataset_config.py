@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from codex_worker.contract.yaml_text import load
 from codex_worker.errors import UserError
-from codex_worker.settings import SettingsSource
+from codex_worker.token_server import SettingsSource
 
 logger = logging.getLogger(__name__)
 

@@ -7,14 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codex_worker.settings import (
-    DEFAULT_GITLAB_URL,
-    Settings,
-    SettingsSource,
-    add_options,
-    from_variables,
-    read_settings,
-)
+from codex_worker.settings import DEFAULT_GITLAB_URL, Settings, add_options, from_variables, read_settings
+from codex_worker.token_server import SettingsSource
 
 if TYPE_CHECKING:
     from codex_worker.git.credentials import Credentials

@@ -9,7 +9,7 @@ from typing import NoReturn
 from urllib.parse import quote, urlsplit
 
 from codex_worker.errors import UserError
-from codex_worker.settings import without_user
+from codex_worker.token_server import without_user
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 from codex_worker.contract.ids import job_id_problem
 from codex_worker.errors import UserError
 from codex_worker.git.credentials import origin_of
-from codex_worker.settings import without_user
+from codex_worker.token_server import without_user
 
 
 @dataclass(frozen=True)

@@ -97,13 +97,6 @@ def tiny_config(vocabulary: Vocabulary) -> Wav2Vec2BertConfig:
     )
 
 
-def full_config(vocabulary: Vocabulary, *, layers: int = 24) -> Wav2Vec2BertConfig:
-    """The shape of w2v-bert-2.0 with a convolutional adapter before the CTC head."""
-    return _with_ctc(
-        Wav2Vec2BertConfig(num_hidden_layers=layers, **FAMILIES["wav2vec2-bert"].fine_tuning), vocabulary
-    )
-
-
 def build_model(config: PretrainedConfig) -> PreTrainedModel:
     """A CTC network with random weights. Raises DataError for what is not an allowed architecture."""
     family = FAMILIES.get(str(config.model_type))

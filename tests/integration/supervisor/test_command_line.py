@@ -283,7 +283,7 @@ def test_what_people_write_is_no_markup_of_the_list(tmp_path):
         "[{job_id: one, job_type: asr, model: '[/b]'}, {job_id: two, job_type: asr, mode: ':smile:[red]'}]"
     )
     repository = bare_repository(tmp_path / "[", f"version: 1\njobs: {entries}\n".encode())
-    for command in (["jobs", repository], ["check", "--project", repository]):
+    for command in (["jobs", str(repository)], ["check", "--project", str(repository)]):
         done = subprocess.run(
             [sys.executable, "-m", "codex_worker.cli", *command, "--work-dir", tmp_path / "w"],
             cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "400"},

@@ -9,7 +9,6 @@ from codex_worker.asr.networks.build import (
     config_from,
     frame_seconds,
     frontend_of,
-    full_config,
     grow_head,
     output_frames,
     read_pretrained,
@@ -17,6 +16,7 @@ from codex_worker.asr.networks.build import (
 )
 from codex_worker.asr.vocabulary import Vocabulary, build_vocabulary
 from codex_worker.errors import DataError, UserError
+from tests.support.networks import full_config
 
 VOCABULARY = build_vocabulary(["god made all"])
 SMALL = {

@@ -12,12 +12,13 @@ from codex_worker.asr.corpus import Example, Sounds, Split, TranscribedClip, pre
 from codex_worker.asr.evaluate import ctc_loss
 from codex_worker.asr.features import FeatureCache, FeatureExtractor
 from codex_worker.asr.load import load_checkpoint
-from codex_worker.asr.networks.build import build_model, full_config, tiny_config
+from codex_worker.asr.networks.build import build_model, tiny_config
 from codex_worker.asr.recipe import Augmentation, choose_recipe
 from codex_worker.asr.train import CtcTask, TrainingPlan
 from codex_worker.asr.vocabulary import build_vocabulary
 from codex_worker.contract.options import TrainingOptions
 from codex_worker.errors import ModelError
+from tests.support.networks import full_config
 from tests.support.noted import noted
 from tests.support.present import present
 from tests.support.spoken import Unwatched, error_rate_on, sample_utterances, train_tiny
