@@ -1,4 +1,4 @@
-"""What jobs do before the model's own work: choose cells, take up where the last attempt stopped."""
+"""What handlers share: which cells to train on, the check of recordings, resuming, reporting progress."""
 
 import logging
 import os
@@ -112,7 +112,7 @@ def say(callbacks: JobCallbacks, epochs: float | None, message: str, stage: str)
 
 
 class TrainingProgress:
-    """The loop's `Progress` over a job's callbacks; `columns` are those of the metrics file."""
+    """The loop's `TrainingObserver` over a job's callbacks; `columns` are those of the metrics file."""
 
     def __init__(self, job: JobContext, callbacks: JobCallbacks, columns: Sequence[str]) -> None:
         self._callbacks = callbacks

@@ -21,6 +21,7 @@ from codex_worker.errors import DataError
 JUDGED_RATE = 16_000  # whatever rate a model reads, so that all come to the same verdict
 # The quickest speech: nobody says more than 30 letters a second, and marks above letters take no time.
 SHORTEST_S, LETTER_S = 0.05, 1 / 30
+LONG_S = 30.0  # a verse takes less; longer recordings are learnt badly as a whole
 JUDGED_S = 120.0  # the loudest stretch of a long recording tells what kind of sound it is
 PEAKS_CUT_SHARE, OVERDRIVEN_SHARE = 0.001, 0.05  # of all samples, cut flat
 

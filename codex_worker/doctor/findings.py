@@ -10,9 +10,9 @@ import numpy as np
 from codex_worker.codex.provenance import people_and_machines
 from codex_worker.data.faults import Fault
 from codex_worker.data.project import SkippedCell
+from codex_worker.data.usable import LONG_S
 from codex_worker.doctor.examined import Examined
 
-LONG_S = 30.0
 NOISY_DB = 15.0  # speech that stands less than this above the noise
 HEARD_PAUSE_S = 0.16  # without so much pause, quiet letters would be taken for noise
 QUIET_LUFS, LOUD_LUFS = -40.0, -12.0

@@ -18,7 +18,7 @@ from codex_worker.audio.ahead import map_ahead
 from codex_worker.audio.decode import Clip, Recording
 from codex_worker.audio.level import even_level, trim_silence
 from codex_worker.data.faults import Fault, Purpose
-from codex_worker.data.usable import Needs, hear, judge
+from codex_worker.data.usable import LONG_S, Needs, hear, judge
 from codex_worker.errors import DataError, ResourceError, UserError
 from codex_worker.stabletts.configuration import MelSettings
 from codex_worker.stabletts.dataset import MEL_TYPE, Dataset, EncodedUtterance, Samples
@@ -27,7 +27,6 @@ from codex_worker.stabletts.mel import LogMel
 from codex_worker.stabletts.symbols import intersperse
 from codex_worker.training.machine import keep_cores, take_one_core
 
-LONG_S = 30.0
 """From here on a recording is cut where an aligner is at hand, and kept whole where none is."""
 MAX_ALIGNED = 100_000_000
 """Symbols times frames of one utterance: its alignment needs some 40 bytes for each."""

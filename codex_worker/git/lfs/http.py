@@ -19,7 +19,7 @@ from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.objects import BLOCK_BYTES
 from codex_worker.git.lfs.pointer import Pointer, pointer_for
 from codex_worker.git.lfs.store import OnProgress, ProgressCount, not_uploaded
-from codex_worker.git.lfs.transport import Denied, HttpSettings, LfsHttp
+from codex_worker.git.lfs.transport import STORAGE_FULL, Denied, HttpSettings, LfsHttp
 
 T = TypeVar("T")
 # So many objects may be out of reach for reasons of their own; more, and it is the server.
@@ -231,7 +231,7 @@ class HttpStore:
         if code in _GONE:
             return not_uploaded(pointer)
         if code == 507:
-            return ResourceError(f"{said} Its storage is full: free some space there or raise the quota.")
+            return ResourceError(f"{said} {STORAGE_FULL}")
         if code == 429 or code >= 500:
             return ServerUnreachable(said)
         return DataError(said)

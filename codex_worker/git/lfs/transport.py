@@ -20,6 +20,8 @@ from codex_worker.retry import LARGE_FILES, BackOff, asked_for_s
 
 logger = logging.getLogger(__name__)
 
+STORAGE_FULL = "Its storage is full: free some space there or raise the quota."
+
 T = TypeVar("T")
 _REDIRECTS = {301, 302, 303, 307, 308}
 _METHOD_KEEPING_REDIRECTS = {307, 308}
@@ -184,7 +186,7 @@ class LfsHttp:
         if status == 501:
             raise UserError(f"{said} Turn on Git LFS in the project's settings.")
         if status == 507:
-            raise ResourceError(f"{said} Its storage is full: free some space there or raise the quota.")
+            raise ResourceError(f"{said} {STORAGE_FULL}")
         if status in {408, 429} or status >= 500:
             raise ServerUnreachable(said, asked_for_s(response.headers, self._clock()))
         raise SystemFault(said)
