@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np, torch
 torch.set_num_threads(1)
 from codex_worker.contract.options import TrainingOptions
-from codex_worker.stabletts.checkpoint import Voice
+from codex_worker.stabletts.checkpoint import VoiceDescription
 from codex_worker.stabletts.configuration import ModelSettings
-from codex_worker.stabletts.dataset import Dataset, Utterance
+from codex_worker.stabletts.dataset import Dataset, EncodedUtterance
 from codex_worker.stabletts.frontend.compat import CompatFrontend
 from codex_worker.stabletts.network import StableTTS
 from codex_worker.stabletts.recipe import plan
@@ -26,14 +26,14 @@ folder, frontend = Path(sys.argv[1]), CompatFrontend()
 small = ModelSettings(hidden_channels=16, filter_channels=32, n_heads=1, n_enc_layers=1, n_dec_layers=2,
                       gin_channels=16, style_channels=16)
 beginning = Beginning(StableTTS(small), "random weights", "")
-voice = Voice(small, frontend)
+voice = VoiceDescription(small, frontend)
 frames = [150] * 7 + [round(180 * voice.mel.frames_per_second)]
 letters = [15] * 7 + [1300]
 rng, utterances, at = np.random.default_rng(0), [], 0
 for number, (count, size) in enumerate(zip(frames, letters)):
     ids = [0] * (2 * size + 1)
     ids[1::2] = rng.integers(11, 34, size).tolist()
-    utterances.append(Utterance(f"v{number}", f"v{number}", "text", tuple(ids), at, count))
+    utterances.append(EncodedUtterance(f"v{number}", f"v{number}", "text", tuple(ids), at, count))
     at += count
 rng.normal(-4, 2, (at, 128)).astype(np.float16).tofile(folder / "mels.f16")
 data = Dataset(tuple(utterances), folder / "mels.f16", voice.mel, (), ())
