@@ -1,25 +1,34 @@
 """What a translator's sync does to a project: a stand-in for the editor's merge, after its observed outcomes.
 
-A user without local changes is fast-forwarded. Any other sync resolves every path that either side changed:
-most kinds of files keep the user's copy even where only the other side changed it, and notebooks are merged
-cell by cell.
+A user without local changes is fast-forwarded. Any other sync resolves every path that either side changed,
+with all contents as text: most kinds of files keep the user's copy even where only the other side changed it,
+and notebooks are merged cell by cell.
 """
 
-import json
 import re
 from collections.abc import Mapping
-from typing import Any
 
-from tests.support.notebooks import dump_notebook
-from tests.support.present import present
+from tests.support.editor_json import merge_comments, merge_metadata, merge_settings
+from tests.support.editor_notebooks import SyncRefused, merge_documents, merge_notebooks
+from tests.support.editor_tombstones import is_content, is_meant_to_go, tombstones
 
-TIE_ORDER = {"migration": 3, "user-edit": 2, "initial-import": 0}  # any other type of edit: 1
-SELECTION_KEYS = ("selectedAudioId", "selectionTimestamp")
-BOM = b"\xef\xbb\xbf"
+__all__ = [
+    "SyncRefused",
+    "keep_notebooks",
+    "merge_documents",
+    "merge_notebooks",
+    "merge_trees",
+    "resolve_trees",
+]
 
+# What features that are gone have left: every merge removes it.
+ORPHANS = re.compile(
+    r"(^|/)(chat-threads\.json|\.project/dictionary\.sqlite|files/(project\.dictionary|chat_history\.jsonl"
+    r"|ab-test-results\.jsonl|(smart_passages_memories|smart_edits|ice_edits|silver_path_memories)\.json))$"
+)
+NOTEBOOKS = re.compile(r"files/target/.*.codex|\.project/sourceTexts/.*.source")
 
-class SyncRefused(Exception):
-    """The user cannot sync until the other side mends the file."""
+Files = Mapping[str, bytes]
 
 
 def merge_trees(
@@ -30,244 +39,109 @@ def merge_trees(
     A path that is absent or None does not exist. Raises SyncRefused.
     """
     forked, own, remote = (_existing(tree) for tree in (base, ours, theirs))
+    own = keep_notebooks(forked, own)
     if own == forked:
         return remote
     if remote == forked:
         return own
+    return resolve_trees(forked, own, remote)
+
+
+def keep_notebooks(committed: Files, working: Files) -> dict[str, bytes]:
+    """The working tree that is committed: a notebook that went without a tombstone is put back before."""
+    recorded = tombstones(working.get("metadata.json"))
+    return {
+        **working,
+        **{
+            path: _text(content, strips_bom=False)
+            for path, content in committed.items()
+            if path not in working and is_content(path) and not is_meant_to_go(recorded, path, content)
+        },
+    }
+
+
+def resolve_trees(base: Files, ours: Files, theirs: Files) -> dict[str, bytes]:
+    """The tree of a merge commit: each path on which the three differ goes through the resolver of its kind.
+
+    Raises SyncRefused after all of them.
+    """
+    recorded = tombstones(ours.get("metadata.json"), theirs.get("metadata.json"))
     merged: dict[str, bytes] = {}
-    for path in sorted(forked.keys() | own.keys() | remote.keys()):
-        content = _merge_path(path, forked.get(path), own.get(path), remote.get(path))
+    refusals = []
+    for path in sorted(base.keys() | ours.keys() | theirs.keys()):
+        try:
+            content = _resolve(path, base.get(path), ours.get(path), theirs.get(path), recorded)
+        except SyncRefused as refused:
+            refusals.append(f"{path}: {refused}")
+            content = ours.get(path)
         if content is not None:
             merged[path] = content
+    if refusals:
+        raise SyncRefused("; ".join(refusals), merged)
     return merged
-
-
-def merge_notebooks(ours: bytes, theirs: bytes) -> bytes:
-    """The notebook that the editor writes from the user's copy and the other one. Raises SyncRefused."""
-    return dump_notebook(merge_documents(_load_notebook(ours), _load_notebook(theirs)))
-
-
-def merge_documents(ours: dict, theirs: dict) -> dict:
-    """`merge_notebooks` on parsed notebooks; the result shares parts with them, and they stay as they are."""
-    their_cells = _cells_by_id(theirs)
-    our_cells = _cells_by_id(ours)
-    merged = [
-        merge_cells(cell, their_cells[identity]) if identity in their_cells else _settle(cell)
-        for identity, cell in our_cells.items()
-    ]
-    _insert_missing(merged, our_cells, their_cells)
-    metadata = dict(ours.get("metadata", {}))
-    result = {**{key: value for key, value in ours.items() if key != "cells"}, "metadata": metadata}
-    edits = _merge_edits(metadata.get("edits"), theirs.get("metadata", {}).get("edits"))
-    if edits or "edits" in metadata:
-        metadata["edits"] = edits
-    for edit in _newest_per_field(edits).values():
-        if len(edit["editMap"]) == 2 and edit["editMap"][0] == "metadata":
-            metadata[edit["editMap"][1]] = edit["value"]
-    return {"cells": merged, **result}
-
-
-def merge_cells(ours: dict, theirs: dict) -> dict:
-    """One cell: history and takes by union, values by the newest edit, the selection by its timestamp."""
-    metadata, other = dict(ours["metadata"]), theirs["metadata"]
-    metadata["edits"] = _merge_edits(metadata.get("edits"), other.get("edits"))
-    for key, value in other.items():
-        if key not in SELECTION_KEYS:
-            metadata.setdefault(key, value)
-    if isinstance(metadata.get("data"), dict) and isinstance(other.get("data"), dict):
-        metadata["data"] = {
-            **metadata["data"],
-            **{k: v for k, v in other["data"].items() if k not in metadata["data"]},
-        }
-    if "attachments" in metadata or "attachments" in other:
-        metadata["attachments"] = _merge_attachments(
-            ours["metadata"].get("attachments") or {}, other.get("attachments") or {}
-        )
-    if (other.get("selectionTimestamp") or 0) > (metadata.get("selectionTimestamp") or 0):
-        for key in SELECTION_KEYS:
-            if key in other:
-                metadata[key] = other[key]
-    return _settle({**ours, "metadata": metadata})
 
 
 def _existing(tree: Mapping[str, bytes | None]) -> dict[str, bytes]:
     return {path: content for path, content in tree.items() if content is not None}
 
 
-def _merge_path(path: str, base: bytes | None, ours: bytes | None, theirs: bytes | None) -> bytes | None:
-    if ours == theirs:
+def _resolve(
+    path: str, base: bytes | None, ours: bytes | None, theirs: bytes | None, recorded: list[dict]
+) -> bytes | None:
+    if base == ours == theirs or (ours is None and theirs is None):
         return ours
-    if base is None and ours is None:
-        return _new_from_remote(path, present(theirs))
-    if base is None and theirs is None:
-        return ours
-    is_notebook = path.startswith("files/target/") and path.endswith(".codex")
-    is_source = path.startswith(".project/sourceTexts/") and path.endswith(".source")
-    if theirs is None:
-        return ours if is_notebook else None  # a notebook needs a tombstone to go
-    if ours is None:
+    if base is not None and (ours is None or theirs is None):
+        return _resolve_deletion(path, base, ours, theirs, recorded)
+    if ORPHANS.search(path) and ours != theirs:
         return None
-    if is_notebook or is_source:
-        return ours if not theirs else merge_notebooks(ours, theirs)
-    if path == "metadata.json" or not path.endswith(".json"):
-        return ours
-    if path == ".project/comments.json":
-        return _merge_comments(ours, theirs)
-    return _dump_json(_merge_json(*(_load_json(side) for side in (base or b"{}", ours, theirs))))
-
-
-def _new_from_remote(path: str, content: bytes) -> bytes:
-    if not content:
-        raise SyncRefused(f"{path} is new and empty")
-    return content.decode("utf-8-sig", errors="replace").encode()  # every file passes through text
-
-
-def _load_notebook(data: bytes) -> dict:
-    try:
-        document = json.loads(data.decode("utf-8-sig"))
-    except ValueError as error:
-        raise SyncRefused(f"a notebook cannot be read: {error}") from error
-    if not isinstance(document, dict) or not isinstance(document.get("cells"), list):
-        raise SyncRefused("a notebook has no cells")
-    return document
-
-
-def _cells_by_id(document: dict) -> dict[str, dict]:
-    """The cells in order; one without an id is dropped, a second one of an id is folded into the first."""
-    cells: dict[str, dict] = {}
-    for cell in document["cells"]:
-        identity = cell.get("metadata", {}).get("id") if isinstance(cell, dict) else None
-        if identity:
-            cells[identity] = merge_cells(cells[identity], cell) if identity in cells else cell
-    return cells
-
-
-def _insert_missing(merged: list[dict], ours: dict[str, dict], theirs: dict[str, dict]) -> None:
-    """Cells that only the other side has, each after the cell that it follows there."""
-    before = None
-    for identity, cell in theirs.items():
-        if identity not in ours:
-            places = [place for place, known in enumerate(merged) if known["metadata"]["id"] == before]
-            merged.insert(places[0] + 1 if places else 0, _settle(cell))
-        before = identity
-
-
-def _merge_edits(*sides: list | None) -> list[dict]:
-    merged: dict[str, dict] = {}
-    for edit in (entry for side in sides if isinstance(side, list) for entry in side):
-        entry = _migrated(edit)
-        if entry is None:
-            continue
-        key = json.dumps([entry.get("timestamp"), entry["editMap"], entry.get("value")])
-        known = merged.setdefault(key, entry)
-        known["validatedBy"] = _merge_validations(known.get("validatedBy"), entry.get("validatedBy"))
-    return sorted(merged.values(), key=lambda edit: edit.get("timestamp") or 0)
-
-
-def _migrated(edit: object) -> dict | None:
-    """The edit in today's form; None for one that says neither what it changed nor a value of a cell."""
-    if not isinstance(edit, dict):
-        return None
-    if isinstance(edit.get("editMap"), list):
-        return dict(edit)
-    if "cellValue" not in edit:
-        return None
-    rest = {key: value for key, value in edit.items() if key != "cellValue"}
-    return {"editMap": ["value"], "value": edit["cellValue"], **rest}
-
-
-def _merge_validations(*sides: list | None) -> list[dict]:
-    merged: dict[str, dict] = {}
-    for entry in (entry for side in sides if isinstance(side, list) for entry in side):
-        if isinstance(entry, str):
-            entry = {"username": entry, "creationTimestamp": 0, "updatedTimestamp": 0, "isDeleted": False}
-        known = merged.get(entry["username"])
-        if known is None or entry.get("updatedTimestamp", 0) > known.get("updatedTimestamp", 0):
-            merged[entry["username"]] = entry
-    return list(merged.values())
-
-
-def _newest_per_field(edits: list[dict]) -> dict[tuple[str, ...], dict]:
-    newest: dict[tuple[str, ...], dict] = {}
-    for edit in edits:
-        if edit.get("preview"):
-            continue
-        field = tuple(edit["editMap"])
-        if field not in newest or _rank(edit) >= _rank(newest[field]):
-            newest[field] = edit
-    return newest
-
-
-def _rank(edit: dict) -> tuple[float, int]:
-    return edit.get("timestamp") or 0, TIE_ORDER.get(edit.get("type", ""), 1)
-
-
-def _settle(cell: dict) -> dict:
-    """The cell after its newest edits: what a field says is what its history says."""
-    metadata = {**cell["metadata"], "edits": _merge_edits(cell["metadata"].get("edits"))}
-    cell = {**cell, "metadata": metadata}
-    for field, edit in _newest_per_field(metadata["edits"]).items():
-        if field == ("value",):
-            cell["value"] = edit["value"]
-        elif field[:1] == ("metadata",) and len(field) in {2, 3} and field[-1] not in SELECTION_KEYS:
-            if len(field) == 2:
-                metadata[field[1]] = edit["value"]
-            else:
-                metadata[field[1]] = {**metadata.get(field[1], {}), field[2]: edit["value"]}
-    return cell
-
-
-def _merge_attachments(ours: dict, theirs: dict) -> dict:
-    merged = {identity: dict(entry) for identity, entry in ours.items()}
-    for identity, entry in theirs.items():
-        known = merged.get(identity)
-        if known is None:
-            merged[identity] = dict(entry)
-            continue
-        newer = entry if (entry.get("updatedAt") or 0) > (known.get("updatedAt") or 0) else known
-        older = known if newer is entry else entry
-        merged[identity] = {**older, **newer}
-        if "validatedBy" in known or "validatedBy" in entry:
-            merged[identity]["validatedBy"] = _merge_validations(
-                known.get("validatedBy"), entry.get("validatedBy")
-            )
-    for entry in merged.values():
-        if isinstance(entry.get("url"), str):
-            entry["url"] = _normalised_url(entry["url"])
-    return merged
-
-
-def _normalised_url(url: str) -> str:
-    return re.sub(
-        r"^\.project/attachments/(?:files/|pointers/)?", ".project/attachments/files/", url.replace("\\", "/")
+    if base is None and not (ours and theirs):
+        return _resolve_new(ours, theirs)
+    return _resolve_both(
+        path, base if base is not None or ours != theirs else ours, ours or b"", theirs or b""
     )
 
 
-def _merge_comments(ours: bytes, theirs: bytes) -> bytes:
-    merged = {json.dumps(entry.get("id", entry), sort_keys=True): entry for entry in _load_json(theirs)}
-    merged |= {json.dumps(entry.get("id", entry), sort_keys=True): entry for entry in _load_json(ours)}
-    return _dump_json(list(merged.values()))
+def _resolve_deletion(
+    path: str, base: bytes, ours: bytes | None, theirs: bytes | None, recorded: list[dict]
+) -> bytes | None:
+    if theirs is None and not base and not ours:
+        raise SyncRefused("the remote deleted an empty file, and no conflict can be made of that")
+    surviving = _text((ours or b"") or (theirs or b""))
+    if is_content(path) and surviving and not is_meant_to_go(recorded, path, surviving):
+        return surviving
+    return None
 
 
-def _merge_json(base: object, ours: object, theirs: object) -> object:
-    if theirs in (ours, base):
-        return ours
-    if ours == base:
-        return theirs
-    if not (isinstance(ours, dict) and isinstance(theirs, dict)):
-        return ours
-    sides = base if isinstance(base, dict) else {}
-    merged = {}
-    for key in {**ours, **theirs}:
-        value = _merge_json(sides.get(key), ours.get(key), theirs.get(key))
-        if value is not None:
-            merged[key] = value
-    return merged
+def _resolve_new(ours: bytes | None, theirs: bytes | None) -> bytes:
+    """A file that one side made, or both, and at least one of them without content."""
+    if ours is not None and not ours:
+        return _text(theirs or b"")
+    if ours:
+        return _text(ours, strips_bom=False)
+    content = _text(theirs or b"")
+    if not content:
+        raise SyncRefused("the file is new and empty")
+    return content
 
 
-def _load_json(data: bytes) -> Any:
-    return json.loads(data.decode("utf-8-sig"))
+def _resolve_both(path: str, base: bytes | None, ours: bytes, theirs: bytes) -> bytes:
+    """A file that both sides have. The user's is read from the disk, and keeps a byte order mark."""
+    base, ours, theirs = _text(base or b""), _text(ours, strips_bom=False), _text(theirs)
+    if NOTEBOOKS.search(path):
+        return merge_notebooks(ours, theirs)
+    if _is_named(path, ".project/comments.json"):
+        return merge_comments(ours, theirs)
+    if _is_named(path, "metadata.json"):
+        return merge_metadata(base, ours, theirs)
+    if path.endswith(".json"):
+        return merge_settings(base, ours, theirs)
+    return ours
 
 
-def _dump_json(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, indent=4).encode()
+def _is_named(path: str, name: str) -> bool:
+    return f"/{path}".endswith(f"/{name}")
+
+
+def _text(content: bytes, *, strips_bom: bool = True) -> bytes:
+    """What is left of bytes that were read as text."""
+    return content.decode("utf-8-sig" if strips_bom else "utf-8", errors="replace").encode()

@@ -162,7 +162,6 @@ def test_a_well_formed_notebook_merged_with_itself_is_the_same_bytes():
 
 JOB = "gpu_jobs/job_a/response.yaml"
 NOTEBOOK, TEXT = "files/target/MRK.codex", notebook(cell("A"))
-COMMENTS = ".project/comments.json"
 POINTER = ".project/attachments/pointers/MRK/a.wav"
 
 
@@ -178,17 +177,9 @@ POINTER = ".project/attachments/pointers/MRK/a.wav"
         pytest.param(JOB, b"running", None, b"completed", None, id="a user's deletion too"),
         pytest.param(POINTER, b"old", b"old", b"new", b"old", id="a pointer is never replaced"),
         pytest.param("gpu_jobs/manifest.yaml", b"a", b"b", b"c", b"b", id="the later user's manifest stays"),
-        pytest.param("metadata.json", b"{}", b"{}", b'{"x": 1}', b"{}", id="metadata.json stays"),
         pytest.param("new.bin", None, None, b"\xff\xfe", "\ufffd\ufffd".encode(), id="raw binary is broken"),
         pytest.param("new.txt", None, None, b"\xef\xbb\xbfa", b"a", id="a byte order mark is stripped"),
         pytest.param(NOTEBOOK, TEXT, TEXT, None, TEXT, id="a removed notebook returns"),
-        pytest.param(NOTEBOOK, TEXT, TEXT, b"", TEXT, id="an emptied notebook returns"),
-        pytest.param(
-            "x.json", b'{"a":1}', b'{"a":2}', b'{"a":1,"b":3}', {"a": 2, "b": 3}, id="JSON is merged"
-        ),
-        pytest.param(
-            COMMENTS, b"[]", b'[{"id": 1}]', b'[{"id": 2}]', [{"id": 2}, {"id": 1}], id="comments meet"
-        ),
     ],
 )
 def test_a_path_after_the_sync_of_a_user_with_changes(path, base, ours, theirs, outcome):
