@@ -212,6 +212,16 @@ class Settings:
         variable="CODEX_TAKE_OVER_OLDER_AFTER_HOURS", metavar="HOURS", parse=hours(),
         default_text="never", group=LIMITS,
     )  # fmt: skip
+    settle_minutes: float = setting(
+        "stay for so long after the last job, to put back what a translator's sync may still leave out",
+        variable="CODEX_SETTLE_MINUTES", metavar="MINUTES", parse=number(0, 24 * 60), default=3.0,
+        default_text="3", group=LIMITS,
+    )  # fmt: skip
+    older_workers: bool = setting(
+        "legacy workers serve the projects as well, which take a job without a response for a free one",
+        variable="CODEX_OLDER_WORKERS", parse=truth, default=False,
+        default_text="seen by their jobs", group=LIMITS,
+    )  # fmt: skip
     publish_timeout_hours: float = setting(
         "keep trying for this long to publish to a server that is away",
         variable="CODEX_PUBLISH_TIMEOUT_HOURS", metavar="HOURS", parse=hours(), default=24.0,

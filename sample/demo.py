@@ -81,6 +81,7 @@ def _fresh_repository(folder: Path, jobs: list[dict[str, Any]]) -> Path:
 def _run_worker(repository: Path, work: Path) -> int:
     command = [sys.executable, str(ROOT / "worker_entry.py"), "--project", str(repository)]
     command += ["--work-dir", str(work), "--preset", "tiny", "--worker-id", "demo-worker"]
+    command += ["--settle-minutes", "0"]  # nobody else uses this repository
     return subprocess.run(command, check=False).returncode
 
 

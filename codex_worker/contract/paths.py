@@ -10,6 +10,9 @@ MANIFEST = "gpu_jobs/manifest.yaml"
 ATTRIBUTES = "gpu_jobs/.gitattributes"
 LEASE_NAMESPACE = "refs/gpu-jobs/"
 LEASE_BRANCHES = "refs/heads/gpu-jobs/"
+RECORD_NAMESPACE = "refs/gpu-records/"
+RECORD_BRANCHES = "refs/heads/gpu-records/"
+WATCHER_NAMESPACE = "refs/gpu-watchers/"  # one for each worker that stays to look after a project
 
 # A higher number is a forgery or a slip, and following it would leave no room for later attempts.
 MAX_ATTEMPT_NUMBER = 1000

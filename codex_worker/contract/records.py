@@ -24,7 +24,7 @@ class EndState(StrEnum):
     WITHDRAWN = "withdrawn"  # the manifest's entry was gone
 
 
-class _Record(BaseModel):
+class StoredRecord(BaseModel):
     """A YAML file with tolerated extra keys."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -34,7 +34,7 @@ class _Record(BaseModel):
         return yaml_text.dump(self.model_dump(mode="json", exclude_none=True))
 
 
-class Attempt(_Record):
+class Attempt(StoredRecord):
     """A claim: whose the job is, from the commit on that brings this file."""
 
     job_id: str
@@ -60,7 +60,7 @@ class Attempt(_Record):
         return end_path(self.job_id, self.worker_id, self.number, self.nonce)
 
 
-class End(_Record):
+class End(StoredRecord):
     """How an attempt ended: our authority on the job's result."""
 
     state: EndState

@@ -1,7 +1,8 @@
-"""Whose a job is: pure functions of one commit and of what was watched.
+"""Whose a job is: pure functions of one commit, the job's record, and what was watched.
 
-The rules, in the order in which they are looked at: a deleted folder, any final end, the newest attempt
-without an end, an older worker's response, the newest end, the manifest's entry.
+The rules, in the order in which they are looked at: a person's deletion, any final end, the newest attempt
+without an end, an older worker's response, the newest end, the manifest's entry. What the record names
+counts although the branch lacks it: then a merge of the editor has left it out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from codex_worker.contract.ids import worker_folder
+from codex_worker.contract.job_record import JobRecord
 from codex_worker.contract.manifest import JobEntry
 from codex_worker.contract.paths import RecordName
 from codex_worker.contract.records import End, EndState, Lease
@@ -48,14 +50,23 @@ class Budgets:
 
 
 @dataclass(frozen=True)
+class Removals:
+    """What became of files that a job's record names and the branch lacks, as the history tells."""
+
+    of_job: bool = False  # a person deleted the job
+    of_entry: bool = False  # a person took its entry out of the manifest
+    is_rewritten: bool = False  # the branch's history was replaced by one without the job's claim
+
+
+@dataclass(frozen=True)
 class JobFacts:
-    """What one commit says of one job."""
+    """What one commit and the job's record say of one job."""
 
     job_id: str
     entry: JobEntry | None = None
     invalid: str | None = None  # why its entry is no job, as a sentence
     invalid_canceled: bool = False
-    attempts: Sequence[RecordName] = ()
+    attempts: Sequence[RecordName] = ()  # of the branch and of the record
     ends: Mapping[RecordName, End | None] = field(default_factory=dict)  # None: unreadable
     response: Mapping[str, Any] | None = None  # parsed; {} where unreadable
     response_blob: str | None = None
@@ -63,6 +74,10 @@ class JobFacts:
     metrics_blob: str | None = None
     lease: Lease | None = None
     lease_id: str | None = None
+    record: JobRecord | None = None
+    record_id: str | None = None  # also where the record itself cannot be read
+    dropped: Sequence[str] = ()  # paths of attempts and ends that the record names and the branch lacks
+    removals: Removals | None = None  # None: nobody had to ask, or nobody can tell
 
     @property
     def newest(self) -> RecordName | None:
@@ -79,6 +94,13 @@ class JobFacts:
     def is_canceled(self) -> bool:
         """True when the manifest asks for the job's end."""
         return self.entry.canceled if self.entry else self.invalid_canceled
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """True where nobody asks for the job any more: its entry is gone, and no merge has dropped it."""
+        if self.entry is not None or self.invalid is not None:
+            return False
+        return self.record is None or self.removals is None or self.removals.of_entry
 
     def end_of(self, attempt: RecordName) -> End | None:
         """The attempt's readable end."""
@@ -118,7 +140,7 @@ class JobState:
 
 def job_state(facts: JobFacts, budgets: Budgets) -> JobState:
     """The state of a job in one commit."""
-    if _was_deleted(facts):
+    if was_deleted(facts):
         return JobState(State.DELETED, "its folder was deleted")
     if facts.final_end:
         end = facts.final_end[1]
@@ -169,8 +191,14 @@ def _waiting_state(facts: JobFacts, budgets: Budgets) -> JobState:
     return JobState(State.PENDING, f"waits for the next worker: {end.message or end.state.value}", end)
 
 
-def _was_deleted(facts: JobFacts) -> bool:
-    """A lease or an end whose attempt file is missing; the plugin never uses an id twice."""
+def was_deleted(facts: JobFacts) -> bool:
+    """A person deleted the job; the plugin never uses an id twice.
+
+    Without a record (a job of an older version's, or a server that takes no records) an end or a lease
+    whose attempt file is missing has to do for a proof.
+    """
+    if facts.record is not None:
+        return facts.record.about.deleted or (facts.removals is not None and facts.removals.of_job)
     nonces = {(name.number, name.nonce) for name in facts.attempts}
     if any((name.number, name.nonce) not in nonces for name in facts.ends):
         return True

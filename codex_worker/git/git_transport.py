@@ -12,19 +12,46 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from codex_worker.errors import AccessDenied, DataError, SystemFault
-from codex_worker.git.ports import Entry, Heads, PushAnswer, RefMove, Snapshot
+from codex_worker.contract.paths import (
+    LEASE_BRANCHES,
+    LEASE_NAMESPACE,
+    RECORD_BRANCHES,
+    RECORD_NAMESPACE,
+    WATCHER_NAMESPACE,
+)
+from codex_worker.errors import AccessDenied, DataError, ServerUnreachable, SystemFault
+from codex_worker.git.ports import (
+    Entry,
+    Heads,
+    PathChange,
+    PushAnswer,
+    RefMove,
+    Snapshot,
+    heads_of,
+    one_after_another,
+)
 from codex_worker.git.process import Git, network_error
 
 logger = logging.getLogger(__name__)
 
 HEAD_REF = "refs/worker/head"
 TRY_REF = "refs/worker/try"
+NOTHING_SINCE = "no commits selected for shallow requests"
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # the id that git gives a tree without entries
 LEASE_REF = "refs/worker/lease"
-LEASE_PATTERNS = ("refs/gpu-jobs/*", "refs/heads/gpu-jobs/*")
+RECORD_REF = "refs/worker/record"
+OUR_REFS = tuple(
+    f"{namespace}*"
+    for namespace in (
+        LEASE_NAMESPACE, LEASE_BRANCHES, RECORD_NAMESPACE, RECORD_BRANCHES, WATCHER_NAMESPACE,
+    )
+)  # fmt: skip
 # A merge that forked before the shallow boundary would bring the whole history.
 MAX_FETCHED_OBJECTS = 5_000
+# People whose last sync was before a job's claim, and who have synced since.
+MAX_FORKS = 100
+# A record holds an attempt, at most some twenty ends, and up to some hundred pieces of a ledger.
+MAX_RECORD_OBJECTS = 500
 
 
 class GitTransport:
@@ -50,6 +77,7 @@ class GitTransport:
         self._can_atomic = True
         self._thread_lock = threading.RLock()
         self._lock_held = False
+        self._records_here: set[str] = set()
 
     @property
     def folder(self) -> Path:
@@ -76,19 +104,20 @@ class GitTransport:
     def look(self) -> Heads:
         """Asks for the default branch and the leases."""
         self._prepare()
-        output = self._git.online("ls-remote", "--symref", "origin", "HEAD", *LEASE_PATTERNS).decode()
-        branch, commit, leases = None, None, {}
+        output = self._git.online("ls-remote", "--symref", "origin", "HEAD", *OUR_REFS).decode()
+        branch, commit = None, None
+        refs: dict[str, str] = {}
         for line in output.splitlines():
             value, _, ref = line.partition("\t")
             if ref == "HEAD" and value.startswith("ref: "):
                 branch = value.removeprefix("ref: ")
             elif ref == "HEAD":
                 commit = value
-            elif ref.startswith(("refs/gpu-jobs/", "refs/heads/gpu-jobs/")):
-                leases[ref] = value
+            else:
+                refs[ref] = value
         if commit is None or branch is None:
             raise AccessDenied(f"The repository {self.url} is empty or has no default branch.")
-        return Heads(branch, commit, leases)
+        return heads_of(branch, commit, refs)
 
     def snapshot(self, heads: Heads) -> "GitSnapshot":
         """Fetches the head that was seen (or a newer one, where the branch has moved since)."""
@@ -101,10 +130,29 @@ class GitTransport:
 
     def commit(self, base: Snapshot, files: Mapping[str, bytes | None], message: str) -> str:
         """Builds a commit from the trees alone: no checkout, no blob of `base` is needed."""
+        return self._import(TRY_REF, base.commit, files, message)
+
+    def record_commit(self, base: str, files: Mapping[str, bytes | None], *, is_first: bool) -> str:
+        """Makes a record's commit on `base`; the first one starts without the branch's files."""
+        made = self._import(RECORD_REF, base, files, "record", starts_empty=is_first)
+        self._records_here.add(made)
+        return made
+
+    def _import(
+        self,
+        ref: str,
+        base: str,
+        files: Mapping[str, bytes | None],
+        message: str,
+        *,
+        starts_empty: bool = False,
+    ) -> str:
         stamp = f"{self._author} {int(self._now())} +0000\n".encode()
         text = message.encode()
-        stream = [b"commit " + TRY_REF.encode() + b"\nmark :1\ncommitter " + stamp]
-        stream += [b"data %d\n" % len(text), text, b"\nfrom ", base.commit.encode(), b"\n"]
+        stream = [b"commit " + ref.encode() + b"\nmark :1\ncommitter " + stamp]
+        stream += [b"data %d\n" % len(text), text, b"\nfrom ", base.encode(), b"\n"]
+        if starts_empty:
+            stream.append(b"deleteall\n")
         for path, data in files.items():
             name = _quoted(path)
             if data is None:
@@ -134,10 +182,94 @@ class GitTransport:
         data = self._git.local("cat-file", "commit", LEASE_REF)
         return data.partition(b"\n\n")[2]
 
+    def records(self, commits: Sequence[str]) -> dict[str, Snapshot]:
+        """The files of records, by commit; their long ones are fetched when they are read."""
+        missing = [commit for commit in commits if commit not in self._records_here]
+        if missing and not self._bring_records(missing):
+            for commit in missing:
+                self._bring_records([commit])
+        return {commit: GitSnapshot(self._git, commit) for commit in commits if commit in self._records_here}
+
+    def _bring_records(self, commits: Sequence[str]) -> bool:
+        options = ["--depth=1", "--filter=blob:limit=4k", "--no-tags", "--no-write-fetch-head", "origin"]
+        came = self._git.fetch_at_most(MAX_RECORD_OBJECTS * len(commits), *options, *commits)
+        if came:
+            self._records_here.update(commits)
+        elif len(commits) == 1:
+            logger.warning("The record %s of %s has too many files; it counts as none.", commits[0], self.url)
+        return came
+
+    def ordinary_changes(
+        self, heads: Heads, record_ref: str | None, since: str, paths: Sequence[str]
+    ) -> list[PathChange] | None:
+        """What commits with one parent did to files since `since`; None where that cannot be known.
+
+        With a record the server leaves out everything before it; without one, only what this cache has
+        followed is known.
+        """
+        if record_ref is not None and not self._bring_history(heads, record_ref):
+            return None
+        if record_ref is None and not self.contains(heads, since):
+            return None
+        forks = self._forks(since)
+        if len(forks) > MAX_FORKS or not self._bring_commits(forks.values()):
+            return None
+        # Without its promisor git takes what is not here for missing, and does not go and fetch it all.
+        settings = ["remote.origin.promisor=false", "log.showRoot=false"]
+        kind = ["--raw", "-r", "--no-abbrev", "--no-renames", "-z"]
+        done = self._git.run(
+            "log", "--ignore-missing", "--no-merges", "--full-history", *kind, "--format=%x01%H",
+            HEAD_REF, "--not", since, "--", *paths, settings=settings,
+        )  # fmt: skip
+        if done.code != 0:
+            return None
+        found = _path_changes(done.output)
+        for commit, parent in forks.items():
+            output = self._git.local("diff-tree", *kind, parent, commit, "--", *paths)
+            found += _path_changes(b"\x01" + commit.encode() + b"\0" + output)
+        return found
+
+    def _forks(self, since: str) -> dict[str, str]:
+        """The commits since `since` that forked before it, whose parents are not here: commit -> parent."""
+        shallow = self.folder / "shallow"
+        if not shallow.is_file():
+            return {}
+        done = self._git.run(
+            "rev-list", "--ignore-missing", "--no-merges", HEAD_REF, "--not", since,
+            settings=["remote.origin.promisor=false"],
+        )  # fmt: skip
+        boundary = sorted(set(done.output.decode().split()) & set(shallow.read_text().split()))
+        forks = {}
+        for commit in boundary:
+            header = (
+                self._git.local("cat-file", "commit", commit).partition(b"\n\n")[0].decode(errors="replace")
+            )
+            parents = [line.split()[1] for line in header.splitlines() if line.startswith("parent ")]
+            if len(parents) == 1:
+                forks[commit] = parents[0]
+        return forks
+
+    def _bring_commits(self, commits: Iterable[str]) -> bool:
+        """Fetches single commits with their trees; False where that is more than a look may cost."""
+        wanted = sorted(set(commits))
+        options = ["--depth=1", "--filter=blob:none", "--no-tags", "--no-write-fetch-head"]
+        return not wanted or self._git.fetch_at_most(MAX_FETCHED_OBJECTS, *options, "origin", *wanted)
+
+    def _bring_history(self, heads: Heads, record_ref: str) -> bool:
+        options = ["--filter=blob:none", "--no-tags", "--no-write-fetch-head"]
+        options += [f"--shallow-exclude={record_ref}", "origin", f"+{heads.branch}:{HEAD_REF}"]
+        try:
+            return self._git.fetch_at_most(MAX_FETCHED_OBJECTS, *options)
+        except (ServerUnreachable, AccessDenied) as error:
+            # The branch stands where the record begins, or before: its history holds nothing of the job's.
+            if NOTHING_SINCE in str(error):
+                return True
+            raise
+
     def push(self, moves: Sequence[RefMove], *, atomic: bool) -> PushAnswer:
-        """Moves refs. A server that knows no atomic pushes gets them one after another, the branch first."""
+        """Moves refs. A server that knows no atomic pushes gets them one after another."""
         if atomic and len(moves) > 1 and not self._can_atomic:
-            for move in sorted(moves, key=lambda m: not m.fast_forward):
+            for move in one_after_another(moves):
                 answer = self.push([move], atomic=False)
                 if not answer.accepted:
                     return answer
@@ -207,6 +339,7 @@ class GitTransport:
         (self.folder / "worker-ready").touch()
 
     def _start_afresh(self) -> None:
+        self._records_here.clear()
         (self.folder / "worker-ready").unlink(missing_ok=True)
         self._prepare()
 
@@ -306,6 +439,26 @@ def _parse_entry(record: bytes) -> Entry | None:
         return None
     _, kind, oid = meta.split()
     return Entry(path.decode("utf-8", "surrogateescape"), oid.decode()) if kind == b"blob" else None
+
+
+def _path_changes(output: bytes) -> list[PathChange]:
+    """The raw log with NUL between its fields: after each commit's id, a pair of fields for each file."""
+    changes = []
+    for section in output.split(b"\x01")[1:]:
+        commit, *fields = section.split(b"\0")
+        pairs = [field.strip(b"\n") for field in fields if field.strip(b"\n")]
+        for meta, path in zip(pairs[::2], pairs[1::2], strict=False):
+            _, _, before, after, _ = meta.decode().lstrip(":").split()
+            changes.append(
+                PathChange(
+                    commit.decode(), path.decode("utf-8", "surrogateescape"), _oid(before), _oid(after)
+                )
+            )
+    return changes
+
+
+def _oid(text: str) -> str | None:
+    return text if text.strip("0") else None
 
 
 def _quoted(path: str) -> bytes:

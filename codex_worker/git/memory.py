@@ -7,7 +7,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from codex_worker.errors import AccessDenied, SystemFault
-from codex_worker.git.ports import Entry, Heads, PushAnswer, RefMove, Snapshot, blob_id
+from codex_worker.git.ports import (
+    Entry,
+    Heads,
+    PathChange,
+    PushAnswer,
+    RefMove,
+    Snapshot,
+    blob_id,
+    heads_of,
+    one_after_another,
+)
 
 Files = Mapping[str, bytes]
 Check = Callable[[str, Files, Files], str | None]
@@ -64,6 +74,17 @@ class MemoryServer:
             stack += [self.commits[name].parent, self.commits[name].second_parent]
         return False
 
+    def ancestors(self, commit: str) -> set[str]:
+        """A commit and all before it."""
+        seen: set[str] = set()
+        stack: list[str | None] = [commit]
+        while stack:
+            name = stack.pop()
+            if name is not None and name not in seen:
+                seen.add(name)
+                stack += [self.commits[name].parent, self.commits[name].second_parent]
+        return seen
+
     def move(self, moves: Sequence[RefMove], *, atomic: bool) -> PushAnswer:
         """Moves refs as `git push` does."""
         with self._lock:
@@ -112,8 +133,7 @@ class MemoryTransport:
         refs = dict(self.server.refs)
         if self.server.branch not in refs:
             raise AccessDenied("The repository is empty or has no default branch.")
-        leases = {ref: oid for ref, oid in refs.items() if "gpu-jobs/" in ref}
-        return Heads(self.server.branch, refs[self.server.branch], leases)
+        return heads_of(self.server.branch, refs[self.server.branch], refs)
 
     def snapshot(self, heads: Heads) -> "MemorySnapshot":
         """The files at that head."""
@@ -138,11 +158,43 @@ class MemoryTransport:
             raise SystemFault(f"There is no commit {commit} at {ref}.")
         return self.server.commits[commit].message
 
+    def record_commit(self, base: str, files: Mapping[str, bytes | None], *, is_first: bool) -> str:
+        """A record's commit on `base`."""
+        before = {} if is_first else self.server.commits[base].files
+        kept = {path: data for path, data in before.items() if path not in files}
+        kept.update({path: data for path, data in files.items() if data is not None})
+        return self.server.add(MemoryCommit(base, kept, b"record"))
+
+    def records(self, commits: Sequence[str]) -> dict[str, Snapshot]:
+        """The files of records, by commit."""
+        self._fault("records", "before")
+        known = self.server.commits
+        return {c: MemorySnapshot(c, known[c].files, known) for c in commits if c in known}
+
+    def ordinary_changes(
+        self, heads: Heads, record_ref: str | None, since: str, paths: Sequence[str]
+    ) -> list[PathChange] | None:
+        """What commits with one parent did to files since `since`."""
+        self._fault("history", "before")
+        if since not in self.server.commits:
+            return None
+        known = self.server.ancestors(since)
+        found = []
+        for name in sorted(self.server.ancestors(heads.commit) - known, reverse=True):
+            commit = self.server.commits[name]
+            if commit.second_parent is not None or commit.parent is None:
+                continue
+            before, after = self.server.commits[commit.parent].files, commit.files
+            for path in sorted(before.keys() | after.keys()):
+                if before.get(path) != after.get(path) and _is_below(path, paths):
+                    found.append(PathChange(name, path, _blob(before.get(path)), _blob(after.get(path))))
+        return found
+
     def push(self, moves: Sequence[RefMove], *, atomic: bool) -> PushAnswer:
         """Moves refs."""
         self._fault("push", "before")
         if atomic and not self.server.atomic and len(moves) > 1:
-            for move in sorted(moves, key=lambda m: not m.fast_forward):
+            for move in one_after_another(moves):
                 answer = self.push([move], atomic=False)
                 if not answer.accepted:
                     return answer
@@ -195,3 +247,11 @@ class MemorySnapshot:
                     seen.add(parent)
                     commits.append(parent)
         return found
+
+
+def _is_below(path: str, paths: Sequence[str]) -> bool:
+    return any(path == wanted or path.startswith(wanted.rstrip("/") + "/") for wanted in paths)
+
+
+def _blob(data: bytes | None) -> str | None:
+    return None if data is None else blob_id(data)

@@ -6,6 +6,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol
 
+from codex_worker.contract.paths import (
+    LEASE_BRANCHES,
+    LEASE_NAMESPACE,
+    RECORD_BRANCHES,
+    RECORD_NAMESPACE,
+    WATCHER_NAMESPACE,
+)
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -38,11 +46,42 @@ class Snapshot(Protocol):
 
 @dataclass(frozen=True)
 class Heads:
-    """The refs of the server at one moment."""
+    """The refs of the server at one moment; those of ours by kind, ref -> commit."""
 
     branch: str  # the default branch, with refs/heads/
     commit: str
-    leases: Mapping[str, str] = field(default_factory=dict)  # ref -> commit
+    leases: Mapping[str, str] = field(default_factory=dict)
+    records: Mapping[str, str] = field(default_factory=dict)
+    watchers: Mapping[str, str] = field(default_factory=dict)
+
+    def at(self, ref: str) -> str | None:
+        """The value of a lease or record; None where there is none."""
+        return self.leases.get(ref) or self.records.get(ref)
+
+
+def heads_of(branch: str, commit: str, refs: Mapping[str, str]) -> Heads:
+    """Sorts a server's refs into the kinds that matter here."""
+
+    def below(*namespaces: str) -> dict[str, str]:
+        return {ref: oid for ref, oid in refs.items() if ref.startswith(namespaces)}
+
+    return Heads(
+        branch,
+        commit,
+        below(LEASE_NAMESPACE, LEASE_BRANCHES),
+        below(RECORD_NAMESPACE, RECORD_BRANCHES),
+        below(WATCHER_NAMESPACE),
+    )
+
+
+@dataclass(frozen=True)
+class PathChange:
+    """What one ordinary commit did to one file: its blob ids before and after, None where there is none."""
+
+    commit: str
+    path: str
+    before: str | None
+    after: str | None
 
 
 @dataclass(frozen=True)
@@ -67,7 +106,7 @@ class GitPort(Protocol):
     """One project's repository on a server. Every method may raise ServerUnreachable or AccessDenied."""
 
     def look(self) -> Heads:
-        """Asks for the default branch and the leases."""
+        """Asks for the default branch, the leases, the records and the watchers."""
 
     def snapshot(self, heads: Heads) -> Snapshot:
         """Fetches the head that was seen."""
@@ -81,11 +120,37 @@ class GitPort(Protocol):
     def read_lease(self, ref: str, commit: str) -> bytes:
         """The message of a lease's commit on the server."""
 
+    def record_commit(self, base: str, files: Mapping[str, bytes | None], *, is_first: bool) -> str:
+        """Makes a record's commit on `base`, here; None deletes a file.
+
+        `base` is the record before it, or, for the first one, the branch's commit on which the job was
+        claimed: the record then begins without its files, and whoever fetches can leave out all history
+        before that.
+        """
+
+    def records(self, commits: Sequence[str]) -> dict[str, Snapshot]:
+        """The files of records, by commit; one that has more of them than a record may have is left out."""
+
+    def ordinary_changes(
+        self, heads: Heads, record_ref: str | None, since: str, paths: Sequence[str]
+    ) -> list[PathChange] | None:
+        """What commits with one parent (so people, never merges) did to files since a commit.
+
+        `since` is a commit of ours, `record_ref` the record that begins there, `paths` are files or
+        folders. None where that history cannot be had: it is too long, or nothing is known of `since`.
+        """
+
     def push(self, moves: Sequence[RefMove], *, atomic: bool) -> PushAnswer:
         """Moves refs; with `atomic` all of them or none. Raises where no answer came."""
 
     def contains(self, heads: Heads, commit: str) -> bool:
         """True when the fetched head descends from `commit`."""
+
+
+def one_after_another(moves: Sequence[RefMove]) -> list[RefMove]:
+    """The order for a server that knows no atomic pushes: the branch, then the record, the lease last."""
+    records = (RECORD_NAMESPACE, RECORD_BRANCHES)
+    return sorted(moves, key=lambda move: (not move.fast_forward, not move.ref.startswith(records)))
 
 
 @lru_cache(maxsize=50_000)

@@ -15,7 +15,7 @@ from typing import Generic, Protocol, TypeVar
 
 from codex_worker.clock import Clock
 from codex_worker.errors import PushRefused
-from codex_worker.git.ports import GitPort, Heads, PushAnswer, RefMove, Snapshot
+from codex_worker.git.ports import GitPort, Heads, PathChange, PushAnswer, RefMove, Snapshot
 from codex_worker.retry import TRANSACTION, BackOff
 
 logger = logging.getLogger(__name__)
@@ -33,13 +33,24 @@ class LeaseMove:
     content: bytes | None  # None: the lease is deleted
 
 
+@dataclass(frozen=True)
+class RecordMove:
+    """A record's next commit, in the same push as the change it goes with; see GitPort.record_commit."""
+
+    ref: str
+    expected: str | None
+    base: str  # the record before it, or for the first one the commit on which the job was claimed
+    files: Mapping[str, bytes | None]
+    is_first: bool
+
+
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Change(Generic[T_co]):
-    """What a transaction wants to do to the head it was shown; without files and leases, nothing.
+    """What a transaction wants to do to the head it was shown; without files and moves, nothing.
 
     `value` is what the builder wants to know of this change, should it be the one that lands.
     """
@@ -49,6 +60,12 @@ class Change(Generic[T_co]):
     leases: Sequence[LeaseMove] = ()
     proofs: Sequence[str] = ()  # new paths that only this change can have brought
     value: T_co = None  # type: ignore[assignment]  # without one it is a Change[None]
+    records: Sequence[RecordMove] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """True where there is nothing to push."""
+        return not (self.files or self.leases or self.records)
 
 
 @dataclass(frozen=True)
@@ -56,7 +73,7 @@ class Landed(Generic[T_co]):
     """A transaction's end. `commit` is None where no file had to be changed."""
 
     commit: str | None
-    leases: Mapping[str, str | None] = field(default_factory=dict)  # ref -> the lease's new commit
+    refs: Mapping[str, str | None] = field(default_factory=dict)  # lease or record -> its new commit
     change: Change[T_co] | None = None  # the one that landed, or had nothing to change
 
     @property
@@ -79,7 +96,7 @@ class LockedTransport(GitPort, Protocol):
 class _Try(Generic[T]):
     change: Change[T]
     commit: str | None
-    leases: dict[str, str | None]
+    refs: dict[str, str | None]  # leases and records
 
 
 @dataclass
@@ -105,7 +122,7 @@ class Repository:
         self._lock = threading.RLock()
 
     def look(self) -> Heads:
-        """The default branch and the leases, with one request."""
+        """The default branch and our refs, with one request."""
         return self._transport.look()
 
     def snapshot(self, heads: Heads | None = None) -> Snapshot:
@@ -152,14 +169,14 @@ class Repository:
                 return landed
             _believe_refusals(transaction, heads)
             change = transaction.build(snapshot, heads)
-            if change is None or not (change.files or change.leases):
+            if change is None or change.is_empty:
                 return Landed(None, change=change)
             attempt = self._make(snapshot, change)
             transaction.tries.append(attempt)
             transaction.seen_before, transaction.answer = heads, None
             transaction.answer = self._push(attempt, snapshot, heads)
         if transaction.answer.accepted:
-            return Landed(attempt.commit, attempt.leases, attempt.change)
+            return Landed(attempt.commit, attempt.refs, attempt.change)
         return None
 
     def replace_lease(self, ref: str, expected: str | None, commit: str | None) -> PushAnswer:
@@ -170,30 +187,51 @@ class Repository:
         """Makes a lease's commit, here."""
         return self._transport.lease_commit(content)
 
+    def records(self, commits: Sequence[str]) -> dict[str, Snapshot]:
+        """The files of records, by commit; one with too many of them is left out."""
+        with self._lock, self._transport.locked():
+            return self._transport.records(commits)
+
+    def ordinary_changes(
+        self, heads: Heads, record_ref: str | None, since: str, paths: Sequence[str]
+    ) -> list[PathChange] | None:
+        """What people's own commits did to files since `since`; see GitPort."""
+        with self._lock, self._transport.locked():
+            return self._transport.ordinary_changes(heads, record_ref, since, paths)
+
     def _make(self, snapshot: Snapshot, change: Change[T]) -> _Try[T]:
         commit = self._transport.commit(snapshot, change.files, change.message) if change.files else None
-        leases = {
+        refs = {
             move.ref: None if move.content is None else self._transport.lease_commit(move.content)
             for move in change.leases
         }
-        return _Try(change, commit, leases)
+        for record in change.records:
+            refs[record.ref] = self._transport.record_commit(
+                record.base, record.files, is_first=record.is_first
+            )
+        return _Try(change, commit, refs)
 
     def _push(self, attempt: _Try[T], snapshot: Snapshot, heads: Heads) -> PushAnswer:
-        moves = [RefMove(move.ref, move.expected, attempt.leases[move.ref]) for move in attempt.change.leases]
+        change = attempt.change
+        expected = {move.ref: move.expected for move in change.leases}
+        expected |= {move.ref: move.expected for move in change.records}
+        moves = [RefMove(ref, value, attempt.refs[ref]) for ref, value in expected.items()]
         if attempt.commit:
             moves.insert(0, RefMove(heads.branch, snapshot.commit, attempt.commit, fast_forward=True))
         return self._transport.push(moves, atomic=True)
 
     def _landed(self, tries: Sequence[_Try[T]], heads: Heads, snapshot: Snapshot) -> Landed[T] | None:
         for attempt in tries:
+            records = [move.ref for move in attempt.change.records]
             by_commit = attempt.commit is not None and self._transport.contains(heads, attempt.commit)
+            by_record = bool(records) and all(heads.at(ref) == attempt.refs[ref] for ref in records)
             by_lease = attempt.commit is None and all(
-                heads.leases.get(ref) == oid for ref, oid in attempt.leases.items()
+                heads.at(ref) == oid for ref, oid in attempt.refs.items()
             )
             proofs = attempt.change.proofs
             by_proof = bool(proofs) and len(snapshot.existing(proofs)) == len(proofs)
-            if by_commit or by_lease or by_proof:
-                return Landed(attempt.commit, attempt.leases, attempt.change)
+            if by_commit or by_record or by_lease or by_proof:
+                return Landed(attempt.commit, attempt.refs, attempt.change)
         return None
 
 
@@ -210,7 +248,7 @@ def _same_refs(before: Heads | None, now: Heads, attempt: _Try[T]) -> bool:
     """True when nothing that our push depended on has moved: nobody was faster."""
     if before is None or before.commit != now.commit or before.branch != now.branch:
         return False
-    return all(before.leases.get(ref) == now.leases.get(ref) for ref in attempt.leases)
+    return all(before.at(ref) == now.at(ref) for ref in attempt.refs)
 
 
 def _last_words(words: str) -> str:

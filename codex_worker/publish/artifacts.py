@@ -10,12 +10,11 @@ from codex_worker.errors import DataError, SystemFault
 from codex_worker.git.lfs.pointer import Pointer, pointer_for
 from codex_worker.git.lfs.store import LfsStore
 from codex_worker.git.ports import Snapshot
-from codex_worker.git.repository import Change
-from codex_worker.queue.owned import OwnedJob
+from codex_worker.publish.ledger import FOLDERS, file_line, needs_copy
+from codex_worker.queue.owned import OwnedJob, PublishedChange
 
 logger = logging.getLogger(__name__)
 
-FOLDERS = ("checkpoint", "samples", "report")
 TEXT_SUFFIXES = frozenset({".csv", ".html", ".json", ".jsonl", ".md", ".svg", ".txt", ".yaml"})
 # Archives are hidden by the editor's own .gitignore, so a clone would lose them.
 ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
@@ -43,14 +42,16 @@ def publish_artifact(owned: OwnedJob, store: LfsStore, file: Path, folder: str) 
     check_repository_path(f"{stem}{file.suffix}")
     message = f"Job {owned.attempt.job_id}: {folder}/{file.name}"
 
-    def build(snapshot: Snapshot) -> Change[str]:
+    texts = [content] if needs_copy(content) else []
+
+    def build(snapshot: Snapshot) -> PublishedChange[str]:
         path, again = f"{stem}{file.suffix}", 1
         while (present := snapshot.read(path)) is not None:
             if present == content:  # an earlier try landed, or the handler published it before
-                return Change({}, message, value=path)
+                return PublishedChange({}, message, [file_line(path, content)], texts, path)
             again += 1
             path = f"{stem}-{again}{file.suffix}"
-        return Change({path: content}, message, value=path)
+        return PublishedChange({path: content}, message, [file_line(path, content)], texts, path)
 
     path = owned.publish(build)
     logger.info("Published %s (%.1f MB) as %s", file.name, pointer.size / 1e6, path)

@@ -11,20 +11,17 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
-from codex_worker.codex.choose import Selection
 from codex_worker.codex.notebook import document_name
 from codex_worker.codex.patch import Applied, Patch, RecordingPatch, apply_patches
 from codex_worker.contract.guards import NOTEBOOKS
-from codex_worker.contract.manifest import JobEntry
-from codex_worker.contract.options import options_of
-from codex_worker.errors import DataError, UserError
+from codex_worker.errors import DataError
 from codex_worker.git.lfs.pointer import Pointer, pointer_for
 from codex_worker.git.lfs.store import LfsStore
 from codex_worker.git.ports import Snapshot
-from codex_worker.git.repository import Change
 from codex_worker.job.api import CellResult, Published
-from codex_worker.publish.replacing import MayReplace
-from codex_worker.queue.owned import OwnedJob
+from codex_worker.publish.ledger import cell_line
+from codex_worker.publish.replacing import MayReplace, selection_of
+from codex_worker.queue.owned import OwnedJob, PublishedChange
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +54,7 @@ class CellPublisher:
     def __init__(self, owned: OwnedJob, store: LfsStore) -> None:
         self._owned = owned
         self._store = store
-        self._selection = _selection(owned.entry)
+        self._selection = selection_of(owned.entry)
 
     def publish(self, results: Sequence[CellResult]) -> Published:
         """Uploads and commits; while one group is committed, the next one is uploaded.
@@ -101,9 +98,10 @@ class CellPublisher:
     ) -> _Built:
         message = self._message([results[index] for index in indexes])
 
-        def build(snapshot: Snapshot) -> Change[_Built]:
+        def build(snapshot: Snapshot) -> PublishedChange[_Built]:
             built = self._build(snapshot, indexes, results, pointers)
-            return Change(built.files, message, value=built)
+            lines = [_line(results[index], pointers.get(index)) for index in built.done]
+            return PublishedChange(built.files, message, lines, value=built)
 
         return self._owned.publish(build)
 
@@ -197,18 +195,8 @@ class CellPublisher:
         return f"Job {self._owned.attempt.job_id}: {kind} in {shown}"
 
 
-def _selection(entry: JobEntry) -> Selection:
-    """The cells that a person asked for by name.
-
-    An attempt begins with options that can be read; where somebody has spoilt them since, its kept results
-    are still published, but replace nothing.
-    """
-    try:
-        options = options_of(entry).inference
-    except UserError as error:
-        logger.warning("No cell counts as asked for by name: %s", error)
-        return Selection()
-    return Selection(options.include_verses, options.exclude_verses)
+def _line(result: CellResult, pointer: Pointer | None) -> str:
+    return cell_line(result.notebook, result.patch, None if pointer is None else pointer.render())
 
 
 def _groups(results: Sequence[CellResult]) -> Iterator[_Group]:

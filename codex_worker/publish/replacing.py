@@ -1,5 +1,6 @@
 """Whether a cell's text or recording may give way, decided at the head as it was when the job chose."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -9,10 +10,28 @@ from codex_worker.codex.choose import Selection
 from codex_worker.codex.names import names_of
 from codex_worker.codex.notebook import Notebook
 from codex_worker.contract.guards import NOTEBOOKS
-from codex_worker.errors import DataError
+from codex_worker.contract.manifest import JobEntry
+from codex_worker.contract.options import options_of
+from codex_worker.errors import DataError, UserError
 from codex_worker.git.ports import Snapshot
 
+logger = logging.getLogger(__name__)
+
 NOTEBOOKS_AT_ONCE = 8  # one request each time, and not all of a Bible in memory
+
+
+def selection_of(entry: JobEntry) -> Selection:
+    """The cells that a person asked for by name.
+
+    An attempt begins with options that can be read; where somebody has spoilt them since, its kept results
+    are still published, but replace nothing.
+    """
+    try:
+        options = options_of(entry).inference
+    except UserError as error:
+        logger.warning("No cell counts as asked for by name: %s", error)
+        return Selection()
+    return Selection(options.include_verses, options.exclude_verses)
 
 
 class MayReplace:

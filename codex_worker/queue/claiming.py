@@ -1,4 +1,4 @@
-"""The change that makes a job ours: the attempt file, the response and the lease, all in one push."""
+"""The change that makes a job ours: the attempt file, the lease and the record, all in one push."""
 
 import secrets
 from dataclasses import dataclass
@@ -10,7 +10,9 @@ from codex_worker.contract.records import Attempt, End, EndState, Lease
 from codex_worker.contract.response import end_response, running_response
 from codex_worker.contract.state import JobFacts, failures_of
 from codex_worker.git.repository import Change, LeaseMove
-from codex_worker.queue.closing import Verdict, next_attempt, stale_end, tombstone
+from codex_worker.queue.closing import Place, Verdict, end_path_of, next_attempt, stale_end, tombstone
+from codex_worker.queue.projections import dropped_files, projections_at_head
+from codex_worker.queue.recording import attempt_files, next_page, record_move
 
 # Stock git-lfs clients handle our binaries by it; the editor overwrites the root's file.
 ATTRIBUTES_TEXT = b"".join(
@@ -26,6 +28,8 @@ class Claim:
     entry: JobEntry
     attempt: Attempt
     lease: Lease
+    record_ref: str | None  # None: this server takes no records
+    first_page: int  # of the attempt's part of the ledger
 
 
 def claim_change(
@@ -34,12 +38,17 @@ def claim_change(
     *,
     worker_id: str,
     moment: datetime,
-    lease_ref: str | None,
+    place: Place,
     with_attributes: bool,
-    ended: tuple[str, End] | None = None,
+    with_response: bool,
+    ended: End | None = None,
 ) -> Change[Claim]:
-    """Claims a job; with `ended`, the end of a silent worker's attempt goes into the same commit."""
-    attempt = next_attempt(facts, worker_id, moment, lease_ref)
+    """Claims a job; with `ended`, the end of a silent worker's attempt goes into the same commit.
+
+    Without `with_response`, what an earlier attempt has left of the projections is removed: so its end can
+    be told in a new file, which every merge takes over.
+    """
+    attempt = next_attempt(facts, worker_id, moment, place.lease_ref)
     lease = Lease(
         number=attempt.number,
         nonce=attempt.nonce,
@@ -48,20 +57,24 @@ def claim_change(
         stage="claimed",
         resume=facts.lease.resume if facts.lease else None,
     )
-    retries = failures_of(facts) + (1 if ended and ended[1].state is EndState.LOST else 0)
-    files: dict[str, bytes | None] = {
-        attempt.path: attempt.render(),
-        response_path(facts.job_id): running_response(attempt, moment, retries=retries, message="Claimed"),
-    }
+    retries = failures_of(facts) + (1 if ended and ended.state is EndState.LOST else 0)
+    files: dict[str, bytes | None] = {**dropped_files(facts), attempt.path: attempt.render()}
+    if with_response:
+        message = "Claimed"
+        response = running_response(attempt, moment, retries=retries, message=message)
+        files[response_path(facts.job_id)] = response
+    else:
+        files |= dict.fromkeys(projections_at_head(facts))
     proofs = [attempt.path]
     if ended:
-        files[ended[0]] = ended[1].render()
-        proofs.append(ended[0])
+        files[end_path_of(facts.job_id, ended)] = ended.render()
+        proofs.append(end_path_of(facts.job_id, ended))
     if with_attributes:
         files[ATTRIBUTES] = ATTRIBUTES_TEXT
-    moves = [LeaseMove(lease_ref, facts.lease_id, lease.render())] if lease_ref else []
-    claim = Claim(entry, attempt, lease)
-    return Change(files, f"Job {facts.job_id} claimed by {worker_id}", moves, proofs, claim)
+    moves = [LeaseMove(place.lease_ref, facts.lease_id, lease.render())] if place.lease_ref else []
+    claim = Claim(entry, attempt, lease, place.record_ref, next_page(facts))
+    records = record_move(facts, place.record_ref, place.head, attempt_files(attempt, ended))
+    return Change(files, f"Job {facts.job_id} claimed by {worker_id}", moves, proofs, claim, records)
 
 
 def ending_change(
@@ -71,17 +84,22 @@ def ending_change(
     *,
     observer: str,
     moment: datetime,
-    lease_ref: str | None,
+    place: Place,
+    with_response: bool,
 ) -> Change[None]:
     """Ends a silent worker's attempt without claiming the job."""
-    path, end = stale_end(facts, stale, verdict, observer, moment)
-    files: dict[str, bytes | None] = {
-        path: end.render(),
-        response_path(facts.job_id): end_response(end, retries=failures_of(facts)),
-    }
+    end = stale_end(facts, stale, verdict, observer, moment)
+    path = end_path_of(facts.job_id, end)
+    files: dict[str, bytes | None] = {**dropped_files(facts), path: end.render()}
+    if end.is_final or with_response:
+        files[response_path(facts.job_id)] = end_response(end, retries=failures_of(facts))
     lease = tombstone(stale.number, stale.nonce, moment)
     if not end.is_final:
         resume = facts.lease.resume if facts.lease else None
         lease = lease.model_copy(update={"state": "released", "resume": resume})
-    moves = [LeaseMove(lease_ref, facts.lease_id, lease.render())] if lease_ref else []
-    return Change(files, f"Job {facts.job_id}: {end.state.value}", moves, [path])
+    moves = [LeaseMove(place.lease_ref, facts.lease_id, lease.render())] if place.lease_ref else []
+    # A job of a version that knew no records gets one with its next claim; its end alone needs none.
+    records = []
+    if facts.record is not None:
+        records = record_move(facts, place.record_ref, place.head, attempt_files(facts.record.attempt, end))
+    return Change(files, f"Job {facts.job_id}: {end.state.value}", moves, [path], records=records)

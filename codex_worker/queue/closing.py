@@ -15,6 +15,7 @@ from codex_worker.contract.response import end_response
 from codex_worker.contract.state import Budgets, JobFacts, State, failures_of, uses_up_budget
 from codex_worker.errors import Kind
 from codex_worker.git.repository import Change, LeaseMove
+from codex_worker.queue.recording import attempt_files, record_move
 
 _CLOSINGS = {
     State.CANCEL_REQUESTED: (EndState.CANCELED, None, "Canceled before a worker had begun."),
@@ -35,6 +36,15 @@ class Verdict:
     claim: bool
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a change goes: the commit it is built on, and the refs of the job's lease and record."""
+
+    head: str
+    lease_ref: str | None
+    record_ref: str | None
+
+
 def next_attempt(facts: JobFacts, worker_id: str, moment: datetime, lease_ref: str | None) -> Attempt:
     """A new attempt at the job, with a number that none had before; `lease_ref` None: it beats no lease."""
     return Attempt(
@@ -48,11 +58,17 @@ def next_attempt(facts: JobFacts, worker_id: str, moment: datetime, lease_ref: s
 
 
 def closing_change(
-    facts: JobFacts, state: State, reason: str, worker_id: str, moment: datetime, lease_ref: str | None
+    facts: JobFacts,
+    state: State,
+    reason: str,
+    *,
+    worker_id: str,
+    moment: datetime,
+    place: Place,
 ) -> Change[None]:
     """An attempt with its end in one commit, for a job that nobody has to run."""
     end_state, kind, message = _CLOSINGS[state]
-    attempt = next_attempt(facts, worker_id, moment, lease_ref)
+    attempt = next_attempt(facts, worker_id, moment, place.lease_ref)
     end = End(
         state=end_state,
         kind=kind,
@@ -70,8 +86,10 @@ def closing_change(
         response_path(facts.job_id): end_response(end, retries=failures_of(facts)),
     }
     lease = tombstone(attempt.number, attempt.nonce, moment)
-    moves: Sequence[LeaseMove] = [LeaseMove(lease_ref, facts.lease_id, lease.render())] if lease_ref else []
-    return Change(files, f"Job {facts.job_id}: {end.state.value}", moves, [attempt.end_path])
+    ref = place.lease_ref
+    moves: Sequence[LeaseMove] = [LeaseMove(ref, facts.lease_id, lease.render())] if ref else []
+    records = record_move(facts, place.record_ref, place.head, attempt_files(attempt, end))
+    return Change(files, f"Job {facts.job_id}: {end.state.value}", moves, [attempt.end_path], records=records)
 
 
 def judge_stale(facts: JobFacts, budgets: Budgets) -> Verdict:
@@ -79,7 +97,7 @@ def judge_stale(facts: JobFacts, budgets: Budgets) -> Verdict:
     if facts.is_canceled:
         return Verdict(EndState.CANCELED, None, "Canceled; its worker had fallen silent.", True, False)
     # An entry of which no job can be made is there, and the next look answers it.
-    if facts.entry is None and facts.invalid is None:
+    if facts.is_withdrawn:
         return Verdict(EndState.WITHDRAWN, None, "Its entry is gone from the manifest.", False, False)
     lost = "The worker fell silent."
     used_up = uses_up_budget(facts, EndState.LOST, None, budgets)
@@ -88,11 +106,14 @@ def judge_stale(facts: JobFacts, budgets: Budgets) -> Verdict:
     return Verdict(EndState.LOST, Kind.SYSTEM, lost, False, True)
 
 
-def stale_end(
-    facts: JobFacts, stale: RecordName, verdict: Verdict, observer: str, moment: datetime
-) -> tuple[str, End]:
-    """The end file of a silent worker's attempt: its path and what it says."""
-    end = End(
+def end_path_of(job_id: str, end: End) -> str:
+    """Where an end lies on the branch."""
+    return end_path(job_id, end.worker_id, end.number, end.nonce)
+
+
+def stale_end(facts: JobFacts, stale: RecordName, verdict: Verdict, observer: str, moment: datetime) -> End:
+    """The end of a silent worker's attempt."""
+    return End(
         state=verdict.end,
         kind=verdict.kind,
         message=verdict.message,
@@ -104,7 +125,6 @@ def stale_end(
         epochs_completed=_epochs(facts.current_lease),
         final=True if verdict.final else None,
     )
-    return end_path(facts.job_id, stale.folder, stale.number, stale.nonce), end
 
 
 def tombstone(number: int, nonce: str, moment: datetime) -> Lease:

@@ -12,6 +12,8 @@ from codex_worker.contract.paths import (
     LEASE_BRANCHES,
     LEASE_NAMESPACE,
     MANIFEST,
+    RECORD_BRANCHES,
+    RECORD_NAMESPACE,
     RecordName,
     log_path,
     metrics_path,
@@ -20,10 +22,18 @@ from codex_worker.contract.paths import (
 )
 from codex_worker.contract.records import End, Lease, read_record
 from codex_worker.contract.response import read_response
-from codex_worker.contract.state import JobFacts
+from codex_worker.contract.state import JobFacts, Removals
 from codex_worker.errors import DataError, UserError
 from codex_worker.git.ports import Entry, Heads, Snapshot
 from codex_worker.git.repository import Repository
+from codex_worker.queue.record_reading import (
+    Claimed,
+    FoundRecord,
+    RecordReader,
+    record_at,
+    removals_of,
+    with_names_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -53,17 +63,22 @@ class FactReader:
     def __init__(self) -> None:
         self._parsed: Parsed = {}
         self._leases: dict[str, Lease | None] = {}
+        self._records = RecordReader()
+        self._removals: dict[str, tuple[tuple[str, ...], Removals | None]] = {}
 
-    def survey(self, snapshot: Snapshot, heads: Heads) -> Survey:
-        """All jobs that the manifest, a job folder or a lease tells of."""
+    def survey(self, snapshot: Snapshot, heads: Heads, repository: Repository) -> Survey:
+        """All jobs that the manifest, a job folder, a record or a lease tells of."""
         entries = snapshot.files(JOBS_FOLDER)
         blobs = {entry.path: entry.oid for entry in entries}
         parsed = self._parse(snapshot, entries)
+        job_records = self._records.read(heads, repository)
         manifest, problem = _manifest(blobs, parsed)
         bad = {entry.job_id: entry for entry in manifest.bad if entry.job_id}
         records = [(entry, name) for entry in entries if (name := parse_record(entry.path))]
         lease_ids = {job_of(ref): oid for ref, oid in heads.leases.items()}
-        names = dict.fromkeys([*manifest.jobs, *bad, *(name.job_id for _, name in records), *lease_ids])
+        names = dict.fromkeys(
+            [*manifest.jobs, *bad, *(name.job_id for _, name in records), *job_records, *lease_ids]
+        )
         per_job: dict[str, list[tuple[Entry, RecordName]]] = {}
         for entry, name in records:
             per_job.setdefault(name.job_id, []).append((entry, name))
@@ -72,6 +87,10 @@ class FactReader:
                 job_id, manifest, bad.get(job_id), per_job.get(job_id, []), blobs, parsed, lease_ids
             )
             for job_id in names
+        }
+        jobs = {
+            job_id: self._with_record(facts, job_records.get(job_id), blobs, snapshot, heads, repository)
+            for job_id, facts in jobs.items()
         }
         nameless = tuple(entry for entry in manifest.bad if entry.job_id is None)
         return Survey(snapshot.commit, jobs, nameless, problem)
@@ -89,6 +108,33 @@ class FactReader:
                 self._leases[oid] = None
         return replace(facts, lease=self._leases[oid], lease_id=oid)
 
+    def _with_record(
+        self,
+        facts: JobFacts,
+        found: FoundRecord | None,
+        blobs: Mapping[str, str],
+        snapshot: Snapshot,
+        heads: Heads,
+        repository: Repository,
+    ) -> JobFacts:
+        if found is None:
+            return facts
+        facts = replace(facts, record=found.record, record_id=found.commit)
+        if found.record is None:
+            return facts
+        facts = with_names_of(facts, found.record, blobs)
+        needs_history = bool(facts.dropped) or (facts.entry is None and facts.final_end is None)
+        if found.record.about.deleted or not needs_history:
+            return facts
+        key = (heads.commit, found.commit)
+        if self._removals.get(facts.job_id, ((), None))[0] != key:
+            record = found.record
+            ref = record_at(heads, facts.job_id)
+            claimed = Claimed(ref, record.about.since, frozenset(record.on_branch))
+            removals = removals_of(facts, claimed, snapshot, heads, repository)
+            self._removals[facts.job_id] = (key, removals)
+        return replace(facts, removals=self._removals[facts.job_id][1])
+
     def _parse(self, snapshot: Snapshot, entries: Iterable[Entry]) -> Parsed:
         """What all files of the commit that tell of jobs say."""
         remembered = self._parsed
@@ -105,19 +151,23 @@ class FactReader:
 
 
 @dataclass
-class LeasePlaces:
-    """Where this server lets leases live: a ladder that is climbed down while it refuses."""
+class RefPlaces:
+    """Where this server lets leases and records live: a ladder that is climbed down while it refuses."""
 
     rung: int = 0
     is_settled: bool = False  # a claim has landed, so that a refusal means something else
 
-    def ref(self, job_id: str) -> str | None:
+    def lease(self, job_id: str) -> str | None:
         """The lease's ref for a new attempt; None where the server accepts none."""
         return (f"{LEASE_NAMESPACE}{job_id}", f"{LEASE_BRANCHES}{job_id}", None)[self.rung]
 
+    def record(self, job_id: str) -> str | None:
+        """The record's ref; None where the server accepts none."""
+        return (f"{RECORD_NAMESPACE}{job_id}", f"{RECORD_BRANCHES}{job_id}", None)[self.rung]
+
     def learn(self, refs: Sequence[str]) -> None:
-        """Notes which leases a push brought; one that lived elsewhere already says nothing of this place."""
-        place = self.ref("")
+        """Notes which refs a push brought; one that lived elsewhere already says nothing of this place."""
+        place = self.lease("")
         self.is_settled = self.is_settled or (
             not refs if place is None else any(ref.startswith(place) for ref in refs)
         )

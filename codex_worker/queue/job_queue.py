@@ -6,6 +6,7 @@ ask at once. What may be done is decided by pure functions in `codex_worker.cont
 """
 
 import logging
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,18 +14,29 @@ from typing import TypeVar
 
 from codex_worker.clock import Clock
 from codex_worker.contract.guards import check_change
+from codex_worker.contract.ids import worker_folder
 from codex_worker.contract.manifest import JobEntry
-from codex_worker.contract.paths import ATTRIBUTES, RecordName, attempt_path
+from codex_worker.contract.paths import ATTRIBUTES, WATCHER_NAMESPACE, RecordName, attempt_path
 from codex_worker.contract.records import Attempt, End, now_utc, read_record
-from codex_worker.contract.state import Budgets, JobFacts, State, job_state
+from codex_worker.contract.state import Budgets, JobFacts, State, job_state, was_deleted
 from codex_worker.errors import DataError, PushRefused, SystemFault, UserError
 from codex_worker.git.ports import Heads, Snapshot
 from codex_worker.git.repository import Build, Change, Landed, Repository
+from codex_worker.queue.audience import WATCHER_BEATS_EVERY_S, Audience
 from codex_worker.queue.claiming import Claim, claim_change, ending_change
-from codex_worker.queue.closing import CLOSABLE, closing_change, judge_stale, stale_end
-from codex_worker.queue.facts import FactReader, LeasePlaces, Survey, lease_at
-from codex_worker.queue.owned import Outcome, OwnedJob, OwnerSettings
-from codex_worker.queue.projections import ReassertionPause, needs_reassertion, reassertion
+from codex_worker.queue.closing import CLOSABLE, Place, closing_change, judge_stale, stale_end
+from codex_worker.queue.facts import FactReader, RefPlaces, Survey, lease_at
+from codex_worker.queue.owned import Outcome, OwnedJob, OwnerSettings, OwnLedger
+from codex_worker.queue.projections import (
+    TIMES_BEFORE_REMOVAL,
+    ReassertionPause,
+    dropped_files,
+    needs_reassertion,
+    reassertion,
+    say_what_was_dropped,
+)
+from codex_worker.queue.record_reading import record_at
+from codex_worker.queue.recording import about_change, closed_ledger, next_page, record_move
 from codex_worker.queue.silence import Look, SilenceLimits, SilenceWatch, look_of
 from codex_worker.retry import TRANSACTION
 
@@ -48,6 +60,8 @@ class QueueSettings:
     claim_timeout_s: float = 24 * 3600
     take_over_older_after_s: float | None = None  # None: an older worker's job is never taken over
     publish_timeout_s: float | None = TRANSACTION.timeout_s  # for one transaction
+    stays: bool = False  # this worker goes on polling, and puts right what merges turn back
+    older_workers: bool = False  # the operator's word that older workers serve the projects as well
 
 
 @dataclass(frozen=True)
@@ -93,22 +107,30 @@ class JobQueue:
         self._clock = clock
         self._settings = settings or QueueSettings()
         self._reader = FactReader()
-        self._places = LeasePlaces()
+        self._places = RefPlaces()
+        self.audience = Audience(self._settings.stays, self._settings.older_workers)
         self._watch = SilenceWatch(
             SilenceLimits(self._settings.claim_timeout_s, self._settings.take_over_older_after_s)
         )
         self._silent: dict[str, Look] = {}
         self._patience: dict[str, ReassertionPause] = {}
         self._last: Survey | None = None
+        self._last_seen: tuple[str, tuple[tuple[str, str], ...]] = ("", ())
         self._living_tombstones: set[str] = set()
         self._unsettled: set[str] = set()
+        self._announced_s = float("-inf")
 
     def survey(self, heads: Heads | None = None) -> list[JobView]:
         """One look at the head: every job with its state. Raises ServerUnreachable or AccessDenied."""
         heads = heads or self.repository.look()
-        if self._last is None or self._last.commit != heads.commit:
-            self._last = self._reader.survey(self.repository.snapshot(heads), heads)
-        return [self._view(facts, heads) for facts in self._last.jobs.values()]
+        seen = (heads.commit, tuple(sorted(heads.records.items())))
+        if self._last is None or self._last_seen != seen:
+            self._last = self._reader.survey(self.repository.snapshot(heads), heads, self.repository)
+            self._last_seen = seen
+        self.audience.saw(heads, self._clock.monotonic())
+        views = [self._view(facts, heads) for facts in self._last.jobs.values()]
+        self.audience.saw_states([(view.state, view.reason) for view in views])
+        return views
 
     def tidy(self, views: list[JobView] | None = None) -> int:
         """Writes what needs no worker; answers how many jobs were changed.
@@ -121,11 +143,25 @@ class JobQueue:
         for view in self.survey() if views is None else views:
             if view.state in CLOSABLE:
                 changed += self._close(view.job_id)
-            elif view.state is not State.DELETED and needs_reassertion(view.facts):
+            elif view.state is State.DELETED:
+                changed += self._note_deletion(view.facts)
+            elif self._is_false(view.facts):
                 unsettled.add(view.job_id)
-                changed += self._reassert(view.job_id)
+                changed += self._mend(view.job_id)
         self._unsettled = unsettled
         return changed
+
+    def close_ledger(self, job_id: str) -> None:
+        """Notes in a job's record that its results stand, so that nobody has to compare them again."""
+
+        def build(snapshot: Snapshot, heads: Heads) -> Change[None] | None:
+            facts = self._facts(job_id, snapshot, heads)
+            if facts is None or facts.record is None or facts.record.about.settled or facts.dropped:
+                return None
+            ref = record_at(heads, job_id)
+            return Change({}, "", records=record_move(facts, ref, snapshot.commit, closed_ledger(facts)))
+
+        self.repository.transact(build)
 
     def claim(self, job_id: str, *, force: bool = False) -> OwnedJob | None:
         """Makes the job ours; None where it is not pending (any more), or somebody was faster.
@@ -168,7 +204,18 @@ class JobQueue:
         self._silent = {
             view.job_id: seen for view in views if (seen := self._silence(view, heads, now)) is not None
         }
+        self._announce(heads, views, now)
         return ProjectLook(heads, views, list(self._silent))
+
+    def _announce(self, heads: Heads, views: list[JobView], now_s: float) -> None:
+        """Tells those who own jobs here that somebody stays to look after what is shown of them."""
+        is_due = now_s - self._announced_s >= WATCHER_BEATS_EVERY_S
+        if not (self._settings.stays and is_due and self.is_watched(views)):
+            return
+        self._announced_s = now_s
+        ref = f"{WATCHER_NAMESPACE}{worker_folder(self.worker_id)}"
+        beat = self.repository.lease_commit(secrets.token_hex(8).encode())
+        self.repository.replace_lease(ref, heads.watchers.get(ref), beat)
 
     def take_over(self, job_id: str) -> OwnedJob | None:
         """Ends the attempt of a worker that `look` found silent, and claims the job in the same commit.
@@ -189,6 +236,11 @@ class JobQueue:
 
         return self._claim(job_id, build)
 
+    def ledger_of(self, facts: JobFacts, heads: Heads) -> OwnLedger:
+        """Where an attempt at this job goes on noting what it publishes."""
+        ref = record_at(heads, facts.job_id) or self._places.record(facts.job_id)
+        return OwnLedger(ref, next_page(facts))
+
     def remove_tombstones(self) -> int:
         """Deletes leases of jobs that have been final or gone for 30 days; answers how many."""
         heads = self.repository.look()
@@ -206,6 +258,9 @@ class JobQueue:
                 self._living_tombstones.add(oid)
                 continue
             removed += self.repository.replace_lease(ref, oid, None).accepted
+            record = record_at(heads, view.job_id)
+            if record is not None:
+                self.repository.replace_lease(record, heads.records[record], None)
         return removed
 
     def is_watched(self, views: list[JobView]) -> bool:
@@ -215,7 +270,8 @@ class JobQueue:
         being put right.
         """
         return bool(self._unsettled) or any(
-            not view.state.is_final and view.state is not State.ABSENT for view in views
+            (not view.state.is_final and view.state is not State.ABSENT) or has_open_ledger(view)
+            for view in views
         )
 
     @property
@@ -245,7 +301,7 @@ class JobQueue:
         claim = landed.value
         if claim is None:
             return None
-        lease_id = landed.leases.get(claim.attempt.lease_ref or "")
+        lease_id = landed.refs.get(claim.attempt.lease_ref or "")
         return self._owned(claim, landed.commit or "", lease_id)
 
     def _transact(self, build: Build[T]) -> Landed[T]:
@@ -260,25 +316,36 @@ class JobQueue:
                     raise
             else:
                 if landed.change is not None:
-                    self._places.learn([move.ref for move in landed.change.leases])
+                    change = landed.change
+                    moved = [move.ref for move in change.leases] + [move.ref for move in change.records]
+                    self._places.learn(moved)
                 return landed
 
     def _take(
         self, facts: JobFacts, snapshot: Snapshot, heads: Heads, stale: RecordName | None
     ) -> Change[Claim | None] | None:
         """Takes a job from a worker; `stale` is its attempt, None an older worker's."""
+        if was_deleted(facts):
+            return None
         verdict = judge_stale(facts, self._settings.budgets)
+        place = self._place(facts.job_id, snapshot, heads)
         if verdict.claim and facts.entry is not None:
-            moment = self._now()
-            ended = stale_end(facts, stale, verdict, self.worker_id, moment) if stale else None
+            ended = stale_end(facts, stale, verdict, self.worker_id, self._now()) if stale else None
             return self._claim_change(facts, facts.entry, snapshot, heads, ended)
-        ref = lease_at(heads, facts.job_id)[0] or self._places.ref(facts.job_id)
         if stale is not None:
             return ending_change(
-                facts, stale, verdict, observer=self.worker_id, moment=self._now(), lease_ref=ref
+                facts,
+                stale,
+                verdict,
+                observer=self.worker_id,
+                moment=self._now(),
+                place=place,
+                with_response=self._sees_progress(),
             )
         if facts.is_canceled:
-            return closing_change(facts, State.CANCEL_REQUESTED, "", self.worker_id, self._now(), ref)
+            return closing_change(
+                facts, State.CANCEL_REQUESTED, "", worker_id=self.worker_id, moment=self._now(), place=place
+            )
         return None
 
     def _claim_change(
@@ -287,17 +354,28 @@ class JobQueue:
         entry: JobEntry,
         snapshot: Snapshot,
         heads: Heads,
-        ended: tuple[str, End] | None = None,
+        ended: End | None = None,
     ) -> Change[Claim]:
         return claim_change(
             facts,
             entry,
             worker_id=self.worker_id,
             moment=self._now(),
-            lease_ref=lease_at(heads, facts.job_id)[0] or self._places.ref(facts.job_id),
+            place=self._place(facts.job_id, snapshot, heads),
             with_attributes=not snapshot.existing([ATTRIBUTES]),
+            with_response=self._sees_progress(),
             ended=ended,
         )
+
+    def _place(self, job_id: str, snapshot: Snapshot, heads: Heads) -> Place:
+        return Place(
+            snapshot.commit,
+            lease_at(heads, job_id)[0] or self._places.lease(job_id),
+            record_at(heads, job_id) or self._places.record(job_id),
+        )
+
+    def _sees_progress(self) -> bool:
+        return self.audience.sees_progress(self._clock.monotonic())
 
     def _owned(self, claim: Claim, commit: str, lease_id: str | None) -> OwnedJob:
         return OwnedJob(
@@ -310,6 +388,8 @@ class JobQueue:
             beats=self._beats,
             clock=self._clock,
             settings=OwnerSettings(self._settings.budgets, self._settings.publish_timeout_s),
+            ledger=OwnLedger(claim.record_ref, claim.first_page),
+            audience=self.audience,
         )
 
     def _close(self, job_id: str) -> bool:
@@ -318,35 +398,76 @@ class JobQueue:
             state = job_state(facts, self._settings.budgets) if facts else None
             if facts is None or state is None or state.state not in CLOSABLE:
                 return None
-            ref = lease_at(heads, job_id)[0] or self._places.ref(job_id)
-            return closing_change(facts, state.state, state.reason, self.worker_id, self._now(), ref)
+            return closing_change(
+                facts,
+                state.state,
+                state.reason,
+                worker_id=self.worker_id,
+                moment=self._now(),
+                place=self._place(job_id, snapshot, heads),
+            )
 
         return self._transact(build).change is not None
 
-    def _reassert(self, job_id: str) -> bool:
-        patience = self._patience.setdefault(job_id, ReassertionPause())
-        if not patience.allows(self._clock.monotonic()):
+    def _note_deletion(self, seen: JobFacts) -> bool:
+        """Keeps in the record that a person deleted the job: the history that tells of it grows long."""
+        if seen.record is None or seen.record.about.deleted:
             return False
 
         def build(snapshot: Snapshot, heads: Heads) -> Change[None] | None:
-            facts = self._facts(job_id, snapshot, heads)
-            if facts is None or not needs_reassertion(facts):
+            facts = self._facts(seen.job_id, snapshot, heads)
+            if facts is None or job_state(facts, self._settings.budgets).state is not State.DELETED:
                 return None
-            if job_state(facts, self._settings.budgets).state is State.DELETED:
-                return None
-            files = reassertion(facts, snapshot, self._running_attempt(facts, snapshot))
-            check_change(job_id, files, snapshot.existing(files).__contains__)
-            return Change(files, f"Job {job_id}: say again what became of it") if files else None
+            files = {**closed_ledger(facts), **about_change(facts, deleted=True, settled=True)}
+            ref = record_at(heads, seen.job_id)
+            return Change({}, "", records=record_move(facts, ref, snapshot.commit, files))
 
-        changed = self.repository.transact(build).change is not None
-        if changed:
-            patience.used(self._clock.monotonic())
-        return changed
+        self.repository.transact(build)
+        return False  # nothing of the project has changed
+
+    def _is_false(self, facts: JobFacts) -> bool:
+        """True where the head lacks what the record names, or tells something else."""
+        return bool(facts.dropped) or needs_reassertion(facts, sees_progress=self._sees_progress())
+
+    def _mend(self, job_id: str) -> bool:
+        """Puts dropped attempts and ends back, at once, and false projections right, now and then."""
+        patience = self._patience.setdefault(job_id, ReassertionPause())
+        may_reassert = patience.allows(self._clock.monotonic())
+        may_remove = patience.times >= TIMES_BEFORE_REMOVAL and not self.audience.has_older_workers
+
+        def build(snapshot: Snapshot, heads: Heads) -> Change[bool] | None:
+            facts = self._facts(job_id, snapshot, heads)
+            if facts is None or job_state(facts, self._settings.budgets).state is State.DELETED:
+                return None
+            files = dropped_files(facts)
+            told: dict[str, bytes | None] = {}
+            if may_reassert and needs_reassertion(facts, sees_progress=self._sees_progress()):
+                attempt = self._running_attempt(facts, snapshot)
+                sources = [*self._record_snapshot(facts), snapshot]
+                told = reassertion(facts, sources, attempt, may_remove=may_remove)
+            if not (files or told):
+                return None
+            files |= told
+            check_change(job_id, files, snapshot.existing(files).__contains__)
+            say_what_was_dropped(facts)
+            return Change(files, f"Job {job_id}: say again what became of it", value=None in told.values())
+
+        change = self.repository.transact(build).change
+        if change is not None and may_reassert:
+            patience.used(self._clock.monotonic(), removed=bool(change.value))
+        return change is not None
+
+    def _record_snapshot(self, facts: JobFacts) -> list[Snapshot]:
+        if facts.record is None:
+            return []
+        return list(self.repository.records([facts.record.commit]).values())
 
     def _running_attempt(self, facts: JobFacts, snapshot: Snapshot) -> Attempt | None:
         newest = facts.newest
         if newest is None or facts.has_end(newest):
             return None
+        if facts.record is not None and facts.record.attempt.nonce == newest.nonce:
+            return facts.record.attempt
         path = attempt_path(facts.job_id, newest.folder, newest.number, newest.nonce)
         try:
             return read_record(Attempt, snapshot.read(path) or b"", path)
@@ -366,7 +487,7 @@ class JobQueue:
         return attempt is not None and attempt.lease_ref is not None
 
     def _facts(self, job_id: str, snapshot: Snapshot, heads: Heads) -> JobFacts | None:
-        facts = self._reader.survey(snapshot, heads).jobs.get(job_id)
+        facts = self._reader.survey(snapshot, heads, self.repository).jobs.get(job_id)
         return self._reader.with_lease(facts, self.repository, heads) if facts else None
 
     def _view(self, facts: JobFacts, heads: Heads) -> JobView:
@@ -379,3 +500,9 @@ class JobQueue:
 
     def _now(self) -> datetime:
         return now_utc(self._clock.time())
+
+
+def has_open_ledger(view: JobView) -> bool:
+    """Whether the results of a job that is over still have to be compared with the head."""
+    record = view.facts.record
+    return view.state.is_final and record is not None and not record.about.settled

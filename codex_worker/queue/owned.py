@@ -3,27 +3,34 @@
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar, cast
 
 from codex_worker.clock import Clock
 from codex_worker.contract.guards import check_change
+from codex_worker.contract.job_record import LOG, METRICS, name_of
 from codex_worker.contract.manifest import JobEntry
 from codex_worker.contract.paths import log_path, metrics_path, response_path
 from codex_worker.contract.records import Attempt, End, EndState, Lease, ResumePointer, now_utc, read_record
 from codex_worker.contract.response import end_response, running_response
-from codex_worker.contract.state import Budgets, JobFacts, failures_of, uses_up_budget
+from codex_worker.contract.state import Budgets, JobFacts, failures_of, uses_up_budget, was_deleted
 from codex_worker.errors import DataError, Kind, LeaseLost, ServerUnreachable
 from codex_worker.git.ports import Heads, Snapshot, blob_id
 from codex_worker.git.repository import Change, LeaseMove, Repository
 from codex_worker.job.ends import Cause
-from codex_worker.queue.facts import FactReader
+from codex_worker.queue.audience import Audience
+from codex_worker.queue.facts import FactReader, Survey
+from codex_worker.queue.projections import dropped_files, say_what_was_dropped
+from codex_worker.queue.record_reading import Claimed, removals_of
+from codex_worker.queue.recording import Pages, attempt_files, plain_file, record_move
 from codex_worker.retry import TRANSACTION
 
 logger = logging.getLogger(__name__)
 
 PROGRESS_INTERVAL_S = 15 * 60
+# A stage's first figures come soon: until then a translator sees none at all.
+FIRST_PROGRESS_S = 30
 # An entry can vanish for a moment when the manifests of two people meet.
 WITHDRAWN_AFTER_S = 10 * 60
 
@@ -47,7 +54,30 @@ class OwnerSettings:
     publish_timeout_s: float | None = TRANSACTION.timeout_s
 
 
+@dataclass
+class OwnLedger:
+    """Where an attempt notes what it publishes, and what it has noted."""
+
+    record_ref: str | None  # None: this server takes no records
+    first_page: int
+    pages: Pages = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pages = Pages(self.first_page)
+
+
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PublishedChange(Generic[T]):
+    """Files that an attempt wants on the branch, and what its ledger says of them."""
+
+    files: Mapping[str, bytes]
+    message: str
+    lines: Sequence[str] = ()  # of the ledger
+    plain_files: Sequence[bytes] = ()  # texts that the ledger names by their blob ids
+    value: T = None  # type: ignore[assignment]  # without one it is a PublishedChange[None]
 
 
 class OwnedJob:
@@ -69,6 +99,8 @@ class OwnedJob:
         beats: Repository,
         clock: Clock,
         settings: OwnerSettings,
+        ledger: OwnLedger,
+        audience: Audience,
     ) -> None:
         self.entry = entry
         self.attempt = attempt
@@ -77,6 +109,8 @@ class OwnedJob:
         self._beats = beats
         self._clock = clock
         self._settings = settings
+        self._ledger = ledger
+        self._audience = audience
         self._lease = lease
         self._lease_id = lease_id
         self._unsent: str | None = None
@@ -86,6 +120,7 @@ class OwnedJob:
         self._gone_since: float | None = None
         self._progress_at: float | None = None
         self._progress_stage = ""
+        self._progress_told: tuple[float | None, str] = (None, "")
 
     @property
     def resume(self) -> ResumePointer | None:
@@ -123,31 +158,49 @@ class OwnedJob:
         """What the project says about this job now. Raises ServerUnreachable."""
         heads = self.repository.look()
         snapshot = self.repository.snapshot(heads)
-        survey = self._reader.survey(snapshot, heads)
-        facts = survey.jobs.get(self.attempt.job_id, JobFacts(self.attempt.job_id))
+        self._audience.saw(heads, self._clock.monotonic())
+        survey = self._reader.survey(snapshot, heads, self.repository)
+        facts = self._known(survey, snapshot, heads)
         if not self._is_claimed(facts):
             return Cause.DELETED
         if not self._is_mine(facts):
             return Cause.LOST
+        if facts.dropped:
+            say_what_was_dropped(facts)
+            self.publish(lambda snapshot: PublishedChange({}, f"Job {self.attempt.job_id}: still claimed"))
         if facts.is_canceled:
             return Cause.CANCELED
         # An entry that somebody made unreadable is there: only a new job would be refused for it.
-        if facts.entry is None and facts.invalid is None and survey.problem is None:
+        if facts.is_withdrawn and survey.problem is None:
             now = self._clock.monotonic()
             self._gone_since = now if self._gone_since is None else self._gone_since
             return Cause.WITHDRAWN if now - self._gone_since >= WITHDRAWN_AFTER_S else None
         self._gone_since = None
         return None
 
-    def publish(self, build: Callable[[Snapshot], Change[T]]) -> T:
+    def publish(self, build: Callable[[Snapshot], PublishedChange[T]]) -> T:
         """Commits the files that `build` makes of the head, while the job is ours.
 
-        Answers the value of the change that landed, or of the one that had nothing to change. Raises
+        Answers the value of the publication that landed, or of the one that had nothing to change. Raises
         LeaseLost, PushRefused, or ServerUnreachable once the publishing time is used up.
         """
-        return self._transact(
-            lambda facts, snapshot, heads: build(snapshot), patience_s=self._settings.publish_timeout_s
-        )
+
+        def build_change(
+            facts: JobFacts, snapshot: Snapshot, heads: Heads
+        ) -> Change[tuple[T, Sequence[str]]]:
+            made = build(snapshot)
+            self._ledger.pages = self._ledger.pages.without_written(facts)
+            pages = self._ledger.pages.with_lines(made.lines)
+            texts = {plain_file(text): text for text in made.plain_files}
+            files = {**attempt_files(self.attempt), **pages.files(), **texts}
+            # An attempt that publishes nothing new writes its record only where that is behind.
+            records = record_move(facts, self._ledger.record_ref, snapshot.commit, files)
+            return Change(made.files, made.message, value=(made.value, made.lines), records=records)
+
+        value, lines = self._transact(build_change, patience_s=self._settings.publish_timeout_s)
+        # Only one thread publishes lines; the one that looks publishes none, and takes none away.
+        self._ledger.pages = self._ledger.pages.with_lines(lines)
+        return value
 
     def progress(
         self,
@@ -157,10 +210,12 @@ class OwnedJob:
         log: bytes | None = None,
         metrics: bytes | None = None,
     ) -> bool:
-        """Writes response.yaml, log and metrics where that is due: a new stage, or every 15 minutes."""
+        """Writes response.yaml, log and metrics where somebody sees that, and where it is due.
+
+        That is at a new stage, when the stage's first figures are there, and every 15 minutes.
+        """
         now = self._clock.monotonic()
-        due = self._progress_at is None or now - self._progress_at >= PROGRESS_INTERVAL_S
-        if not due and stage == self._progress_stage:
+        if not self._audience.sees_progress(now) or not self._is_due(stage, epochs_completed, message, now):
             return False
 
         def build(facts: JobFacts, snapshot: Snapshot, heads: Heads) -> Change[None]:
@@ -174,11 +229,20 @@ class OwnedJob:
             return Change(files, f"Job {self.attempt.job_id}: {stage}")
 
         self._progress_at, self._progress_stage = now, stage
+        self._progress_told = (epochs_completed, message)
         self._transact(build, patience_s=TRANSACTION.timeout_s)
         return True
 
+    def _is_due(self, stage: str, epochs_completed: float | None, message: str, now_s: float) -> bool:
+        if self._progress_at is None or stage != self._progress_stage:
+            return True
+        since_s = now_s - self._progress_at
+        told_nothing = not any(self._progress_told)
+        news = (epochs_completed, message) != self._progress_told
+        return since_s >= PROGRESS_INTERVAL_S or (told_nothing and news and since_s >= FIRST_PROGRESS_S)
+
     def end(self, outcome: Outcome, *, log: bytes | None = None, metrics: bytes | None = None) -> End:
-        """Ends the attempt: the end file, response, log and metrics in one commit, with the lease.
+        """Ends the attempt: the end file, response, log and metrics in one commit, with lease and record.
 
         Answers the end as it stands in the repository.
         """
@@ -186,16 +250,19 @@ class OwnedJob:
         def build(facts: JobFacts, snapshot: Snapshot, heads: Heads) -> Change[End]:
             end = self._end_record(outcome, facts, log, metrics)
             retries = failures_of(facts)
-            files = {
-                self.attempt.end_path: end.render(),
-                **self._projections(end_response(end, retries=retries), log, metrics),
-            }
+            files: dict[str, bytes | None] = {self.attempt.end_path: end.render()}
+            if end.is_final or self._audience.sees_progress(self._clock.monotonic()):
+                files |= self._projections(end_response(end, retries=retries), log, metrics)
             message = f"Job {self.attempt.job_id} {end.state.value} by {self.attempt.worker_id}"
             state = "tombstone" if end.is_final else "released"
             lease = self._lease.model_copy(
                 update={"beat": secrets.token_hex(8), "at": end.ended_at, "state": state, "stage": "ended"}
             )
-            return Change(files, message, self._lease_moves(heads, lease), [self.attempt.end_path], end)
+            held = {**attempt_files(self.attempt, end), **self._ledger.pages.files()}
+            held |= {path: data for path, data in ((LOG, log), (METRICS, metrics)) if data}
+            records = record_move(facts, self._ledger.record_ref, snapshot.commit, held)
+            leases = self._lease_moves(heads, lease)
+            return Change(files, message, leases, [self.attempt.end_path], end, records)
 
         end = self._transact(build, patience_s=self._settings.publish_timeout_s)
         with self._lease_lock:
@@ -210,27 +277,46 @@ class OwnedJob:
         def fenced_build(snapshot: Snapshot, heads: Heads) -> Change[T]:
             facts = self._fenced(snapshot, heads)
             change = build(facts, snapshot, heads)
-            check_change(self.attempt.job_id, change.files, snapshot.existing(change.files).__contains__)
-            return change
+            files = {**self._dropped(facts), **change.files}
+            check_change(self.attempt.job_id, files, snapshot.existing(files).__contains__)
+            return replace(change, files=files)
 
         # There is always a value, because there is always a change.
         return cast(T, self.repository.transact(fenced_build, patience_s=patience_s).value)
 
     def _fenced(self, snapshot: Snapshot, heads: Heads) -> JobFacts:
         """The job's facts; raises LeaseLost unless our attempt is the newest and without an end."""
-        survey = self._reader.survey(snapshot, heads)
-        facts = survey.jobs.get(self.attempt.job_id, JobFacts(self.attempt.job_id))
+        facts = self._known(self._reader.survey(snapshot, heads, self.repository), snapshot, heads)
         if not self._is_claimed(facts):
             raise self._lost(Cause.DELETED)
         if not self._is_mine(facts):
             raise self._lost(Cause.LOST)
         return facts
 
+    def _known(self, survey: Survey, snapshot: Snapshot, heads: Heads) -> JobFacts:
+        """What is known of the job; where there is no record, with what the branch's history tells."""
+        facts = survey.jobs.get(self.attempt.job_id, JobFacts(self.attempt.job_id))
+        mine = name_of(self.attempt)
+        if facts.record is not None or any((n.number, n.nonce) == self._key for n in facts.attempts):
+            return facts
+        claimed = Claimed(None, self.commit, frozenset([self.attempt.path]))
+        removals = removals_of(facts, claimed, snapshot, heads, self.repository)
+        if removals is None or removals.of_job:
+            return facts
+        attempts, dropped = (*facts.attempts, mine), (self.attempt.path,)
+        return replace(facts, attempts=attempts, dropped=dropped, removals=removals)
+
+    def _dropped(self, facts: JobFacts) -> dict[str, bytes | None]:
+        if facts.record is None:
+            return {path: self.attempt.render() for path in facts.dropped}
+        return dropped_files(facts)
+
     def _lost(self, cause: Cause) -> LeaseLost:
         return LeaseLost(f"Job {self.attempt.job_id}, attempt {self.attempt.name}: {cause.ending.sentence}")
 
     def _is_claimed(self, facts: JobFacts) -> bool:
-        return any((n.number, n.nonce) == self._key for n in facts.attempts)
+        has_claim = any((n.number, n.nonce) == self._key for n in facts.attempts)
+        return has_claim and not (facts.record is not None and was_deleted(facts))
 
     def _is_mine(self, facts: JobFacts) -> bool:
         newest = facts.newest

@@ -17,6 +17,7 @@ from codex_worker.job.api import JobContext, Scanner
 from codex_worker.job.channel import Assignment
 from codex_worker.job.ends import Cause
 from codex_worker.job.failures import describe
+from codex_worker.publish.standing import Publications
 from codex_worker.queue.owned import Outcome, OwnedJob
 from codex_worker.retry import PUBLICATION, BackOff
 from codex_worker.supervisor.child_watch import ChildWatch, Complaints, JobProgress, Leaving
@@ -156,7 +157,22 @@ class Supervisor:
         if outcome is None:
             logger.warning("The attempt ends without a word in the project: %s", departure.cause)
             return None
-        return _truthful(_with_notes(outcome, notes), services.artifacts, seen.progress)
+        outcome = _truthful(_with_notes(outcome, notes), services.artifacts, seen.progress)
+        return outcome if outcome.state is EndState.PREEMPTED else self._as_at_the_head(outcome, seen)
+
+    def _as_at_the_head(self, outcome: Outcome, seen: "_Seen") -> Outcome:
+        """The outcome with what stands at the head now; what a merge has left out is put back before."""
+        try:
+            standing = self._back_off().insist(lambda: seen.publications.look(thorough=True))
+        except (WorkerError, OSError) as error:
+            logger.warning("Nobody knows whether all results are still at the head: %s", error)
+            return outcome
+        if "cells_written" not in outcome.result or not standing.changed:
+            return outcome
+        changed = [f"{cell}: {why}" for cell, why in sorted(standing.changed.items())]
+        logger.info("Changed by people since they were written: %s", "; ".join(changed))
+        told = {"cells_written": standing.cells, "cells_changed_since": len(changed)}
+        return replace(outcome, result={**outcome.result, **told})
 
     def _supervise(self, seen: "_Seen", assignment: Assignment, services: Services) -> Departure:
         settings, folder, owned = self._settings, seen.folder, seen.owned
@@ -257,6 +273,7 @@ class _Seen:
         self.folder = folder
         self.log = log
         self.watch: ChildWatch | None = None
+        self.publications = Publications(owned.entry.job_id, owned.repository, owned.entry)
 
     @property
     def progress(self) -> JobProgress:
@@ -266,7 +283,10 @@ class _Seen:
         self.owned.beat(progress.stage, progress.epochs_completed, progress.message)
 
     def look(self) -> Cause | None:
-        return self.owned.look()
+        cause = self.owned.look()
+        if cause is None:
+            self.publications.look()
+        return cause
 
     def report(self, progress: JobProgress) -> None:
         self.owned.progress(

@@ -7,6 +7,7 @@ from pathlib import Path
 from codex_worker.clock import Clock
 from codex_worker.contract.manifest import JobEntry
 from codex_worker.contract.records import Attempt, Lease, now_utc, read_record
+from codex_worker.contract.state import State
 from codex_worker.errors import DataError, LeaseLost, WorkerError
 from codex_worker.queue.facts import lease_at
 from codex_worker.queue.job_queue import JobQueue
@@ -65,7 +66,7 @@ def reopen(queue: JobQueue, attempt: Attempt, clock: Clock) -> OwnedJob:
     heads = queue.repository.look()
     views = {view.job_id: view for view in queue.survey(heads)}
     view = views.get(attempt.job_id)
-    if view is None:
+    if view is None or view.state is State.DELETED:
         raise LeaseLost(f"There is no job {attempt.job_id} in the project any more.")
     ref, lease_id = lease_at(heads, attempt.job_id)
     return OwnedJob(
@@ -78,6 +79,8 @@ def reopen(queue: JobQueue, attempt: Attempt, clock: Clock) -> OwnedJob:
         beats=queue.repository,
         clock=clock,
         settings=OwnerSettings(),
+        ledger=queue.ledger_of(view.facts, heads),
+        audience=queue.audience,
     )
 
 

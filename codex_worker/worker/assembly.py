@@ -71,7 +71,8 @@ class Assembly:
             self._environment,
         )
         forced = self._forced
-        loop = LoopSettings(self._work_dir, self._settings.loop_interval, forced)
+        settle_s = self._settings.settle_minutes * 60
+        loop = LoopSettings(self._work_dir, self._settings.loop_interval, forced, settle_s)
         source = FixedProjects(()) if forced else self._source()
         worker = Worker(source, self.open_queue, supervisor, self.open_project, self._clock, loop)
         return worker, supervisor
@@ -108,6 +109,8 @@ class Assembly:
             budgets=Budgets(failures=self._settings.max_job_retries),
             claim_timeout_s=self._settings.claim_timeout_hours * HOUR_S,
             take_over_older_after_s=_hours(self._settings.take_over_older_after_hours),
+            stays=self._settings.loop_interval >= 0,
+            older_workers=self._settings.older_workers,
         )
         return JobQueue(
             self._repository(address, "main"),

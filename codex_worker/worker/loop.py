@@ -21,6 +21,7 @@ from codex_worker.supervisor.machine import unfitness
 from codex_worker.supervisor.republish import offer_again
 from codex_worker.worker.next_job import Candidate, Hour, in_order
 from codex_worker.worker.projects import ProjectAddress, ProjectSource, ServerProjects, Standing
+from codex_worker.worker.settling import Settling
 from codex_worker.worker.watched_project import WatchedProject
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,8 @@ WATCH_EVERY_S = 60.0
 LOOKS_AT_ONCE = 8
 # A worker that finds only other workers' jobs waits so long for the verdict on the silent ones.
 VERDICT_WITHIN_S = 360.0
+# A translator's sync that drops a publication began before it, and takes up to a minute.
+SETTLE_LOOK_EVERY_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class LoopSettings:
     work_dir: Path
     interval_s: float = -1.0  # negative: exit when nothing is left
     force_job: tuple[ProjectAddress, str] | None = None
+    settle_s: float = 0.0  # for so long after its last job a worker looks whether the results stand
 
 
 class Worker:
@@ -63,6 +67,7 @@ class Worker:
         self._served: Counter[tuple[str, Hour]] = Counter()
         self._over = threading.Event()
         self._released = False
+        self._settles_until_s = float("-inf")
         self._source_trouble = ""
 
     def run(self) -> ExitCode:
@@ -91,6 +96,8 @@ class Worker:
             self._remove_tombstones()
             if self._settings.interval_s >= 0:
                 self._rest(leaving)
+            elif self._is_settling:
+                self._clock.wait(leaving, SETTLE_LOOK_EVERY_S)
             elif waited_s < VERDICT_WITHIN_S and any(d.awaits_a_verdict for d in self._projects.values()):
                 if not waited_s:
                     logger.info("Nothing is pending; waiting to see whether other workers' jobs are alive.")
@@ -223,6 +230,7 @@ class Worker:
             logger.warning("Job %s of %s belongs to somebody else now", job_id, project.name)
         else:
             self._released = outcome.state is EndState.PREEMPTED
+            self._settles_until_s = self._clock.monotonic() + self._settings.settle_s
             logger.info("Job %s of %s: %s. %s", job_id, project.name, outcome.state.value, outcome.message)
         return outcome
 
@@ -242,22 +250,32 @@ class Worker:
             )  # fmt: skip
             return ExitCode.BAD_DATA
         outcome = self._do(watched, owned)
+        leaving = self._supervisor.leaving.event
+        while self._is_settling and not leaving.is_set():
+            self._clock.wait(leaving, SETTLE_LOOK_EVERY_S)
+            self._look(watched)
         if outcome is None:
             return Cause.LOST.ending.exit_code
         return exit_code(outcome.state, outcome.kind)
 
     def _watched(self, project: ProjectAddress) -> WatchedProject:
         if project.address not in self._projects:
-            self._projects[project.address] = WatchedProject(project, self._open_queue(project.address))
+            queue = self._open_queue(project.address)
+            self._projects[project.address] = WatchedProject(project, queue, Settling(queue, self._clock))
         return self._projects[project.address]
 
     def _queue(self, address: str) -> JobQueue:
         watched = self._projects.get(address)
         return self._open_queue(address) if watched is None else watched.queue
 
+    @property
+    def _is_settling(self) -> bool:
+        """Whether a sync that was under way may still drop what the last job has published."""
+        return self._clock.monotonic() < self._settles_until_s
+
     def _watch(self) -> None:
         """Looks at unfinished jobs and unsettled projections, also while a job of ours is running."""
-        while not self._clock.wait(self._over, WATCH_EVERY_S):
+        while not self._clock.wait(self._over, SETTLE_LOOK_EVERY_S if self._is_settling else WATCH_EVERY_S):
             for watched in list(self._projects.values()):
                 if not watched.needs_a_look:
                     continue

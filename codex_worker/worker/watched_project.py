@@ -8,6 +8,7 @@ from codex_worker.errors import WorkerError
 from codex_worker.queue.facts import lease_at
 from codex_worker.queue.job_queue import JobQueue, JobView, ProjectLook
 from codex_worker.worker.projects import ProjectAddress, Standing
+from codex_worker.worker.settling import Settling
 
 TOMBSTONES_EVERY_S = 24 * 3600.0
 
@@ -18,6 +19,7 @@ class WatchedProject:
 
     project: ProjectAddress
     queue: JobQueue
+    settling: Settling
     lock: threading.Lock = field(default_factory=threading.Lock)  # the queue is used by two threads
     views: list[JobView] = field(default_factory=list)
     silent: set[str] = field(default_factory=set)
@@ -34,10 +36,13 @@ class WatchedProject:
             try:
                 sight = self.queue.look()
                 self._note(sight)
-                if self.queue.tidy(sight.views):
+                changed = self.queue.tidy(sight.views)
+                changed += self.settling.look(sight)
+                if changed:
                     self.views = self.queue.survey()
             except WorkerError:
                 self.views, self.silent = [], set()
+                self.settling.failed()
                 raise
 
     def new_problems(self) -> list[str]:

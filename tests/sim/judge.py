@@ -8,17 +8,17 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from codex_worker.codex.patch import Patch
+from codex_worker.codex.patch import Patch, RecordingPatch
 from codex_worker.contract.paths import (
     MANIFEST,
     parse_record,
     response_path,
 )
 from codex_worker.contract.records import Attempt
-from tests.sim.people import Sync
+from tests.sim.people import Pushed
 from tests.sim.schedule import Conditions
 from tests.sim.servers import BRANCH, Files, Server, is_plain_text
-from tests.sim.tree import cells_of, entries_of, is_projection, job_files, job_of, parsed
+from tests.sim.tree import cells_of, entries_of, is_projection, job_files, job_of, parsed, record_files
 from tests.sim.worker import Actor
 from tests.support.notebooks import PATH
 
@@ -60,6 +60,21 @@ class _Watch:
     last_s: float
 
 
+@dataclass(frozen=True)
+class Written:
+    """A result of ours in a cell: the edit or the take, and the newest that its job knew of the cell."""
+
+    job_id: str
+    cell_id: str
+    what: str  # the text of an edit, or the id of a take
+    known_ms: int
+
+    def is_in(self, metadata: Mapping) -> bool:
+        """Whether a cell's history holds it."""
+        edits = metadata.get("edits", ())
+        return self.what in metadata.get("attachments", {}) or any(e.get("value") == self.what for e in edits)
+
+
 class Judge:
     """Follows the server's refs and says what was wrong."""
 
@@ -75,7 +90,13 @@ class Judge:
         self.commits = 0
         self.events: Counter[str] = Counter()
         self.patches: list[Patch] = []
-        self._created: set[str] = set()
+        self.patch_jobs: list[str] = []
+        self.written: set[Written] = set()
+        self._created: dict[str, bytes] = {}
+        self._seen_paths: set[str] = set()
+        self._put_back: set[str] = set()
+        self.removed_by_people: set[str] = set()
+        self.taken_back: set[str] = set()  # cells of which a sync has lost a person's, or our, change
         self._lease_changed: dict[str, float] = {}
         self._response_changed: dict[str, float] = {}
         self._looked: dict[str, float] = {}
@@ -98,6 +119,7 @@ class Judge:
         refs = dict(self._server.refs())
         before_files, before_refs = self.files, self.refs
         head = refs[BRANCH]
+        known = self.known(before_files, before_refs)
         if head != self.head:
             if self._server.parents(head) != (self.head,):
                 self.complain(9, f"{actor.worker} pushed what does not descend from the head alone")
@@ -105,29 +127,52 @@ class Judge:
             files = self._server.files(head)
             self._judge_ours(author or actor, before_files, files, before_refs, refs)
             self._advance(head, files)
-        self._judge_leases(actor, before_files, before_refs, refs)
+        self._judge_leases(actor, known, before_refs, refs)
         self.refs = refs
 
-    def synced(self, sync: Sync, name: str) -> None:
-        """A person has pushed."""
-        before, files = self.files, self._server.files(sync.commit)
-        merged = len(self._server.parents(sync.commit)) > 1
+    def known(self, files: Files, refs: Mapping[str, str]) -> Files:
+        """The files with the attempts and ends that the jobs' records name."""
+        named: dict[str, bytes] = {}
+        for ref, commit in refs.items():
+            if "gpu-records/" in ref:
+                named |= record_files(job_of(ref), self._server.files(commit))
+        return {**named, **files}
+
+    def synced(self, pushed: Pushed, name: str) -> None:
+        """A person has pushed; what their own commits removed they wanted removed, and nothing else."""
+        files = self._server.files(pushed.commit)
+        merged = len(self._server.parents(pushed.commit)) > 1
         self.events["merges" if merged else "fast-forwards of people"] += 1
-        for path in before.keys() - files.keys():
-            if path not in sync.removed:
-                self.complain(5, f"{path} was lost in a merge by {name}")
-        for path in self._created & before.keys() & files.keys():
-            if not is_projection(path) and before[path] != files[path]:
+        for commit in pushed.own:
+            (parent,) = self._server.parents(commit)
+            had, has = self._server.files(parent), self._server.files(commit)
+            removed = had.keys() - has.keys()
+            self.removed_by_people |= removed
+            for job_id in {path.split("/")[1].removeprefix("job_") for path in removed if "/job_" in path}:
+                if job_files(had, job_id).attempts and self.has_records:
+                    self._deleted.add(job_id)
+                self.orphaned.add(job_id)
+        self._note_losses_of_people(files)
+        self.events["files left out by merges"] += len(
+            self._created.keys() & self.files.keys() - files.keys()
+        )
+        for path in self._created.keys() & self.files.keys() & files.keys():
+            if not is_projection(path) and self._created[path] != files[path]:
                 self.complain(5, f"{path} was changed by a merge of {name}")
-        for job_id in {record.job_id for path in sync.removed if (record := parse_record(path))}:
-            had, has = job_files(before, job_id), job_files(files, job_id)
-            # Only an end or a lease tells that there was a job: without leases there may be neither.
-            has_lease = any("gpu-jobs/" in ref and job_of(ref) == job_id for ref in self.refs)
-            if had.attempts and not has.attempts and (has.ends or has_lease):
-                self._deleted.add(job_id)
-            self.orphaned.add(job_id)
-        self._advance(sync.commit, files)
+        self._advance(pushed.commit, files)
         self.refs = dict(self._server.refs())
+
+    def _note_losses_of_people(self, files: Files) -> None:
+        """What one person's sync takes back of another's: nobody but the editor could keep it."""
+        before, after = cells_of(self.files[PATH]), cells_of(files[PATH])
+        for identity, cell in before.items():
+            was, now = cell["metadata"], after.get(identity, {"metadata": {}})["metadata"]
+            gone = [edit for edit in was["edits"] if edit not in now.get("edits", ())]
+            takes = now.get("attachments", {})
+            changed = [name for name, entry in was.get("attachments", {}).items() if takes.get(name) != entry]
+            is_older = (now.get("selectionTimestamp") or 0) < (was.get("selectionTimestamp") or 0)
+            if gone or changed or is_older:
+                self.taken_back.add(identity)
 
     def older_pushed(self, commit: str) -> None:
         """An older worker has pushed."""
@@ -149,7 +194,7 @@ class Judge:
             return
         leases = {job_of(ref): oid for ref, oid in self.refs.items() if "gpu-jobs/" in ref}
         for job_id, oid in leases.items():
-            job = job_files(self.files, job_id)
+            job = job_files(self.known(self.files, self.refs), job_id)
             if not job.running or job.final_end or job_id in self.orphaned:
                 self._watches.pop((worker, job_id), None)
                 continue
@@ -177,12 +222,17 @@ class Judge:
         changed = {path for path in files if files[path] != before.get(path)}
         self._count(author, changed, before, files)
         for path in before.keys() - files.keys():
-            self.complain(5, f"{author.worker} deleted {path}")
+            if not is_projection(path):
+                self.complain(5, f"{author.worker} deleted {path}")
         for path in changed:
             self._judge_file(author, path, before, files)
+        before, files = self.known(before, before_refs), self.known(files, refs)
         if author.attempt is not None:
-            self._judge_fence(author, author.attempt, before)
+            if any(path != PATH and path not in self._put_back for path in changed):
+                self._judge_fence(author, author.attempt, before)
+            self._put_back.clear()
             return
+        self._put_back.clear()
         for job_id in {record.job_id for path in changed if (record := parse_record(path))}:
             self._judge_job(author, job_id, before, files, before_refs)
         for path in changed:
@@ -216,9 +266,13 @@ class Judge:
         elif path in before and not is_projection(path):
             self.complain(9, f"{author.worker} replaced {path}")
         elif path not in before and not is_projection(path):
-            if path in self._created:
+            if self._created.setdefault(path, data) != data and self.has_records:
                 self.complain(9, f"{author.worker} used the path {path} a second time")
-            self._created.add(path)
+            if path in self.removed_by_people:
+                self.complain(4, f"{author.worker} brought back {path}, which a person has removed")
+            if path in self._seen_paths:
+                self._put_back.add(path)
+            self._seen_paths.add(path)
 
     def _judge_fence(self, author: Actor, attempt: Attempt, before: Files) -> None:
         job, key = job_files(before, attempt.job_id), (attempt.number, attempt.nonce)
@@ -237,7 +291,7 @@ class Judge:
         for key in had.running & has.ends.keys():
             self._judge_takeover(author, job_id, key, before_refs)
         for key in has.attempts - had.attempts:
-            if had.final_end:
+            if had.final_end and self.has_records:
                 self.complain(
                     6, f"{author.worker} began attempt {key} of {job_id}, which is {had.final_end['state']}"
                 )
@@ -309,5 +363,45 @@ class Judge:
                     self.complain(4, f"{author.worker} changed the recording {name} of {identity}")
             if was["metadata"].get("isLocked") != now["metadata"].get("isLocked"):
                 self.complain(4, f"{author.worker} changed the lock of {identity}")
-            if now != was and not any(patch.cell_id == identity for patch in self.patches):
+            if now == was:
+                continue
+            if not any(patch.cell_id == identity for patch in self.patches):
                 self.complain(4, f"{author.worker} changed {identity}, for which it has no result")
+            self._note_written(identity, was["metadata"], now["metadata"])
+
+    def _note_written(self, identity: str, was: Mapping, now: Mapping) -> None:
+        """What a push of ours has brought into a cell."""
+        takes = now.get("attachments", {}).keys() - was.get("attachments", {}).keys()
+        texts = [edit["value"] for edit in now["edits"] if edit not in was["edits"]]
+        for what in (*takes, *texts):
+            for patch, job_id in self.patches_of(identity):
+                read = patch.read
+                ours = patch.recording.attachment_id if isinstance(patch, RecordingPatch) else patch.text
+                if ours == what:
+                    times = (
+                        read.value_changed_at_ms,
+                        read.selection_timestamp_ms,
+                        read.selection_changed_at_ms,
+                    )
+                    self.written.add(Written(job_id, identity, what, max(t or 0 for t in times)))
+
+    def patches_of(self, identity: str) -> list[tuple[Patch, str]]:
+        """The results that were offered for a cell, and whose they are."""
+        return [
+            (patch, job_id)
+            for patch, job_id in zip(self.patches, self.patch_jobs, strict=True)
+            if patch.cell_id == identity
+        ]
+
+    @property
+    def has_records(self) -> bool:
+        """False where nothing is sure to tell what a merge has left out.
+
+        That is on a server that takes no ref of ours, and on one without atomic pushes, where a record may
+        be behind its branch when a worker dies between two pushes.
+        """
+        return self._conditions.atomic and len(self._conditions.refused_refs) <= 2
+
+    def published_paths(self) -> set[str]:
+        """What our workers have put on the branch and never write again."""
+        return {path for path in self._created if not is_projection(path)}

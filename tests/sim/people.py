@@ -9,7 +9,7 @@ import yaml
 
 from codex_worker.contract.paths import MANIFEST, job_folder
 from tests.sim.servers import BRANCH, Files, Server
-from tests.support.editor_merge import merge_trees
+from tests.support.editor_sync import Clone, Phase, Sync
 from tests.support.notebooks import PATH, dump_notebook, flag_edit, take, value_edit
 from tests.support.queues import job
 
@@ -27,12 +27,33 @@ class HumanChange:
 
 
 @dataclass(frozen=True)
-class Sync:
-    """A sync that pushed something."""
+class Pushed:
+    """What a sync pushed: the head, and the person's own commits in it."""
 
     commit: str
-    head_before: str
-    removed: frozenset[str]  # the files that the person had removed
+    own: tuple[str, ...]
+
+
+class _Remote:
+    """The server as a clone sees it."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def head(self) -> str:
+        return self._server.refs()[BRANCH]
+
+    def files(self, commit: str) -> Files:
+        return self._server.files(commit)
+
+    def parents(self, commit: str) -> tuple[str, ...]:
+        return self._server.parents(commit)
+
+    def commit(self, files: Files, parents: tuple[str, ...]) -> str:
+        return self._server.commit(files, parents, is_push=False)
+
+    def push(self, expected: str, new: str) -> bool:
+        return self._server.push(expected, new)
 
 
 class Translator:
@@ -40,11 +61,12 @@ class Translator:
 
     def __init__(self, name: str, server: Server, stamp_ms: Callable[[], int]) -> None:
         self.name = name
-        self._server = server
+        self.is_syncing = False
+        self._remote = _Remote(server)
         self._stamp_ms = stamp_ms
-        self._base_commit = server.refs()[BRANCH]
-        self._base: Files = server.files(self._base_commit)
-        self._local: Files = self._base
+        head = server.refs()[BRANCH]
+        self.clone = Clone(head, server.files(head))
+        self._own: list[str] = []  # commits that no push has brought to the server yet
         self._jobs_added = 0
         self.changes: list[HumanChange] = []
 
@@ -55,25 +77,27 @@ class Translator:
         else:
             self._edit(action, number)
 
-    def sync(self) -> Sync | None:
-        """Fast-forwards, or merges and pushes. Raises SyncRefused where the editor could not go on."""
-        head = self._server.refs()[BRANCH]
-        theirs = self._server.files(head)
-        if self._local == self._base:
-            self._base_commit, self._base, self._local = head, theirs, theirs
+    def sync(self, between: Callable[[Phase], None] = lambda phase: None) -> Pushed | None:
+        """A sync of the editor; `between` is called before each of its phases, and others may push then.
+
+        Raises SyncRefused where the editor could not go on.
+        """
+        sync = Sync(self._remote, self.clone)
+        self.is_syncing = True
+        try:
+            while sync.phase is not Phase.OVER:
+                between(sync.phase)
+                sync.step()
+        finally:
+            self.is_syncing = False
+            self._own += sync.own
+        if sync.pushed is None:
             return None
-        removed = frozenset(self._base.keys() - self._local.keys())
-        if head == self._base_commit:
-            commit, merged = self._server.commit(self._local, (head,)), self._local
-        else:
-            merged = merge_trees(dict(self._base), dict(self._local), dict(theirs))
-            own = self._server.commit(self._local, (self._base_commit,), is_push=False)
-            commit = self._server.commit(merged, (own, head))
-        self._base_commit, self._base, self._local = commit, merged, merged
-        return Sync(commit, head, removed)
+        own, self._own = tuple(self._own), []
+        return Pushed(sync.pushed, own)
 
     def _ask(self, action: str, number: int) -> None:
-        files = dict(self._local)
+        files = dict(self.clone.files)
         content = yaml.load(files[MANIFEST], yaml.CSafeLoader)
         entries = content["jobs"]
         if action == "add job":
@@ -93,15 +117,15 @@ class Translator:
                 folder = job_folder(entry["job_id"]) + "/"
                 files = {path: data for path, data in files.items() if not path.startswith(folder)}
         files[MANIFEST] = yaml.dump(content, Dumper=yaml.CSafeDumper, sort_keys=False).encode()
-        self._local = files
+        self.clone.files = files
 
     def _edit(self, action: str, number: int) -> None:
-        document = json.loads(self._local[PATH])
+        document = json.loads(self.clone.files[PATH])
         cell = document["cells"][number % len(document["cells"])]
         change = edit_cell(cell, action, number, self._stamp_ms(), self.name)
         if change is not None:
             self.changes.append(change)
-            self._local = {**self._local, PATH: dump_notebook(document)}
+            self.clone.files = {**self.clone.files, PATH: dump_notebook(document)}
 
 
 def job_entry(job_id: str, number: int) -> dict[str, object]:

@@ -66,6 +66,7 @@ class Conditions:
     failures: int = 3
     releases: int = 10
     takes_over_older: bool = False
+    stays: bool = False  # the workers go on polling, so that response.yaml tells of the progress
 
 
 @dataclass(frozen=True)
@@ -77,15 +78,20 @@ class Step:
     number: int  # what the action chooses by
     wait_s: float = 1.0  # before it
     fault: str = ""  # what happens to its first push
-    inside: int = 0  # so many of the following steps happen within its first push ...
-    after: bool = False  # ... once the server has taken it, instead of just before
+    inside: int = (
+        0  # so many of the following steps happen within its first push, or a sync's two fetches ...
+    )
+    after: bool = False  # ... once the server has taken it, instead of just before; a sync: before its push
     frozen: bool = False  # ... and its machine stands still meanwhile
 
     def __str__(self) -> str:
         text = f"+{self.wait_s:g} s  {self.actor}: {self.action} (#{self.number})"
         if self.fault:
             text += f"; its push: {self.fault}"
-        if self.inside:
+        if self.inside and self.action == "sync":
+            place = "before its push" if self.after else "between its fetches"
+            text += f"; the next {self.inside} happen {place}"
+        elif self.inside:
             place = "after" if self.after else "before"
             frozen = ", its machine frozen" if self.frozen else ""
             text += f"; the next {self.inside} happen {place} its push has an answer{frozen}"
@@ -115,7 +121,7 @@ def draw(seed: str, length: int = 30) -> Schedule:
     workers = [f"worker-{letter}" for letter in "abc"[: conditions.workers]]
     count = rng.randint(max(length // 2, 1), length + length // 2)
     steps = [_step(rng, workers, conditions) for _ in range(count)]
-    for story in (_late_worker, _edit_meanwhile):
+    for story in (_late_worker, _edit_meanwhile, _sync_meanwhile):
         if rng.random() < 0.3:
             place = rng.randint(0, len(steps))
             steps[place:place] = story(rng, workers)
@@ -151,14 +157,27 @@ def _edit_meanwhile(rng: random.Random, workers: list[str]) -> list[Step]:
     ]
 
 
+def _sync_meanwhile(rng: random.Random, workers: list[str]) -> list[Step]:
+    """A worker claims, publishes or ends between the two fetches of somebody's sync."""
+    worker, person, number = rng.choice(workers), rng.choice(PEOPLE), rng.randrange(1000)
+    pushes = rng.choice((("claim",), ("cells",), ("artifact",), ("complete",), ("cells", "complete")))
+    return [
+        Step(worker, "restart", 0),
+        *([Step(worker, "claim", 0)] if pushes != ("claim",) else []),
+        Step(person, "type", number),
+        Step(person, "sync", 0, inside=len(pushes)),
+        *(Step(worker, push, number) for push in pushes),
+    ]
+
+
 def _conditions(rng: random.Random) -> Conditions:
     refused: tuple[str, ...] = ()
     # A server with neither atomic pushes nor room for leases is beyond the protocol (docs/simulation.md).
     is_atomic = rng.random() > 0.12
     if is_atomic and rng.random() < 0.12:
-        refused = ("refs/gpu-jobs/",)
+        refused = ("refs/gpu-jobs/", "refs/gpu-records/")
         if rng.random() < 0.3:
-            refused += ("refs/heads/gpu-jobs/",)
+            refused += ("refs/heads/gpu-jobs/", "refs/heads/gpu-records/")
     return Conditions(
         workers=rng.choice((2, 2, 3)),
         has_older_worker=rng.random() < 0.35,
@@ -168,6 +187,7 @@ def _conditions(rng: random.Random) -> Conditions:
         failures=rng.choice((3, 3, 2)),
         releases=rng.choice((10, 2)),
         takes_over_older=rng.random() < 0.3,
+        stays=rng.random() < 0.4,
     )
 
 
@@ -176,7 +196,10 @@ def _step(rng: random.Random, workers: list[str], conditions: Conditions) -> Ste
     wait_s = float(_choose(rng, WAITS_S)) * rng.uniform(0.5, 1.5)
     number, wait_s = rng.randrange(1000), round(wait_s, 1)
     if chance < 0.30:
-        return Step(rng.choice(PEOPLE), _choose(rng, PERSON_ACTIONS), number, wait_s)
+        action = _choose(rng, PERSON_ACTIONS)
+        window = rng.choice((0, 0, 1, 2, 3, 5)) if action == "sync" else 0
+        after = window > 0 and rng.random() < 0.25
+        return Step(rng.choice(PEOPLE), action, number, wait_s, inside=window, after=after)
     if chance < 0.40 and conditions.has_older_worker:
         return Step("older", _choose(rng, OLDER_ACTIONS), number, wait_s)
     if chance < 0.48:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from codex_worker.git.git_transport import GitSnapshot, GitTransport
 from codex_worker.git.memory import MemoryCommit, MemoryServer, MemoryTransport
-from codex_worker.git.ports import Heads, PushAnswer, RefMove, Snapshot
+from codex_worker.git.ports import Heads, PathChange, PushAnswer, RefMove, Snapshot
 from codex_worker.git.repository import LockedTransport
 from tests.support.present import present
 
@@ -51,6 +51,9 @@ class Server(Protocol):
 
     def commit(self, files: Files, parents: tuple[str, ...], *, is_push: bool = True) -> str:
         """Makes a commit and moves the branch to it; without `is_push` it is only a person's own."""
+
+    def push(self, expected: str, new: str) -> bool:
+        """A person's push: moves the branch; False where it is elsewhere by now."""
 
     def close(self) -> None:
         """Ends what belongs to the server."""
@@ -99,6 +102,12 @@ class TwinServer:
             self._server.refs[BRANCH] = made
         return made
 
+    def push(self, expected: str, new: str) -> bool:
+        if self._server.refs[BRANCH] != expected:
+            return False
+        self._server.refs[BRANCH] = new
+        return True
+
     def close(self) -> None:
         self._server.commits.clear()
 
@@ -121,6 +130,16 @@ class _RealTransport(GitTransport):
     def read_lease(self, ref: str, commit: str) -> bytes:
         self._on_call("read_lease", "before")
         return super().read_lease(ref, commit)
+
+    def records(self, commits: Sequence[str]) -> dict[str, Snapshot]:
+        self._on_call("records", "before")
+        return super().records(commits)
+
+    def ordinary_changes(
+        self, heads: Heads, record_ref: str | None, since: str, paths: Sequence[str]
+    ) -> list[PathChange] | None:
+        self._on_call("history", "before")
+        return super().ordinary_changes(heads, record_ref, since, paths)
 
     def commit(self, base: Snapshot, files: Mapping[str, bytes | None], message: str) -> str:
         made = super().commit(base, files, message)
@@ -213,6 +232,13 @@ class GitServer:
             check=True,
         )
         return done.stdout.decode().split()[-1]
+
+    def push(self, expected: str, new: str) -> bool:
+        ref = self._bare / BRANCH
+        if ref.read_text().strip() != expected:
+            return False
+        ref.write_text(f"{new}\n")
+        return True
 
     def close(self) -> None:
         self._wanted.close()

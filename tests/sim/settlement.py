@@ -20,9 +20,11 @@ def judge_settled(
     for job_id, (state, reason) in jobs.items():
         if state in {"running", "pending", "cancel requested", "exhausted", "invalid"} or not reason:
             judge.complain(8, f"{job_id} is {state} ({reason}) when all is quiet")
-    for job_id in {record.job_id for path in judge.files if (record := parse_record(path))}:
+    known = judge.known(judge.files, judge.refs)
+    for job_id in {record.job_id for path in known if (record := parse_record(path))}:
         if job_id not in judge.orphaned:
             _judge_truth(judge, job_id)
+    _judge_published(judge, changes)
     _judge_people(judge, changes)
 
 
@@ -37,20 +39,45 @@ def _judge_truth(judge: Judge, job_id: str) -> None:
     response = parsed(files.get(response_path(job_id), b"{}"))
     state = end["state"] if end["state"] in FINAL_STATES else "failed"
     wanted = state if is_final(end) else "running"
+    if not is_final(end) and not response:
+        return  # nobody looks, and it will be written once, at the end
     if (response.get("state"), response.get("worker_id")) != (wanted, end["worker_id"]):
         judge.complain(8, f"response.yaml of {job_id} says {response.get('state')}, its end {end['state']}")
-    if not is_final(end) and "aiting" not in str(response.get("status_message")):
+    if not is_final(end) and response and "aiting" not in str(response.get("status_message")):
         judge.complain(8, f"response.yaml of {job_id} does not say that it waits")
     for name, path in (("log_blob", log_path(job_id)), ("metrics_blob", metrics_path(job_id))):
         if end.get(name) and blob_id(files.get(path, b"")) != end[name]:
             judge.complain(8, f"{path} is not what the end of {job_id} names")
 
 
+def _judge_published(judge: Judge, changes: Collection[HumanChange]) -> None:
+    """Everything that our workers published is at the head, but for what people removed or changed."""
+    if not judge.has_records:
+        return
+    for path in judge.published_paths() - judge.files.keys() - judge.removed_by_people:
+        job_id = path.split("/")[1].removeprefix("job_")
+        if job_id not in judge.orphaned and not any(path.startswith(p) for p in (".project/",)):
+            judge.complain(5, f"{path} was lost")
+    cells = cells_of(judge.files[PATH])
+    for written in judge.written:
+        metadata = cells.get(written.cell_id, {"metadata": {}})["metadata"]
+        if written.is_in(metadata) or written.cell_id in judge.excused:
+            continue
+        if written.job_id in judge.orphaned:
+            continue
+        people = any(c.cell_id == written.cell_id and c.time_ms > written.known_ms for c in changes)
+        ours = any(w.cell_id == written.cell_id and w.is_in(metadata) for w in judge.written)
+        if not people and not ours:
+            judge.complain(
+                5, f"{written.what} in {written.cell_id} was lost, and no person changed that cell"
+            )
+
+
 def _judge_people(judge: Judge, changes: Collection[HumanChange]) -> None:
     cells = cells_of(judge.files[PATH])
     newest: dict[tuple[str, str], HumanChange] = {}
     for change in changes:
-        if change.cell_id in judge.excused:
+        if change.cell_id in judge.excused or change.cell_id in judge.taken_back:
             continue
         cell = cells.get(change.cell_id)
         if cell is None:

@@ -12,7 +12,10 @@ from typing import Any
 from unittest import mock
 
 from codex_worker.codex.patch import Applied, apply_patches
+from codex_worker.contract.state import JobFacts, Removals
 from codex_worker.publish import cells
+from codex_worker.publish.standing import AtHead, Publications
+from codex_worker.queue import facts as facts_module
 from codex_worker.queue.owned import OwnedJob
 from tests.sim.judge import Violation
 from tests.sim.schedule import Schedule, Step, draw
@@ -214,4 +217,27 @@ def whole_notebooks() -> Iterator[None]:
         yield
 
 
-SWITCHES: dict[str, Callable] = {"without-fence": without_fence, "whole-notebooks": whole_notebooks}
+@contextmanager
+def without_ledger() -> Iterator[None]:
+    """Breaks the worker on purpose: what a merge has left out of the branch is never put back."""
+    with mock.patch.object(Publications, "look", lambda self, *, thorough=False: AtHead()):
+        yield
+
+
+@contextmanager
+def absence_is_deletion() -> Iterator[None]:
+    """Breaks the worker on purpose: what is not at the head counts as removed by a person."""
+
+    def removals(facts: JobFacts, *_: object) -> Removals:
+        return Removals(of_job=bool(facts.dropped), of_entry=facts.entry is None)
+
+    with mock.patch.object(facts_module, "removals_of", removals):
+        yield
+
+
+SWITCHES: dict[str, Callable] = {
+    "without-fence": without_fence,
+    "whole-notebooks": whole_notebooks,
+    "without-ledger": without_ledger,
+    "absence-is-deletion": absence_is_deletion,
+}

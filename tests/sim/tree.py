@@ -61,6 +61,18 @@ def job_files(files: Files, job_id: str) -> JobFiles:
     )
 
 
+def record_files(job_id: str, files: Files) -> Files:
+    """The attempt and end files that a job's record holds, under the names that they have on the branch."""
+    named = {}
+    for path, data in files.items():
+        if path == "attempt.yaml" or path.startswith(("attempts/", "ends/")):
+            said = parsed(data)
+            kind = "end" if path.startswith("ends/") else "attempt"
+            name = f"{kind}-{said['number']}-{said['nonce']}.yaml"
+            named[f"gpu_jobs/job_{job_id}/workers/{said['worker_id']}/{name}"] = data
+    return named
+
+
 def _key(name: RecordName) -> tuple[int, str]:
     return (name.number, name.nonce)
 

@@ -7,7 +7,7 @@ tries) lets the others go on; one that holds the repository's lock stops the one
 
 import random
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -29,11 +29,15 @@ from codex_worker.errors import (
     SystemFault,
 )
 from codex_worker.git.lfs.pointer import Pointer
-from codex_worker.git.repository import Change, LockedTransport, Repository
+from codex_worker.git.repository import LockedTransport, Repository
 from codex_worker.job.api import CellResult
 from codex_worker.publish.cells import CellPublisher
+from codex_worker.publish.ledger import file_line
+from codex_worker.publish.standing import Publications
+from codex_worker.queue.owned import PublishedChange
 from codex_worker.supervisor.republish import reopen
 from codex_worker.worker.next_job import Candidate, in_order
+from codex_worker.worker.settling import Settling
 from gitlab_jobs import Cause, JobQueue, Outcome, OwnedJob, QueueSettings
 from tests.sim.schedule import Conditions
 from tests.support.notebooks import PATH
@@ -62,6 +66,7 @@ class Held:
     """A job in hand."""
 
     owned: OwnedJob
+    publications: Publications
     notebook: bytes = b""
     results: list[CellResult] = field(default_factory=list)
     pieces: int = 0
@@ -92,7 +97,7 @@ class Surroundings(Protocol):
     def watched(self, process: "Process", silent: list[str] | None) -> None:
         """A look at other workers' jobs ended so; None: it did not reach the server."""
 
-    def patched(self, results: list[CellResult]) -> None:
+    def patched(self, results: list[CellResult], job_id: str) -> None:
         """Results are being offered to the publication."""
 
 
@@ -162,6 +167,7 @@ class Process:
         self.repository = Repository(world.transport(self, "main"), self, chance=chance)
         beats = Repository(world.transport(self, "beats"), self, chance=chance)
         self.queue = JobQueue(self.repository, machine.name, self, machine.settings, beats=beats)
+        self.settling = Settling(self.queue, self)
 
     def time(self) -> float:
         return self.world.now_s()
@@ -286,7 +292,8 @@ class Process:
                 return
 
     def _begin(self, owned: OwnedJob) -> None:
-        self.held, self.wish = Held(owned), None
+        publications = Publications(owned.entry.job_id, owned.repository, owned.entry)
+        self.held, self.wish = Held(owned, publications), None
         now = self.world.now_s()
         self.due |= {"beat": now + BEAT_EVERY_S, "look": now + LOOK_EVERY_S, "report": now + REPORT_EVERY_S}
 
@@ -301,10 +308,12 @@ class Process:
             sight = self.queue.look()
         except EXPECTED:
             self.world.watched(self, None)
+            self.settling.failed()
             raise
         self.world.watched(self, sight.silent)
         self.silent = set(sight.silent)
         self.queue.tidy(sight.views)
+        self.settling.look(sight)
 
     def _beat(self) -> None:
         self.in_hand.owned.beat("training", float(self.in_hand.pieces), "Working")
@@ -315,6 +324,8 @@ class Process:
             self._drop()
         elif wish is not None:
             self.wish = wish
+        else:
+            self.in_hand.publications.look()
 
     def _obey(self) -> None:
         state = EndState.CANCELED if self.wish is Cause.CANCELED else EndState.WITHDRAWN
@@ -329,7 +340,7 @@ class Process:
             if not held.results:
                 self._read(number)
             batch, held.results = held.results[:2], held.results[2:]
-            self.world.patched(batch)
+            self.world.patched(batch, held.owned.entry.job_id)
             CellPublisher(held.owned, NoStore()).publish(batch)
         elif action == "artifact":
             self._publish_model()
@@ -381,7 +392,9 @@ class Process:
         name = f"{owned.attempt.name}-{self.in_hand.pieces}"
         path = f"gpu_jobs/job_{owned.attempt.job_id}/checkpoint/model-{name}.safetensors"
         pointer = Pointer(f"{self.in_hand.pieces:064x}", 1000)
-        owned.publish(lambda snapshot: Change({path: pointer.render()}, f"Model {name}"))
+        content = pointer.render()
+        line = file_line(path, content)
+        owned.publish(lambda snapshot: PublishedChange({path: content}, f"Model {name}", [line]))
 
     def _progress(self) -> None:
         pieces = self.in_hand.pieces
@@ -395,6 +408,8 @@ class Process:
 
     def _end(self, outcome: Outcome) -> None:
         owned = self.in_hand.owned
+        with suppress(*EXPECTED):
+            self.in_hand.publications.look(thorough=True)
         log = f"whole log of attempt {owned.attempt.name}: {outcome.state}\n".encode()
         metrics = f"epoch\n{owned.attempt.name}\n".encode()
         try:

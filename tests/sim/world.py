@@ -29,6 +29,7 @@ from tests.sim.servers import Files, Server
 from tests.sim.settlement import judge_settled
 from tests.sim.worker import Died, Machine, Process, budgets
 from tests.support.editor_merge import SyncRefused
+from tests.support.editor_sync import Phase
 from tests.support.notebooks import PATH, cell, notebook, recorded_cell, written_cell
 from tests.support.present import present
 from tests.support.queues import manifest
@@ -89,6 +90,8 @@ class World:
             claim_timeout_s=CLAIM_TIMEOUT_S,
             take_over_older_after_s=900.0 if conditions.takes_over_older else None,
             publish_timeout_s=600.0,
+            stays=conditions.stays,
+            older_workers=conditions.has_older_worker,
         )
         self.machines = {
             name: Machine(name, settings, recording)
@@ -139,9 +142,10 @@ class World:
         if silent:
             self._say(f"{process.machine.name} sees no sign of life of {', '.join(silent)}")
 
-    def patched(self, results: list[CellResult]) -> None:
+    def patched(self, results: list[CellResult], job_id: str) -> None:
         patches: list[Patch] = [result.patch for result in results]
         self.judge.patches += patches
+        self.judge.patch_jobs += [job_id] * len(patches)
 
     def rest(self, duration_s: float) -> None:
         """Time passes, and whatever is due in it is done."""
@@ -192,13 +196,27 @@ class World:
 
     def _play_person(self, person: Translator, step: Step) -> None:
         if step.action == "sync":
-            if self._reaches_server(person.name):
-                self._sync(person)
+            if self._reaches_server(person.name) and not person.is_syncing:
+                self._sync(person, step)
+        elif person.is_syncing:
+            self.counts["(syncing)"] += 1
         else:
             person.act(step.action, step.number)
 
-    def _sync(self, person: Translator) -> None:
-        pushed = person.sync()
+    def _sync(self, person: Translator, step: Step | None = None) -> None:
+        place = Phase.PUSH_MERGE if step is not None and step.after else Phase.FETCH_TO_COMPLETE
+        inside = [step.inside if step is not None else 0]
+
+        def between(phase: Phase) -> None:
+            if phase is not place or not inside[0]:
+                return
+            steps, inside[0] = inside[0], 0
+            self.faults["others in a sync"] += 1
+            for _ in range(steps):
+                if self._steps and not self.judge.violations:
+                    self._play(self._steps.popleft())
+
+        pushed = person.sync(between)
         if pushed is not None:
             self.judge.synced(pushed, person.name)
 
@@ -210,8 +228,8 @@ class World:
             machine = sorted(self.machines)[step.number % len(self.machines)]
             self._down_until[machine] = self.time_s + length_s
         elif step.action == "refuse":
-            choices = ("refs/", "refs/heads/main", "refs/gpu-jobs/")[
-                : 3 if self.schedule.conditions.atomic else 2
+            choices = ("refs/", "refs/heads/main", "refs/gpu-jobs/", "refs/gpu-records/")[
+                : 4 if self.schedule.conditions.atomic else 2
             ]
             self._use_refusals((choices[step.number % len(choices)],))
         elif step.action == "accept":

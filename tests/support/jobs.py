@@ -14,6 +14,7 @@ from codex_worker.contract.paths import response_path
 from codex_worker.git.memory import MemoryServer, MemoryTransport
 from codex_worker.git.repository import Change, Repository
 from codex_worker.job.api import CellResult, Fetched, Published, Weights
+from codex_worker.queue.owned import PublishedChange
 from codex_worker.supervisor.attempt import Secrets, Supervisor
 from codex_worker.supervisor.job_folder import JobFolder
 from codex_worker.supervisor.settings import JobLimits, Rhythm, RuntimeSettings
@@ -97,7 +98,7 @@ class FakeProject:
     def publish_artifact(self, file: Path, folder: str) -> str:
         self.on_publish()
         path = f"gpu_jobs/job_{self.job.entry.job_id}/{folder}/{file.stem}-{self.job.attempt.name}.csv"
-        self.job.publish(lambda snapshot: Change({path: file.read_bytes()}, "an artifact"))
+        self.job.publish(lambda snapshot: PublishedChange({path: file.read_bytes()}, "an artifact"))
         self.published.append(path)
         return path
 
@@ -130,7 +131,7 @@ class Stage:
     def queue(self, worker_id: str = "tester") -> JobQueue:
         transport = MemoryTransport(self.server, lambda call, when: self.fault(call, when))
         repository = Repository(transport, self.clock)
-        return JobQueue(repository, worker_id, self.clock, QueueSettings(publish_timeout_s=1.0))
+        return JobQueue(repository, worker_id, self.clock, QueueSettings(publish_timeout_s=1.0, stays=True))
 
     def set_limits(self, **limits: Any) -> None:
         self.settings = replace(self.settings, limits=JobLimits(**limits))

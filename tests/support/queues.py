@@ -153,8 +153,9 @@ def claimed(queue: JobQueue, job_id: str) -> OwnedJob:
 def queue(
     project: Project, worker_id: str, clock: Clock | None = None, settings: QueueSettings | None = None
 ) -> JobQueue:
-    """One worker's queue on the project."""
+    """One worker's queue on the project; one that stays, unless told otherwise."""
     clock = clock or FakeClock()
+    settings = settings or QueueSettings(stays=True)
     repository = Repository(project.transport(worker_id), clock)
     beats = Repository(project.transport(f"{worker_id}-beats"), clock)
     return JobQueue(repository, worker_id, clock, settings, beats=beats)

@@ -107,7 +107,8 @@ class Place:
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "PYTHONPATH": f"{code}:{ROOT}"}
         command = [
             sys.executable, "-m", "worker_entry", "--gitlab-url", self.server.url,
-            "--work-dir", str(self.folder / "work"), "--worker-id", "tester", *options,
+            "--work-dir", str(self.folder / "work"), "--worker-id", "tester", "--settle-minutes", "0",
+            *options,
         ]  # fmt: skip
         done = subprocess.run(
             command, env=environment | variables, cwd=self.folder, capture_output=True, text=True, timeout=120
@@ -116,7 +117,9 @@ class Place:
 
     def assembly(self, **options) -> Assembly:
         """The same worker in this process, on a clock of ours."""
-        chosen = Settings(worker_id="tester", gitlab_url=self.server.url, work_dir=self.folder / "work")
+        chosen = Settings(
+            worker_id="tester", gitlab_url=self.server.url, work_dir=self.folder / "work", settle_minutes=0
+        )
         credentials = Credentials(self.token, self.server.url, env_file=self.env_file)
         return Assembly(replace(chosen, **options), credentials, {"PATH": os.environ["PATH"]}, self.clock)
 

@@ -51,7 +51,8 @@ def start(tmp_path: Path, *options: object, code: Path = ROOT, **variables: str)
         "PYTHONPATH": f"{code}:{ROOT}",
         **variables,
     }
-    words = [sys.executable, "-m", "worker_entry", "--work-dir", tmp_path / "work", *options]
+    words = [sys.executable, "-m", "worker_entry", "--work-dir", tmp_path / "work"]
+    words += ["--settle-minutes", "0", *options]
     process = subprocess.Popen(
         [str(word) for word in words],
         env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

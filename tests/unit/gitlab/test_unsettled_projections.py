@@ -33,9 +33,12 @@ def test_a_project_is_watched_until_a_turned_back_response_is_right_again(clock)
             worker.tidy(views)
         return worker.is_watched(views)
 
+    worker.close_ledger("one")
     merge_brings_the_old_one_back()
     assert not poll() and project.files()[response_path("one")] == completed
     merge_brings_the_old_one_back()
     assert poll() and project.files()[response_path("one")] == running
+    clock.advance(15 * 60)
+    assert poll() and response_path("one") not in project.files()  # taken away, so that merges take that over
     clock.advance(15 * 60)
     assert not poll() and project.files()[response_path("one")] == completed

@@ -56,7 +56,9 @@ class Desk:
         return self.project.files()
 
     def commits(self) -> int:
-        return len(self.project.server.commits)
+        """Of the branch: records have commits of their own."""
+        server = self.project.server
+        return len(server.ancestors(server.refs[server.branch]))
 
     def notebook(self, path: str) -> Notebook:
         return Notebook.parse(self.files()[path], path)

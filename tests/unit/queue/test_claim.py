@@ -6,7 +6,7 @@ import yaml
 from codex_worker.contract.records import EndState, ResumePointer
 from codex_worker.contract.state import State
 from codex_worker.errors import Kind, LeaseLost, SystemFault, UserError
-from codex_worker.git.repository import Change
+from codex_worker.queue.owned import PublishedChange
 from gitlab_jobs import Cause, Outcome, QueueSettings
 from tests.support.clock import FakeClock
 from tests.support.present import present
@@ -70,13 +70,13 @@ def test_a_reverted_response_log_and_curve_are_put_back_by_any_worker(make_proje
     assert {path: project.files()[path] for path in projections} == {path: late[path] for path in projections}
 
 
-def test_putting_the_truth_back_happens_less_and_less_often():
+def test_putting_the_truth_back_beside_an_older_worker_happens_less_and_less_often():
     clock = FakeClock()
     project = MemoryProject({MANIFEST: manifest(job("j1"))})
     owned = claimed(queue(project, "worker-a", clock), "j1")
     running = project.files()[RESPONSE]
     owned.end(COMPLETED)
-    b = queue(project, "worker-b", clock)
+    b = queue(project, "worker-b", clock, QueueSettings(older_workers=True))
     moments = []
     for minute in range(0, 10 * 60, 5):
         project.edit(lambda files: files.update({RESPONSE: running + b"# merged\n"}))
@@ -102,7 +102,9 @@ def test_a_late_worker_cannot_publish_or_end(make_project):
     assert taken.attempt.number == 2
     before = project.files()
     for action in (
-        lambda: late.publish(lambda snapshot: Change({"gpu_jobs/job_j1/report/x.txt": b"x"}, "late")),
+        lambda: late.publish(
+            lambda snapshot: PublishedChange({"gpu_jobs/job_j1/report/x.txt": b"x"}, "late")
+        ),
         lambda: late.end(COMPLETED),
         lambda: late.beat("training", 1, "still here"),
     ):
@@ -313,7 +315,7 @@ def test_a_job_cannot_write_outside_its_own_places(make_project, path):
     owned = claimed(queue(project, "worker-a"), "j1")
     before = project.files()
     with pytest.raises((SystemFault, UserError)):
-        owned.publish(lambda snapshot: Change({path: b"data\n"}, "escape"))
+        owned.publish(lambda snapshot: PublishedChange({path: b"data\n"}, "escape"))
     assert project.files() == before
 
 
@@ -326,7 +328,7 @@ def test_results_land_beside_a_persons_edit_made_meanwhile(make_project):
         if not seen:
             project.edit(lambda files: files.update({"files/target/JON.codex": b"{ }\n"}))
         seen.append(snapshot.commit)
-        return Change({"gpu_jobs/job_j1/report/r.txt": b"hello\n"}, "results", value=len(seen))
+        return PublishedChange({"gpu_jobs/job_j1/report/r.txt": b"hello\n"}, "results", value=len(seen))
 
     assert owned.publish(build) == 2
     assert len(seen) == 2

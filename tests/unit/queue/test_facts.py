@@ -3,8 +3,10 @@
 import pytest
 
 from codex_worker.git.memory import MemoryTransport
+from codex_worker.git.repository import Repository
 from codex_worker.queue import facts
 from codex_worker.queue.facts import FactReader
+from tests.support.clock import FakeClock
 from tests.support.queues import MemoryProject, job, manifest
 
 MANIFEST = "gpu_jobs/manifest.yaml"
@@ -33,7 +35,7 @@ def project_of(*job_ids: str) -> MemoryProject:
 def head_of(project: MemoryProject):
     transport = MemoryTransport(project.server)
     heads = transport.look()
-    return transport.snapshot(heads), heads
+    return transport.snapshot(heads), heads, Repository(transport, FakeClock())
 
 
 @pytest.mark.parametrize("limit", [0, 1, 3, 5, 100])
@@ -44,8 +46,8 @@ def test_a_survey_is_the_same_whatever_another_thread_makes_the_reader_forget(mo
     reader = FactReader()
     reader.survey(*head_of(project))
     project.edit(lambda files: files.update({"gpu_jobs/job_a/response.yaml": b"state: new\n"}))
-    snapshot, heads = head_of(project)
-    found = reader.survey(Interrupted(snapshot, lambda: reader.survey(*other)), heads)
+    snapshot, heads, repository = head_of(project)
+    found = reader.survey(Interrupted(snapshot, lambda: reader.survey(*other)), heads, repository)
     assert found.jobs["a"].response == {"state": "new"}
     assert {name: found.jobs[name] for name in "bc"} == {name: expected.jobs[name] for name in "bc"}
     assert found.problem is None and found.jobs["a"].entry == expected.jobs["a"].entry
@@ -55,7 +57,7 @@ def test_what_was_read_once_is_not_asked_for_again():
     project = project_of("a", "b")
     reader = FactReader()
     reader.survey(*head_of(project))
-    snapshot, heads = head_of(project)
+    snapshot, heads, repository = head_of(project)
     asked = []
 
     def note(oids):
@@ -63,5 +65,5 @@ def test_what_was_read_once_is_not_asked_for_again():
         return {}
 
     snapshot.read_blobs = note
-    assert reader.survey(snapshot, heads).jobs["a"].response == {"state": "a"}
+    assert reader.survey(snapshot, heads, repository).jobs["a"].response == {"state": "a"}
     assert asked == []

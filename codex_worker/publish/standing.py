@@ -1,0 +1,250 @@
+"""What a job has published, compared with the head; what a translator's merge has left out is put back.
+
+One way for all who look: the job's owner, any other worker, whoever stays to watch over projects. What is
+missing at the head goes there again under the rules of its first publication, so a person's change since
+then wins; and what a person's own commit has removed stays away.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from codex_worker.codex.choose import Selection
+from codex_worker.codex.patch import apply_patches
+from codex_worker.contract.guards import NOTEBOOKS, POINTERS, check_change
+from codex_worker.contract.job_record import PLAIN_FILES, JobRecord
+from codex_worker.contract.manifest import JobEntry
+from codex_worker.contract.paths import job_folder
+from codex_worker.contract.state import JobFacts, was_deleted
+from codex_worker.errors import DataError
+from codex_worker.git.ports import Heads, Snapshot, blob_id
+from codex_worker.git.repository import Change, Repository
+from codex_worker.publish.ledger import CellLine, Page, read_page
+from codex_worker.publish.replacing import MayReplace, selection_of
+from codex_worker.queue.facts import FactReader
+from codex_worker.queue.projections import dropped_files, say_what_was_dropped
+from codex_worker.queue.record_reading import record_at
+
+logger = logging.getLogger(__name__)
+
+PAGES_A_LOOK = 4  # of at most 50 kB as we write them
+NOTEBOOKS_A_LOOK = 16
+PAGES_REMEMBERED = 16
+
+
+@dataclass(frozen=True)
+class AtHead:
+    """What has become of a job's publications at one head."""
+
+    cells: int = 0  # whose text or recording is at the head
+    changed: Mapping[str, str] = field(default_factory=dict)  # cells where it gave way: why
+    put_back: int = 0  # cells and files that this look has put back
+    is_complete: bool = True  # False: there was more than one look may read; the next one goes on
+
+
+@dataclass
+class _Checked:
+    """What was found out about one page of the ledger."""
+
+    paths: frozenset[str]
+    notebooks: frozenset[str]
+    # By notebook: the blob that was looked at, the cells that stood in it, and those that gave way.
+    seen: dict[str, tuple[str, frozenset[str], dict[str, str]]] = field(default_factory=dict)
+
+
+@dataclass
+class _Found:
+    """What one comparison is about to do."""
+
+    notebooks: dict[str, bytes] = field(default_factory=dict)
+    missing: dict[str, bytes] = field(default_factory=dict)
+    restored: int = 0
+    is_complete: bool = True
+    # What will be known once it has landed: (page, notebook) -> what _Checked.seen holds.
+    seen: dict[tuple[str, str], tuple[str, frozenset[str], dict[str, str]]] = field(default_factory=dict)
+
+
+class Publications:
+    """The publications of one job, for somebody who looks at them again and again."""
+
+    def __init__(self, job_id: str, repository: Repository, entry: JobEntry | None = None) -> None:
+        """`entry` is what the owner was asked for; others read it in the manifest."""
+        self._job_id = job_id
+        self._repository = repository
+        self._entry = entry
+        self._reader = FactReader()
+        self._checked: dict[str, _Checked] = {}  # by the page's blob id
+        self._remembered: dict[str, Page] = {}
+        self._removed: set[str] = set()  # files that a person's own commit took away
+
+    def look(self, *, thorough: bool = False) -> AtHead:
+        """Compares with the head, and puts back what is missing there.
+
+        With `thorough`, however much there is to read; else some pages and notebooks, and the next look
+        goes on. Raises what the server raises.
+        """
+
+        def build(snapshot: Snapshot, heads: Heads) -> Change[_Found] | None:
+            survey = self._reader.survey(snapshot, heads, self._repository)
+            facts = survey.jobs.get(self._job_id)
+            if facts is None or facts.record is None or was_deleted(facts):
+                return None
+            found = self._compare(facts, facts.record, snapshot, thorough=thorough)
+            missing = self._not_removed(found.missing, heads, facts.record)
+            found.restored += len(missing)
+            files = {**dropped_files(facts), **missing, **found.notebooks}
+            check_change(self._job_id, files, snapshot.existing(files).__contains__)
+            say_what_was_dropped(facts)
+            return Change(files, f"Job {self._job_id}: put back what a merge has left out", value=found)
+
+        found = self._repository.transact(build).value
+        return AtHead() if found is None else self._standing(found)
+
+    def _standing(self, found: _Found) -> AtHead:
+        for (page, notebook), seen in found.seen.items():
+            self._checked[page].seen[notebook] = seen
+        if found.restored:
+            logger.warning(
+                "Job %s: %d results that a translator's sync had left out were put back.",
+                self._job_id,
+                found.restored,
+            )
+        standing: set[tuple[str, str]] = set()
+        changed: dict[str, str] = {}
+        for checked in self._checked.values():
+            for notebook, (_, cells, gave_way) in checked.seen.items():
+                standing |= {(notebook, cell) for cell in cells}
+                changed |= gave_way
+        return AtHead(len(standing), changed, found.restored, found.is_complete)
+
+    def _compare(self, facts: JobFacts, record: JobRecord, snapshot: Snapshot, *, thorough: bool) -> _Found:
+        blobs = {entry.path: entry.oid for entry in snapshot.files(NOTEBOOKS)}
+        blobs |= {entry.path: entry.oid for entry in snapshot.files(job_folder(self._job_id))}
+        blobs |= {entry.path: entry.oid for entry in snapshot.files(POINTERS)}
+        current = {path: record.blobs[path] for path in record.pages}
+        self._checked = {oid: seen for oid, seen in self._checked.items() if oid in set(current.values())}
+        suspects = [path for path, oid in current.items() if not self._stands(oid, blobs)]
+        found = _Found()
+        if not thorough and len(suspects) > PAGES_A_LOOK:
+            suspects, found.is_complete = suspects[:PAGES_A_LOOK], False
+        pages = self._read(record, suspects)
+        self._compare_files(record, pages, blobs, found)
+        self._compare_cells(facts, pages, blobs, snapshot, found, thorough=thorough)
+        return found
+
+    def _stands(self, oid: str, blobs: Mapping[str, str]) -> bool:
+        """Whether all of a page is known to be at a head with these files."""
+        checked = self._checked.get(oid)
+        if checked is None or not checked.paths - self._removed <= blobs.keys():
+            return False
+        return all(
+            notebook in checked.seen and checked.seen[notebook][0] == blobs.get(notebook, "")
+            for notebook in checked.notebooks
+        )
+
+    def _read(self, record: JobRecord, paths: Sequence[str]) -> dict[str, Page]:
+        """Pages by blob id. One that is damaged or was made too long holds nothing."""
+        wanted = {record.blobs[path]: path for path in paths}
+        new = {oid: path for oid, path in wanted.items() if oid not in self._remembered}
+        contents: Mapping[str, bytes] = {}
+        if new:
+            snapshot = self._repository.records([record.commit])[record.commit]
+            contents = snapshot.read_many(new.values())
+        pages = {oid: self._remembered[oid] for oid in wanted if oid in self._remembered}
+        for oid, path in new.items():
+            try:
+                pages[oid] = read_page(self._job_id, contents.get(path, b""))
+            except DataError as error:
+                logger.warning("%s It counts as empty.", error)
+                pages[oid] = Page()
+        for oid, page in pages.items():
+            self._checked.setdefault(oid, _Checked(page.paths, page.notebooks))
+        self._remembered = dict(list({**self._remembered, **pages}.items())[-PAGES_REMEMBERED:])
+        return pages
+
+    def _compare_files(
+        self, record: JobRecord, pages: Mapping[str, Page], blobs: Mapping[str, str], found: _Found
+    ) -> None:
+        missing = [line for page in pages.values() for line in page.files if line.path not in blobs]
+        long = {line.oid: f"{PLAIN_FILES}{line.oid}" for line in missing if line.content is None}
+        texts: Mapping[str, bytes] = {}
+        if long:
+            texts = self._repository.records([record.commit])[record.commit].read_many(long.values())
+        for line in missing:
+            data = line.content if line.content is not None else texts.get(long[line.oid])
+            if data and blob_id(data) == line.oid:
+                found.missing[line.path] = data
+
+    def _compare_cells(
+        self,
+        facts: JobFacts,
+        pages: Mapping[str, Page],
+        blobs: Mapping[str, str],
+        snapshot: Snapshot,
+        found: _Found,
+        *,
+        thorough: bool,
+    ) -> None:
+        by_notebook: dict[str, list[tuple[str, CellLine]]] = {}
+        for oid, page in pages.items():
+            for line in page.cells:
+                by_notebook.setdefault(line.notebook, []).append((oid, line))
+        wanted = list(by_notebook)
+        if not thorough and len(wanted) > NOTEBOOKS_A_LOOK:
+            wanted, found.is_complete = wanted[:NOTEBOOKS_A_LOOK], False
+        entry = facts.entry or self._entry
+        selection = Selection() if entry is None else selection_of(entry)
+        contents = snapshot.read_many(wanted)
+        for notebook in wanted:
+            self._compare_notebook(
+                notebook,
+                by_notebook[notebook],
+                contents.get(notebook),
+                MayReplace(selection, snapshot),
+                blobs,
+                found,
+            )
+
+    def _compare_notebook(
+        self,
+        notebook: str,
+        lines: Sequence[tuple[str, CellLine]],
+        data: bytes | None,
+        may_replace: MayReplace,
+        blobs: Mapping[str, str],
+        found: _Found,
+    ) -> None:
+        reasons: dict[int, str] = {}
+        after = data
+        if data is None:
+            reasons = {id(line.patch): "its notebook is no longer in the project" for _, line in lines}
+        else:
+            try:
+                outcome = apply_patches(data, notebook, [line.patch for _, line in lines], may_replace)
+            except DataError as error:
+                reasons = {id(line.patch): str(error) for _, line in lines}
+            else:
+                reasons = {id(patch): why for patch, why in outcome.dropped}
+                found.restored += len(outcome.applied)
+                if outcome.applied:
+                    after = found.notebooks[notebook] = outcome.data
+        blob = "" if after is None else blob_id(after)
+        for oid in dict.fromkeys(oid for oid, _ in lines):
+            mine = [line for page, line in lines if page == oid]
+            gave_way = {line.patch.cell_id: r for line in mine if (r := reasons.get(id(line.patch)))}
+            cells = frozenset(line.patch.cell_id for line in mine) - gave_way.keys()
+            found.seen[oid, notebook] = (blob, cells, gave_way)
+        for _, line in lines:
+            path = line.pointer_path
+            if path and line.pointer and path not in blobs and id(line.patch) not in reasons:
+                found.missing[path] = line.pointer
+
+    def _not_removed(self, missing: Mapping[str, bytes], heads: Heads, record: JobRecord) -> dict[str, bytes]:
+        """The missing files but for those that a person's own commit has removed."""
+        missing = {path: data for path, data in missing.items() if path not in self._removed}
+        if not missing:
+            return {}
+        ref = record_at(heads, self._job_id)
+        changes = self._repository.ordinary_changes(heads, ref, record.about.since, list(missing))
+        self._removed |= {change.path for change in changes or () if change.after is None}
+        return {path: data for path, data in missing.items() if path not in self._removed}
