@@ -98,7 +98,6 @@ class NewRecording:
             "updatedAt": time_ms,
             "isDeleted": False,
             "createdBy": self.created_by,
-            "validatedBy": [],
             "metadata": details,
         }
 

@@ -136,7 +136,6 @@ def test_a_new_recording_is_named_as_the_editor_demands():
         "updatedAt": 77,
         "isDeleted": False,
         "createdBy": "worker",
-        "validatedBy": [],
         "metadata": {
             "mimeType": "audio/webm",
             "sizeBytes": 1000,
