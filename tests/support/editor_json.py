@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+from tests.support.editor_histories import merge_plain_histories
+
 ABSENT: Any = object()
 DEEPEST_OBJECT = 5
 
@@ -47,16 +49,6 @@ def merge_metadata(base: bytes, ours: bytes, theirs: bytes) -> bytes:
     merged["meta"] = {**merged.get("meta", {}), "initiateRemoteUpdatingFor": []}
     users = _merge_users([*own.get("users", []), *remote.get("users", [])])
     return _dump({**merged, "users": users} if users else merged)
-
-
-def merge_plain_histories(ours: list[dict], theirs: list[dict]) -> list[dict]:
-    """The edits of a project or of a notebook as a whole: each once, in the order of their times."""
-    merged: dict[str, dict] = {}
-    for edit in [*ours, *theirs]:
-        if isinstance(edit.get("editMap"), list):
-            key = json.dumps([edit.get("timestamp"), ".".join(edit["editMap"]), edit.get("value")])
-            merged.setdefault(key, edit)
-    return sorted(merged.values(), key=lambda edit: edit.get("timestamp") or 0)
 
 
 def merge_comments(ours: bytes, theirs: bytes) -> bytes:

@@ -1,61 +1,27 @@
 """A sync of the editor beside pushes that fall into it, on an in-memory repository."""
 
-from collections.abc import Mapping
-
 import pytest
 
 from tests.support.editor_merge import SyncRefused
 from tests.support.editor_sync import Clone, Phase, Sync
+from tests.support.memory_repository import MemoryRepository
 
-Files = Mapping[str, bytes]
 BASE = {"a.txt": b"a", "gone.txt": b"g"}
-
-
-class Remote:
-    """A branch and everybody's commits."""
-
-    def __init__(self) -> None:
-        self.commits: dict[str, tuple[dict[str, bytes], tuple[str, ...]]] = {}
-        self.branch = self.commit(BASE, ())
-
-    def head(self) -> str:
-        return self.branch
-
-    def files(self, commit: str) -> Files:
-        return self.commits[commit][0]
-
-    def parents(self, commit: str) -> tuple[str, ...]:
-        return self.commits[commit][1]
-
-    def commit(self, files: Files, parents: tuple[str, ...]) -> str:
-        self.commits[name := f"c{len(self.commits)}"] = (dict(files), parents)
-        return name
-
-    def push(self, expected: str, new: str) -> bool:
-        if self.branch != expected:
-            return False
-        self.branch = new
-        return True
-
-    def worker_pushes(self, **changes: bytes | None) -> str:
-        files = {**self.files(self.branch), **changes}
-        self.branch = self.commit({k: v for k, v in files.items() if v is not None}, (self.branch,))
-        return self.branch
 
 
 def synced(
     before: dict[Phase, list[str]], typed: dict[str, bytes], first: tuple[str, ...] = ("n0",)
-) -> tuple[Remote, Clone, Sync]:
+) -> tuple[MemoryRepository, Clone, Sync]:
     """A sync of a person with `typed`, and pushes of a worker, each of one new file, before its phases."""
-    remote = Remote()
-    clone = Clone(remote.branch, {**BASE, **typed})
+    remote = MemoryRepository(BASE)
+    clone = Clone(remote.head(), {**BASE, **typed})
     for name in first:
-        remote.worker_pushes(**{name: b"w"})
+        remote.push_changes({name: b"w"})
     sync = Sync(remote, clone)
     waiting = {phase: list(names) for phase, names in before.items()}
     while sync.phase is not Phase.OVER:
         if waiting.get(sync.phase):
-            remote.worker_pushes(**{waiting[sync.phase].pop(0): b"w"})
+            remote.push_changes({waiting[sync.phase].pop(0): b"w"})
         sync.step()
     return remote, clone, sync
 
@@ -99,21 +65,22 @@ def test_what_a_worker_pushes_into_a_sync(before, arrived, dropped):
 
 
 def test_a_removal_and_a_change_between_the_last_fetches_are_undone():
-    remote = Remote()
-    clone = Clone(remote.branch, {**BASE, "mine": b"m"})
-    remote.worker_pushes(n0=b"w")
+    remote = MemoryRepository(BASE)
+    clone = Clone(remote.head(), {**BASE, "mine": b"m"})
+    remote.push_changes({"n0": b"w"})
     sync = Sync(remote, clone)
     while sync.phase is not COMPLETE:
         sync.step()
-    remote.worker_pushes(**{"gone.txt": None, "a.txt": b"changed"})
+    remote.push_changes({"gone.txt": None, "a.txt": b"changed"})
     sync.finish()
     assert remote.files(remote.head()) == {**BASE, "mine": b"m", "n0": b"w"}
 
 
 def test_the_merge_has_the_users_commit_and_the_last_fetched_head_as_parents():
     remote, _, sync = synced({COMPLETE: ["w1"]}, {"mine": b"m"})
-    second = next(name for name, (files, _) in remote.commits.items() if "w1" in files)
-    assert remote.parents(remote.head()) == (sync.own[0], second)
+    first, second = remote.parents(remote.head())
+    assert first == sync.own[0]
+    assert "w1" in remote.files(second)
     assert len(remote.parents(sync.own[0])) == 1
 
 
@@ -148,9 +115,9 @@ def test_a_user_without_changes_merges_after_three_refusals_with_an_ancestor_as_
 
 
 def test_what_is_typed_while_it_fetches_is_in_the_merge_and_in_no_ordinary_commit():
-    remote = Remote()
-    clone = Clone(remote.branch, {**BASE, "mine": b"m"})
-    remote.worker_pushes(n0=b"w")
+    remote = MemoryRepository(BASE)
+    clone = Clone(remote.head(), {**BASE, "mine": b"m"})
+    remote.push_changes({"n0": b"w"})
     sync = Sync(remote, clone)
     sync.step()
     clone.files = {**clone.files, "a.txt": b"typed"}
@@ -160,12 +127,12 @@ def test_what_is_typed_while_it_fetches_is_in_the_merge_and_in_no_ordinary_commi
 
 
 def test_a_failed_merge_is_committed_as_the_users_own_by_the_next_sync():
-    remote = Remote()
-    clone = Clone(remote.branch, {**BASE, "mine": b"m"})
-    remote.worker_pushes(**{"gone.txt": None, "new": b"w", "empty": b""})
+    remote = MemoryRepository(BASE)
+    clone = Clone(remote.head(), {**BASE, "mine": b"m"})
+    remote.push_changes({"gone.txt": None, "new": b"w", "empty": b""})
     with pytest.raises(SyncRefused, match="new and empty"):
         Sync(remote, clone).finish()
-    remote.worker_pushes(empty=b"mended")
+    remote.push_changes({"empty": b"mended"})
     later = Sync(remote, clone)
     later.finish()
     assert len(remote.parents(later.own[0])) == 1
