@@ -22,6 +22,10 @@ _NEW_ID = re.compile(r"audio-[0-9]{10,16}-[0-9a-z]{9}")
 _MIME_TYPE = re.compile(r"audio/[A-Za-z0-9.+-]{1,60}")
 _BASE36 = string.digits + string.ascii_lowercase
 
+# When an entry of ours was last changed, in ms since 1970. Of two copies of an entry the editor keeps the one
+# with the larger `updatedAt`, and a person's deletion has their clock's time; ours is older than any clock.
+NEVER_UPDATED_MS = 1
+
 
 @dataclass(frozen=True)
 class SelectedRecording:
@@ -49,7 +53,7 @@ class NewRecording:
 
     def __post_init__(self) -> None:
         """Raises DataError where a field could not go into a path or an attachment entry as it is."""
-        if not _NEW_ID.fullmatch(self.attachment_id):
+        if not _NEW_ID.fullmatch(self.attachment_id) or self.created_at_ms >= 2**53:
             raise DataError(
                 f"{self.attachment_id!r} is no id of a new recording (audio-<ms>-<9 letters or digits>)."
             )
@@ -71,6 +75,11 @@ class NewRecording:
             raise DataError(f"The recording {self.attachment_id} has no bit rate above 0.")
 
     @property
+    def created_at_ms(self) -> int:
+        """When the recording was made, in ms since 1970: its id says so, as the editor reads it too."""
+        return int(self.attachment_id.split("-")[1])
+
+    @property
     def pointer_path(self) -> str:
         """Where the LFS pointer goes in the repository."""
         return f"{POINTERS_FOLDER}{self.document}/{self.attachment_id}.{self.extension}"
@@ -80,8 +89,8 @@ class NewRecording:
         """What the notebook says: the place of the bytes on a translator's machine."""
         return f"{FILES_FOLDER}{self.document}/{self.attachment_id}.{self.extension}"
 
-    def entry(self, time_ms: int) -> dict[str, Any]:
-        """The attachment entry of the notebook, with the time that the patch has (see `patch`)."""
+    def entry(self) -> dict[str, Any]:
+        """The attachment entry of the notebook."""
         details: dict[str, Any] = {
             "mimeType": self.mime_type,
             "sizeBytes": self.size_bytes,
@@ -94,8 +103,8 @@ class NewRecording:
         return {
             "url": self.url,
             "type": "audio",
-            "createdAt": time_ms,
-            "updatedAt": time_ms,
+            "createdAt": self.created_at_ms,
+            "updatedAt": NEVER_UPDATED_MS,
             "isDeleted": False,
             "createdBy": self.created_by,
             "metadata": details,

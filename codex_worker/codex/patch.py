@@ -3,7 +3,7 @@
 A patch remembers what its cell was when it was read. Where a person has changed the text or the selection
 since, the patch is dropped and reported. An edit and a selection carry the time of the newest event known of
 that field plus 1 ms, never the time of writing: whoever changed the cell without our knowing, however late
-that is synced, is newer than we.
+that is synced, is newer than we. When a recording was made is no such time: its entry says it truly.
 """
 
 from collections.abc import Callable, Iterable
@@ -238,7 +238,7 @@ def _write_text(text: str, cell: Cell, patch: TextPatch, time_ms: int, style: St
 
 
 def _write_recording(text: str, patch: RecordingPatch, time_ms: int, style: Style) -> str:
-    identity, entry = patch.recording.attachment_id, patch.recording.entry(time_ms)
+    identity, entry = patch.recording.attachment_id, patch.recording.entry()
     start = members(text, 0)["metadata"].start
     takes = members(text, start).get("attachments")
     if takes is None or not isinstance(takes.value, dict):

@@ -129,11 +129,11 @@ def recording(**changes: Any) -> NewRecording:
 def test_a_new_recording_is_named_as_the_editor_demands():
     new = recording(bitrate_kbps=24.0004)
     assert new.pointer_path == ".project/attachments/pointers/Kisah (ñ)/audio-1767225600000-abc123xyz.webm"
-    assert new.entry(77) == {
+    assert new.entry() == {
         "url": ".project/attachments/files/Kisah (ñ)/audio-1767225600000-abc123xyz.webm",
         "type": "audio",
-        "createdAt": 77,
-        "updatedAt": 77,
+        "createdAt": 1767225600000,
+        "updatedAt": 1,
         "isDeleted": False,
         "createdBy": "worker",
         "metadata": {
@@ -151,6 +151,7 @@ def test_a_new_recording_is_named_as_the_editor_demands():
     "wrong",
     [
         {"attachment_id": "audio-1-x"},
+        {"attachment_id": f"audio-{2**53}-abc123xyz"},
         {"attachment_id": "audio-1767225600000-abc123xyz/../x"},
         {"document": "../MRK"},
         {"document": ""},

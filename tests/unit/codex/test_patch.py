@@ -102,9 +102,37 @@ def test_a_recording_is_attached_and_selected_without_an_edit():
     metadata = applied(data, recording_patch(data))["metadata"]
     assert metadata["selectedAudioId"] == NEW_TAKE
     assert metadata["selectionTimestamp"] == CREATED_AT_MS + 1
-    assert metadata["attachments"][NEW_TAKE]["createdAt"] == CREATED_AT_MS + 1
+    assert metadata["attachments"][NEW_TAKE]["createdAt"] == int(NEW_TAKE.split("-")[1])
     assert metadata["attachments"][NEW_TAKE]["url"] == f".project/attachments/files/MRK/{NEW_TAKE}.webm"
     assert [edit["type"] for edit in metadata["edits"]] == ["user-edit"]
+
+
+@pytest.mark.parametrize("made_ms", [CREATED_AT_MS - 1, CREATED_AT_MS, CREATED_AT_MS + 10**11])
+@pytest.mark.parametrize("created", [None, "", "2026-01-01T00:00:00.000Z"])
+def test_a_new_recording_says_when_it_was_made_whatever_is_known_of_the_notebook(made_ms, created):
+    data = notebook(written_cell(ID, "kata"), **({} if created is None else {"sourceCreatedAt": created}))
+    name = f"audio-{made_ms}-abc123xyz"
+    metadata = applied(data, recording_patch(data, name=name))["metadata"]
+    assert metadata["attachments"][name]["createdAt"] == made_ms
+    assert metadata["selectionTimestamp"] <= CREATED_AT_MS + 1
+
+
+@pytest.mark.parametrize(
+    "their_clock_ms", [2, 10**12, CREATED_AT_MS - 365 * 86_400_000, CREATED_AT_MS, CREATED_AT_MS + 10**11]
+)
+def test_a_persons_deletion_of_our_recording_wins_whatever_their_clock_says(their_clock_ms):
+    data = notebook(written_cell(ID, "kata"))
+    ours = apply_patches(data, PATH, [recording_patch(data)]).data
+    deleted = json.loads(ours)
+    deleted["cells"][0]["metadata"]["attachments"][NEW_TAKE] |= {
+        "isDeleted": True,
+        "updatedAt": their_clock_ms,
+    }
+    theirs = json.dumps(deleted).encode()
+    for merged in (merge_notebooks(theirs, ours), merge_notebooks(ours, theirs)):
+        entry = json.loads(merged)["cells"][0]["metadata"]["attachments"][NEW_TAKE]
+        assert entry["isDeleted"] is True
+        assert entry["createdAt"] == int(NEW_TAKE.split("-")[1])
 
 
 def test_a_selection_is_1_ms_newer_than_the_one_that_was_read_whatever_happened_to_a_take_since():
