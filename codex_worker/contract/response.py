@@ -36,7 +36,10 @@ def running_response(
 
 
 def end_response(end: End, *, retries: int) -> bytes:
-    """An ended attempt: a final word, or a running job that waits for its next worker."""
+    """An ended attempt: a final word, or a running job that waits for its next worker.
+
+    The sentence is always the `status_message`, because the plugin shows no `termination_reason`.
+    """
     if not end.is_final:
         return _render(
             worker_id=end.worker_id,
@@ -53,7 +56,7 @@ def end_response(end: End, *, retries: int) -> bytes:
         timestamp=yaml_text.format_time(end.ended_at),
         retry_count=_retry_count(retries),
         epochs_completed=end.epochs_completed,
-        status_message=end.message if state == "completed" else None,
+        status_message=end.message or None,
         error_message=end.message if state == "failed" else None,
         termination_reason=end.message if state == "canceled" else None,
         result=dict(end.result) or None,

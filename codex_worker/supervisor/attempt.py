@@ -17,6 +17,7 @@ from codex_worker.job.api import JobContext, Scanner
 from codex_worker.job.channel import Assignment
 from codex_worker.job.ends import Cause
 from codex_worker.job.failures import describe
+from codex_worker.job.summary import with_saved
 from codex_worker.publish.standing import Publications
 from codex_worker.queue.owned import Outcome, OwnedJob
 from codex_worker.retry import PUBLICATION, BackOff
@@ -158,7 +159,12 @@ class Supervisor:
             logger.warning("The attempt ends without a word in the project: %s", departure.cause)
             return None
         outcome = _truthful(_with_notes(outcome, notes), services.artifacts, seen.progress)
-        return outcome if outcome.state is EndState.PREEMPTED else self._as_at_the_head(outcome, seen)
+        if outcome.state is not EndState.PREEMPTED:
+            outcome = self._as_at_the_head(outcome, seen)
+        if outcome.state is EndState.COMPLETED:
+            return outcome
+        saved = with_saved(outcome.message, outcome.result.get("checkpoint_path"), len(services.cells))
+        return replace(outcome, message=saved)
 
     def _as_at_the_head(self, outcome: Outcome, seen: "_Seen") -> Outcome:
         """The outcome with what stands at the head now; what a merge has left out is put back before."""

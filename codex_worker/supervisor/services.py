@@ -71,7 +71,7 @@ class _File(_Arguments):
 
 
 class Services:
-    """Answers calls, one after the other. Remembers which artifacts are in the repository."""
+    """Answers calls, one after the other. Remembers which artifacts and cells are in the repository."""
 
     def __init__(
         self,
@@ -85,6 +85,7 @@ class Services:
         self._outbox = outbox
         self._back_off = back_off
         self.artifacts: list[str] = []
+        self.cells: set[tuple[str, str]] = set()  # notebook and id of those that were written
         self._calls: Mapping[str, tuple[type[_Arguments], Callable[[Any], Any]]] = {
             "list_files": (_Prefix, self._list_files),
             "read_files": (_Paths, self._read_files),
@@ -141,6 +142,8 @@ class Services:
         published = self._insist_or_keep(
             lambda: self._scanner.publish_cells(results), lambda: self._outbox.keep_cells(results)
         )
+        written = [results[index] for index in published.applied]
+        self.cells |= {(result.notebook, result.patch.cell_id) for result in written}
         return {
             "applied": list(published.applied),
             "dropped": {str(index): why for index, why in published.dropped.items()},

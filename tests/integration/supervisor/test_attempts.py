@@ -176,7 +176,10 @@ def test_a_canceled_job_publishes_what_it_has_and_ends_as_canceled(tmp_path):
     stage.await_end()
     response = stage.response()
     assert response["state"] == "canceled" and response["epochs_completed"] == 1
-    assert stage.server.files()[response["result"]["checkpoint_path"]] == b"half a model"
+    path = response["result"]["checkpoint_path"]
+    assert stage.server.files()[path] == b"half a model"
+    assert response["status_message"] == response["termination_reason"]
+    assert response["status_message"].endswith(f"Saved: the model {path}.")
 
 
 def test_a_handler_that_does_not_stop_is_killed_when_its_time_to_save_is_over(tmp_path):
@@ -261,7 +264,9 @@ def test_a_worker_that_leaves_saves_and_gives_the_job_back(tmp_path):
     stage.pass_time(1)
     stage.await_end()
     assert stage.outcome is not None and stage.outcome.state == "preempted"
-    assert stage.projects[0].published
+    (path,) = stage.projects[0].published
+    waiting = stage.response()["status_message"]
+    assert waiting.startswith("Waiting for the next worker (") and f"Saved: the model {path}." in waiting
     assert stage.queue("next").claim("one") is not None
 
 
