@@ -24,6 +24,7 @@ from codex_worker.errors import Kind, SystemFault, WorkerError
 from codex_worker.job.api import JobContext, Result, StopReason
 from codex_worker.job.channel import Assignment, Channel, LastWord
 from codex_worker.job.failures import describe
+from codex_worker.job.summary import Summary
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +86,9 @@ def last_word(returned: object, marked: Result | None, failure: str | None) -> L
         )
     result: Any = {**(marked or {}), **(returned or {})}
     if result.get("success", True):
-        return LastWord(result=result)
+        # A handler may have a key of its own that is called so.
+        summary = result.pop("summary") if isinstance(result.get("summary"), Summary) else None
+        return LastWord(result=result, summary=summary)
     return LastWord(kind=Kind.DATA, message=str(result.get("error_message") or "The handler gave no reason."))
 
 

@@ -5,6 +5,7 @@ A handler module lives at `handlers/<job type>/<model>/<mode>.py` and has a func
 there is carried to the supervisor, which alone holds the token.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +17,7 @@ from codex_worker.contract.options import JobOptions, read_options
 from codex_worker.errors import JobCanceled, UserError, WorkerError
 from codex_worker.job.ends import StopReason
 from codex_worker.job.failures import error_of
+from codex_worker.job.summary import Fact, Summary, What
 
 __all__ = [
     "WAITING",
@@ -38,6 +40,8 @@ __all__ = [
     "stop_error",
 ]
 
+logger = logging.getLogger(__name__)
+
 WAITING = "waiting.jsonl"
 """The file in the job folder that notes results until they are published, a JSON object a line."""
 
@@ -54,6 +58,7 @@ class Result(TypedDict, total=False):
     cells_failed: int
     cells_skipped: int
     notes: list[str]
+    summary: Summary  # counted facts, of which the supervisor makes the sentence; not kept in the result
 
 
 @dataclass(frozen=True)
@@ -209,6 +214,7 @@ class Trained:
     metrics: Mapping[str, float] = field(default_factory=dict)
     notes: Sequence[str] = ()
     stopped_early: bool = False  # because of should_stop(), not by its own early stopping
+    facts: Sequence[Fact] = ()  # what a translator should read of it
 
 
 @dataclass(frozen=True)
@@ -221,6 +227,8 @@ class Inferred:
     metrics: Mapping[str, float] = field(default_factory=dict)
     notes: Sequence[str] = ()
     stopped_early: bool = False
+    asked: int | None = None  # how many cells were to be written
+    facts: Sequence[Fact] = ()  # why it is fewer; without any, the first failed and skipped cell say it
 
 
 Train = Callable[[JobContext, JobCallbacks], Trained]
@@ -259,29 +267,54 @@ def run_both(job: JobContext, callbacks: JobCallbacks, train: Train, infer: Infe
     after["metrics"] = {**result.get("metrics", {}), **after.get("metrics", {})}
     # Both halves report what the project they share has to say.
     after["notes"] = list(dict.fromkeys([*result.get("notes", []), *after.get("notes", [])]))
+    facts = (*result["summary"].facts, *after["summary"].facts)
+    after["summary"] = after["summary"].model_copy(
+        update={"epochs": result["summary"].epochs, "facts": tuple(dict.fromkeys(facts))}
+    )
     return {**result, **after}
 
 
 def _training_result(trained: Trained, callbacks: JobCallbacks) -> Result:
     path = callbacks.scanner.publish_artifact(trained.checkpoint, "checkpoint")
+    summary = Summary(epochs=trained.epochs_completed, facts=tuple(trained.facts))
     return {
         "success": True,
         "epochs_completed": trained.epochs_completed,
         "checkpoint_path": path,
         "metrics": dict(trained.metrics),
-        "notes": list(trained.notes),
+        "notes": _notes(trained.notes, summary),
+        "summary": summary,
     }
 
 
 def _inference_result(inferred: Inferred) -> Result:
+    summary = Summary(asked=inferred.asked, written=inferred.cells_written, facts=_cell_facts(inferred))
     return {
         "success": True,
         "cells_written": inferred.cells_written,
         "cells_failed": len(inferred.cells_failed),
         "cells_skipped": len(inferred.cells_skipped),
         "metrics": dict(inferred.metrics),
-        "notes": list(inferred.notes),
+        "notes": _notes(inferred.notes, summary),
+        "summary": summary,
     }
+
+
+def _notes(notes: Sequence[str], summary: Summary) -> list[str]:
+    """The notes with every fact in full, which the log has as well."""
+    for line in summary.lines:
+        logger.info(line)
+    return list(dict.fromkeys([*notes, *summary.lines]))
+
+
+def _cell_facts(inferred: Inferred) -> tuple[Fact, ...]:
+    if inferred.facts:
+        return tuple(inferred.facts)
+    return tuple(
+        Fact(what=what, count=len(cells), example=next(iter(cells.values())))
+        for what, cells in ((What.FAILED, inferred.cells_failed), (What.SKIPPED, inferred.cells_skipped))
+        if cells
+    )
 
 
 def _leave_if_asked(callbacks: JobCallbacks, stopped_early: bool) -> None:

@@ -16,11 +16,14 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
+from pydantic import ValidationError
+
 from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.errors import Kind, SystemFault
 from codex_worker.job.api import JobContext
 from codex_worker.job.ends import exit_code, state_of
 from codex_worker.job.failures import MAX_MESSAGE_LENGTH
+from codex_worker.job.summary import Summary
 
 # Room for the file list of a project with a hundred thousand recordings.
 MAX_LINE_BYTES = 16 << 20
@@ -147,6 +150,7 @@ class LastWord:
     result: Mapping[str, Any] | None = None
     kind: Kind | None = None  # None: it went well
     message: str = ""
+    summary: Summary | None = None  # counted facts of the result; None: the handler gave none
 
     @property
     def exit_code(self) -> ExitCode:
@@ -156,7 +160,8 @@ class LastWord:
     def to_message(self) -> Message:
         """As it goes over the channel."""
         if self.kind is None:
-            return {"event": "result", "result": as_json(self.result)}
+            said = {"event": "result", "result": as_json(self.result)}
+            return said if self.summary is None else {**said, "summary": self.summary.model_dump(mode="json")}
         return {"event": "failed", "kind": self.kind.value, "message": self.message}
 
     @classmethod
@@ -165,12 +170,19 @@ class LastWord:
         if message["event"] == "result":
             if not isinstance(message.get("result"), dict):
                 raise BadMessage("A result that is none.")
-            return cls(message["result"])
+            return cls(message["result"], summary=_summary(message.get("summary")))
         try:
             kind = Kind(str(message.get("kind")))
         except ValueError as error:
             raise BadMessage("A failure of an unknown kind.") from error
         return cls(kind=kind, message=str(message.get("message", ""))[:MAX_MESSAGE_LENGTH])
+
+
+def _summary(found: object) -> Summary | None:
+    try:
+        return None if found is None else Summary.model_validate(found)
+    except (ValidationError, TypeError) as error:
+        raise BadMessage("A summary without sense.") from error
 
 
 def as_json(value: Any) -> Any:

@@ -189,7 +189,9 @@ class ChildWatch:
 
     def _departure(self) -> Departure:
         word = self._last_word or LastWord()
-        return Departure(self._return_code or 0, self._cause(), word.result, word.kind, word.message)
+        return Departure(
+            self._return_code or 0, self._cause(), word.result, word.kind, word.message, word.summary
+        )
 
     def _cause(self) -> Cause | None:
         # A lost lease may be seen only after the child has ended by itself.

@@ -9,6 +9,7 @@ from typing import Any
 from codex_worker.contract.records import EndState
 from codex_worker.errors import Kind
 from codex_worker.job.ends import Cause, state_of
+from codex_worker.job.summary import Summary, sentence_of, summary_of
 from codex_worker.queue.owned import Outcome
 from codex_worker.supervisor.settings import JobLimits
 
@@ -83,6 +84,7 @@ class Departure:
     result: Mapping[str, Any] | None = None  # its last word when it went well
     kind: Kind | None = None  # its last word when it did not
     message: str = ""
+    summary: Summary | None = None  # counted facts of its result
 
 
 def outcome_of(departure: Departure, limits: JobLimits) -> Outcome | None:
@@ -94,24 +96,13 @@ def outcome_of(departure: Departure, limits: JobLimits) -> Outcome | None:
     if cause is not None and not cause.ending.publishes:
         return None
     if departure.result is not None:
-        return Outcome(EndState.COMPLETED, None, _done(departure.result), result=departure.result)
+        done = sentence_of(departure.summary or summary_of(departure.result))
+        return Outcome(EndState.COMPLETED, None, done, result=departure.result)
     cause = cause or _cause_of(departure)
     if cause is None:
         return Outcome(state_of(departure.kind), departure.kind, departure.message)
     ending = cause.ending
     return Outcome(ending.state or EndState.FAILED, ending.kind, ending.said(**_figures(departure, limits)))
-
-
-def _done(result: Mapping[str, Any]) -> str:
-    """What a translator reads of a finished job."""
-    counts = (
-        ("epochs_completed", "epochs trained"),
-        ("cells_written", "cells written"),
-        ("cells_failed", "cells failed"),
-        ("cells_skipped", "cells skipped"),
-    )
-    parts = [f"{result[key]} {words}" for key, words in counts if isinstance(result.get(key), int)]
-    return f"Done: {', '.join(parts)}." if parts else "Done."
 
 
 def _cause_of(departure: Departure) -> Cause | None:
