@@ -43,15 +43,21 @@ def cells_to_train_on(job: JobContext, project: Project) -> Cells:
     cells = project.choose(cells_for_training, job.options.training)
     said = people_and_machines("Verses with text and recording", len(cells.chosen), cells.machine_made)
     if said and not cells.chosen:
-        raise UserError(f"There is nothing to learn from but what a machine made. {said}.")
+        raise _nothing(f"There is nothing to learn from but what a machine made. {said}.", cells)
     if said:
         project.note(f"{said}.", logging.INFO)
     if not cells.chosen:
-        raise UserError(
+        raise _nothing(
             f"No cell of the {len(cells.skipped)} in this project has both text and a selected recording "
-            "(after training.include_verses and exclude_verses). Record some verses that have text."
+            "(after training.include_verses and exclude_verses). Record some verses that have text.",
+            cells,
         )
     return cells
+
+
+def _nothing(sentence: str, cells: Cells) -> UserError:
+    """Names that mean no cell come first: they are the likeliest reason."""
+    return UserError(f"{cells.unmatched_sentence} {sentence}".strip())
 
 
 def training_folder(job: JobContext, callbacks: JobCallbacks) -> Path:

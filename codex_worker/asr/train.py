@@ -56,6 +56,7 @@ class TrainedModel:
     metrics: Mapping[str, float]
     notes: tuple[str, ...]
     corrector: CorrectorReport | None = None
+    no_corrector: str = ""  # why there is none although one was asked for
 
 
 @dataclass(frozen=True)
@@ -266,18 +267,24 @@ def _finish(trained: TrainedModel, plan: TrainingPlan) -> TrainedModel:
     if not plan.with_corrector:
         return replace(trained, metrics=metrics)
     if data.validation is data.train:
-        notes.append("no corrector: no recordings were held back to learn it from")
-        return replace(trained, metrics=metrics, notes=tuple(notes))
+        return _without_corrector(trained, metrics, notes, "no recordings were held back to learn it from")
     pairs = [(p.hypothesis, p.reference) for p in read(data.validation)]
     corrector, report = fit_corrector(pairs, [example.text for example in data.train])
     if report is None:
-        notes.append(f"no corrector: {len(pairs)} held-out readings are too few to learn it from")
-    else:
-        notes.append(report.sentence)
-        metrics |= {
-            "val_cer_without_corrector": report.cer_before,
-            "val_cer_with_corrector": report.cer_after,
-        }
+        why = f"{len(pairs)} held-out readings are too few to learn it from"
+        return _without_corrector(trained, metrics, notes, why)
+    notes.append(report.sentence)
+    metrics |= {
+        "val_cer_without_corrector": report.cer_before,
+        "val_cer_with_corrector": report.cer_after,
+    }
     if corrector is not None:
         save_checkpoint(trained.checkpoint, replace(checkpoint, corrector=corrector))
-    return replace(trained, metrics=metrics, notes=tuple(notes), corrector=report)
+    why = "" if report.kept else "it would not have lowered the error rate"
+    return replace(trained, metrics=metrics, notes=tuple(notes), corrector=report, no_corrector=why)
+
+
+def _without_corrector(
+    trained: TrainedModel, metrics: Mapping[str, float], notes: Sequence[str], why: str
+) -> TrainedModel:
+    return replace(trained, metrics=metrics, notes=(*notes, f"no corrector: {why}"), no_corrector=why)

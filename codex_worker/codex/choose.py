@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from codex_worker.codex.attachments import selected_recording
 from codex_worker.codex.cell import Cell
@@ -13,6 +14,20 @@ from codex_worker.codex.reference import VerseReference, meant_by
 from codex_worker.errors import DataError
 
 
+class Why(Enum):
+    """Why a cell is not worked on, as far as people have to be told of it."""
+
+    LEFT_ALONE = auto()  # locked, or asked for by its id and deleted, hidden, no text cell, ...
+    NOT_LISTED = auto()  # nobody asked for it
+    EXCLUDED = auto()
+    ALREADY_THERE = auto()  # it has what the job would write
+    NOT_FIT = auto()  # it lacks what the job works from
+    MACHINE_MADE = auto()  # nothing else speaks against it
+
+
+_Reason = tuple[Why, str]
+
+
 @dataclass(frozen=True)
 class Skipped:
     """A cell that is not worked on, and why, in a translator's words."""
@@ -20,7 +35,7 @@ class Skipped:
     cell_id: str
     index: int
     reason: str
-    is_machine_made: bool = False  # nothing else speaks against it
+    why: Why
 
 
 @dataclass(frozen=True)
@@ -57,7 +72,7 @@ class Selection:
         A verse that is included allows the ranges that it is a part of, unless it is another cell's id. A
         verse that is excluded always excludes them: who wants it untouched must not find it overwritten.
         """
-        if self._excluded.names(cell) or self._excluded.touches(cell):
+        if self.excludes(cell):
             return False
         return not self.include or self._included.names(cell) or self._included.means_part_of(cell)
 
@@ -73,6 +88,10 @@ class Selection:
             self._included.names(cell) or self._included.means_whole_of(cell) or self._included.encloses(cell)
         )
 
+    def excludes(self, cell: Cell) -> bool:
+        """True where the exclude list rules the cell out."""
+        return self._excluded.names(cell) or self._excluded.touches(cell)
+
     def names(self, cell: Cell) -> bool:
         """True where the include list has the cell's own id."""
         return self._included.names(cell) and self.allows(cell)
@@ -82,7 +101,7 @@ class Selection:
         return self._included.has_id(cell.id)
 
     def unmatched(self, cells: Iterable[Cell]) -> tuple[str, ...]:
-        """The entries of both lists that mean none of these cells: worth a line in the log."""
+        """The entries of both lists that mean none of these cells."""
         known = tuple(cells)
         ids = {name_of(cell.id) for cell in known}
         references = {reference for cell in known for reference in cell.references}
@@ -99,8 +118,8 @@ def cells_for_training(notebook: Notebook, selection: Selection) -> ChosenCells:
     What a machine made and no person validated is left out, unless the job wants it.
     """
 
-    def missing(cell: Cell) -> str | None:
-        return "no text" if not cell.text else _recording_problem(cell)
+    def missing(cell: Cell) -> _Reason | None:
+        return (Why.NOT_FIT, "no text") if not cell.text else _recording_problem(cell)
 
     return _choose(
         notebook,
@@ -125,10 +144,10 @@ def cells_with_recording(notebook: Notebook, selection: Selection) -> ChosenCell
 def cells_to_transcribe(notebook: Notebook, selection: Selection) -> ChosenCells:
     """The cells with a selected recording and no text; those with text only where they were asked for."""
 
-    def missing(cell: Cell) -> str | None:
+    def missing(cell: Cell) -> _Reason | None:
         problem = _recording_problem(cell)
         if problem is None and cell.text and not selection.explicit(cell):
-            return "has text already (include its own id or reference to replace it)"
+            return Why.ALREADY_THERE, "has text already (include its own id or reference to replace it)"
         return problem
 
     return _choose(notebook, selection, missing)
@@ -137,11 +156,14 @@ def cells_to_transcribe(notebook: Notebook, selection: Selection) -> ChosenCells
 def cells_to_speak(notebook: Notebook, selection: Selection) -> ChosenCells:
     """The cells with text and no recording of any kind; those with one only where they were asked for."""
 
-    def missing(cell: Cell) -> str | None:
+    def missing(cell: Cell) -> _Reason | None:
         if not cell.text:
-            return "no text"
+            return Why.NOT_FIT, "no text"
         if cell.live_attachments and not selection.explicit(cell):
-            return "has a recording already (include its own id or reference to replace it)"
+            return (
+                Why.ALREADY_THERE,
+                "has a recording already (include its own id or reference to replace it)",
+            )
         return None
 
     return _choose(notebook, selection, missing)
@@ -150,38 +172,50 @@ def cells_to_speak(notebook: Notebook, selection: Selection) -> ChosenCells:
 def _choose(
     notebook: Notebook,
     selection: Selection,
-    missing: Callable[[Cell], str | None],
+    missing: Callable[[Cell], _Reason | None],
     writes: bool = True,
     made_by_machine: Callable[[Cell], str | None] = lambda cell: None,
 ) -> ChosenCells:
     chosen: list[Cell] = []
-    skipped = [Skipped(problem.cell_id, problem.index, problem.reason) for problem in notebook.problems]
+    skipped = [
+        Skipped(problem.cell_id, problem.index, problem.reason, Why.LEFT_ALONE)
+        for problem in notebook.problems
+    ]
     for cell in notebook.cells:
-        reason = skip_reason(cell)
-        if reason == "locked" and not writes:
-            reason = None
-        if reason is None and cell.is_child and not selection.names(cell):
-            reason = "part of another cell"
-        if reason is None and not selection.allows(cell):
-            reason = "not in the job's list of verses"
-        if reason is None:
-            reason = missing(cell)
+        reason = _left_alone(cell, selection, writes) or missing(cell)
         machines = made_by_machine(cell) if reason is None else None
         if machines:
-            reason = f"made by a machine and not validated by a person (its {machines})"
+            reason = Why.MACHINE_MADE, f"made by a machine and not validated by a person (its {machines})"
         if reason is None:
             chosen.append(cell)
         else:
-            skipped.append(Skipped(cell.id, cell.index, reason, is_machine_made=machines is not None))
+            why, sentence = reason
+            skipped.append(Skipped(cell.id, cell.index, sentence, why))
     skipped.sort(key=lambda entry: entry.index)
     return ChosenCells(tuple(chosen), tuple(skipped))
 
 
-def _recording_problem(cell: Cell) -> str | None:
+def _left_alone(cell: Cell, selection: Selection, writes: bool) -> _Reason | None:
+    """Why a cell is left alone whatever it holds; a chapter that is asked for has headings as well."""
+    reason = skip_reason(cell)
+    if reason == "locked" and not writes:
+        reason = None
+    if reason is None and cell.is_child and not selection.names(cell):
+        reason = "part of another cell"
+    if reason is not None:
+        is_wanted = selection.names(cell) or (reason == "locked" and selection.allows(cell))
+        return (Why.LEFT_ALONE if is_wanted else Why.NOT_LISTED), reason
+    if not selection.allows(cell):
+        why = Why.EXCLUDED if selection.excludes(cell) else Why.NOT_LISTED
+        return why, "not in the job's list of verses"
+    return None
+
+
+def _recording_problem(cell: Cell) -> _Reason | None:
     try:
         selected_recording(cell)
     except DataError as error:
-        return str(error)
+        return Why.NOT_FIT, str(error)
     return None
 
 

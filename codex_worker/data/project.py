@@ -3,16 +3,17 @@
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from codex_worker.codex.cell import Cell
-from codex_worker.codex.choose import ChosenCells, Selection
+from codex_worker.codex.choose import ChosenCells, Selection, Why
 from codex_worker.codex.notebook import Notebook, document_name, read_together
 from codex_worker.contract.options import InferenceOptions, TrainingOptions
 from codex_worker.data.faults import Fault
 from codex_worker.errors import DataError, UserError
 from codex_worker.job.api import Fetched, ProjectReader
+from codex_worker.job.summary import listed
 
 logger = logging.getLogger(__name__)
 
@@ -92,8 +93,13 @@ class SkippedCell:
     label: str
     book: str
     reason: str
-    is_machine_made: bool = False  # left out for that alone: see `provenance`
+    why: Why = Why.NOT_FIT
     fault: Fault | None = None
+
+    @property
+    def is_machine_made(self) -> bool:
+        """Left out for that alone: see `provenance`."""
+        return self.why is Why.MACHINE_MADE
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,19 @@ class Cells:
 
     chosen: tuple[ChosenCell, ...]
     skipped: tuple[SkippedCell, ...]
+    selection: Selection = field(default_factory=Selection)
+    unmatched: tuple[str, ...] = ()  # entries of the job's lists that name no cell of the project
+
+    @property
+    def unmatched_sentence(self) -> str:
+        """The entries that name no cell, for an error; empty where there are none."""
+        if not self.unmatched:
+            return ""
+        names = "names" if len(self.unmatched) == 1 else "name"
+        return (
+            f"In the job's list of verses, {listed(self.unmatched)} {names} no cell of this project; "
+            "write references like MRK 1:1, or choose the verses again."
+        )
 
     @property
     def machine_made(self) -> int:
@@ -139,12 +158,13 @@ class Project:
             for entry in choice.skipped:
                 cell = cells.get(entry.index)
                 label = label_of(notebook.document, cell) if cell else f"cell {entry.index + 1}"
-                skipped.append(
-                    SkippedCell(entry.cell_id, label, notebook.document, entry.reason, entry.is_machine_made)
-                )
-        for name in selection.unmatched(cell for notebook in self.notebooks for cell in notebook.cells):
-            self.note(f"{name!r} in the job's list of verses names no cell of this project.")
-        return Cells(tuple(chosen), tuple(skipped))
+                skipped.append(SkippedCell(entry.cell_id, label, notebook.document, entry.reason, entry.why))
+        unmatched = selection.unmatched(cell for notebook in self.notebooks for cell in notebook.cells)
+        if unmatched:
+            names = "names" if len(unmatched) == 1 else "name"
+            quoted = listed([repr(entry) for entry in unmatched])
+            self.note(f"{quoted} in the job's list of verses {names} no cell of this project.")
+        return Cells(tuple(chosen), tuple(skipped), selection, unmatched)
 
     def note(self, sentence: str, level: int = logging.WARNING) -> None:
         """Keeps a sentence for the result, and logs it; `level` INFO is for what is no trouble."""

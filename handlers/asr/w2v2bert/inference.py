@@ -13,9 +13,11 @@ from codex_worker.data.project import Project
 from codex_worker.data.recordings import FetchedCells, RecordedCell, fetch_recordings
 from codex_worker.errors import DataError
 from codex_worker.job.publication import Publication, WaitingResults
+from codex_worker.job.summary import Fact, What
 from handlers.asr.w2v2bert.utterances import utterance_of
 from handlers.base import CellResult, Inferred, JobCallbacks, JobContext, Result, run_inference
 from handlers.steps import project_of, say, threads
+from handlers.told import counted, facts_of_choice, naming_unmatched
 
 logger = logging.getLogger(__name__)
 
@@ -31,14 +33,11 @@ def infer(
     """Choose cells, fetch their recordings, read them and publish what was heard as it comes."""
     options = job.options.inference
     project = project or project_of(job, callbacks)
-    chosen = project.choose(cells_to_transcribe, options).chosen
+    cells = project.choose(cells_to_transcribe, options)
+    chosen, facts = cells.chosen, facts_of_choice(cells, What.ALL_WRITTEN)
     if not chosen:
-        project.note(
-            "Every cell with a recording has text already, so there was nothing to transcribe. "
-            "Include cells by name (inference.include_verses) to write them anew.",
-            logging.INFO,
-        )
-        return Inferred(0, notes=project.notes)
+        project.note("There was nothing to transcribe.", logging.INFO)
+        return Inferred(0, notes=project.notes, asked=0, facts=facts)
     say(callbacks, None, f"Fetching {len(chosen)} recordings", "download")
     recorded = fetch_recordings(project.reader, chosen)
     loaded = load_checkpoint(checkpoint, unpack_folder=job.folder / "unpacked")
@@ -61,18 +60,20 @@ def infer(
         for transcript in transcripts:
             publication.add(work.cells[transcript.key].chapter, work.take(transcript))
     for result, why in publication.dropped:
-        work.skipped[result.patch.cell_id] = why
+        work.left_alone[result.patch.cell_id] = why
+    work.skipped |= work.left_alone
     written = len(publication.applied)
     _report(job, callbacks, work)
     stopped = callbacks.should_stop()
-    if work.failed and not written and not work.skipped and not stopped:
-        raise DataError(
-            f"None of the {len(chosen)} recordings could be transcribed. The first one: "
-            f"{next(iter(work.failed.values()))}"
-        )
-    return Inferred(
-        written, work.failed, work.skipped, work.metrics(), [*project.notes, *loaded.notes], stopped
-    )
+    with naming_unmatched(cells):
+        if work.failed and not written and not work.skipped and not stopped:
+            raise DataError(
+                f"None of the {len(chosen)} recordings could be transcribed. The first one: "
+                f"{next(iter(work.failed.values()))}"
+            )
+    notes = [*project.notes, *loaded.notes]
+    facts += work.facts(len(recorded.skipped))
+    return Inferred(written, work.failed, work.skipped, work.metrics(), notes, stopped, len(chosen), facts)
 
 
 class _Work:
@@ -84,6 +85,7 @@ class _Work:
         self.heard: list[Transcript] = []
         self.failed = {entry.cell_id: f"{entry.label}: {entry.reason}" for entry in recorded.skipped}
         self.skipped: dict[str, str] = {}
+        self.left_alone: dict[str, str] = {}  # of those, what was not published
 
     def take(self, transcript: Transcript) -> CellResult | None:
         """The result of one transcript, None where there is none; an empty one never replaces a text."""
@@ -101,6 +103,17 @@ class _Work:
             logger.warning("%s: low confidence (%.2f)", recorded.label, transcript.confidence)
         patch = TextPatch(cell.id, cell.state, transcript.text, self.author)
         return CellResult(recorded.chosen.notebook.path, patch)
+
+    def facts(self, unfetched: int) -> list[Fact]:
+        """Why cells were not written; the first `unfetched` of the failed have no recording."""
+        failed = list(self.failed.values())
+        unheard = len(self.skipped.keys() - self.left_alone.keys())
+        return [
+            *([Fact(what=What.NOTHING_HEARD, count=unheard)] if unheard else []),
+            *counted(What.NOT_FETCHED, failed[:unfetched]),
+            *counted(What.NOT_READ, failed[unfetched:]),
+            *counted(What.LEFT_ALONE, (f"{cell}: {why}" for cell, why in self.left_alone.items())),
+        ]
 
     def metrics(self) -> dict[str, float]:
         """How sure the readings are, on average."""

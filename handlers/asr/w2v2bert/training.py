@@ -18,6 +18,7 @@ from codex_worker.asr.train import train as train_model
 from codex_worker.asr.transcribe import Transcriber
 from codex_worker.data.project import Project
 from codex_worker.data.recordings import FetchedCells, fetch_recordings
+from codex_worker.job.summary import What
 from codex_worker.text.normalise import TextRecipe, recipe_for
 from codex_worker.training.machine import Machine, this_machine
 from handlers.asr.w2v2bert.utterances import utterance_of
@@ -31,6 +32,7 @@ from handlers.steps import (
     threads,
     training_folder,
 )
+from handlers.told import counted, facts_of_training, naming_unmatched
 
 logger = logging.getLogger(__name__)
 
@@ -75,22 +77,24 @@ def train(
     clips = [utterance_of(cell) for cell in fetched.cells]
     work = _Work(job, callbacks, start_of(job, callbacks), _text_recipe(job, clips))
     logger.info(work.text_recipe.describe())
-    corpus = work.corpus(clips, FetchedCells(fetched.cells, cells.skipped + fetched.skipped))
+    with naming_unmatched(cells):
+        corpus = work.corpus(clips, FetchedCells(fetched.cells, cells.skipped + fetched.skipped))
     trained = work.train(corpus)
     _report(job, callbacks, corpus, fetched)
     checkpoint = job.folder / "asr_model.safetensors"
     shutil.copyfile(trained.checkpoint, checkpoint)
     notes = [*project.notes, *corpus.notes, *trained.notes]
-    if fetched.skipped:
-        count = len(fetched.skipped)
-        what = "1 recording" if count == 1 else f"{count} recordings"
-        notes.append(f"{what} could not be fetched: {fetched.skipped[0].reason}")
+    labels = {cell.key: cell.label for cell in fetched.cells}
+    unused = [f"{labels[key]}: {reason}" for key, reason in corpus.left_out.items()]
+    facts = facts_of_training(cells, fetched.skipped, unused)
+    facts += counted(What.NO_CORRECTOR, [trained.no_corrector] if trained.no_corrector else [])
     return Trained(
         checkpoint,
         trained.outcome.epochs_completed,
         trained.metrics,
         notes,
         stopped_early=trained.outcome.ended == "stopped",
+        facts=facts,
     )
 
 

@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from codex_worker.codex.attachments import NewRecording, new_attachment_id
@@ -13,12 +13,14 @@ from codex_worker.codex.provenance import made_by_worker
 from codex_worker.data.project import ChosenCell, Project
 from codex_worker.errors import DataError
 from codex_worker.job.publication import Publication, WaitingResults
+from codex_worker.job.summary import Fact, What
 from codex_worker.stabletts.checkpoint import Vocoder, VoiceCheckpoint, VoiceDescription, read_checkpoint
 from codex_worker.stabletts.frontend.choose import FrontendRequest, legacy_frontend
 from codex_worker.stabletts.speak import Failed, Speaker, SpeakingSettings, SpokenFile, Verse, write_files
 from codex_worker.training.machine import this_machine
 from handlers.base import CellResult, Inferred, JobCallbacks, JobContext, Result, run_inference
 from handlers.steps import project_of, say, threads
+from handlers.told import counted, facts_of_choice, naming_unmatched
 from handlers.tts.stabletts.training import frontend_request, vocoder_of
 from handlers.tts.stabletts.voices import find_reference
 
@@ -44,13 +46,10 @@ def infer(
     others = {} if where.memory_bytes else {"batch_frames": FRAMES_PER_BATCH_ON_A_PROCESSOR}
     settings = SpeakingSettings.of(options, **others)
     cells = project.choose(cells_to_speak, options)
+    facts = facts_of_choice(cells, What.ALL_RECORDED)
     if not cells.chosen:
-        project.note(
-            "Every cell with text has a recording already, so there was nothing to speak. "
-            "Include cells by name (inference.include_verses) to record them anew.",
-            logging.INFO,
-        )
-        return Inferred(0, notes=project.notes)
+        project.note("There was nothing to speak.", logging.INFO)
+        return Inferred(0, notes=project.notes, asked=0, facts=facts)
     loaded = read_checkpoint(checkpoint)
     voice = _voice(job, request, loaded, cells.chosen, project)
     speaker = Speaker(
@@ -78,13 +77,17 @@ def infer(
             publication.add(chosen.chapter, work.take(answer))
     stopped = callbacks.should_stop()
     work.publish_report()
-    if work.failed and not publication.applied and not publication.dropped and not stopped:
-        raise DataError(
-            f"None of the {len(verses)} verses could be spoken. The first one: "
-            f"{next(iter(work.failed.values()))}"
-        )
+    with naming_unmatched(cells):
+        if work.failed and not publication.applied and not publication.dropped and not stopped:
+            raise DataError(
+                f"None of the {len(verses)} verses could be spoken. The first one: "
+                f"{next(iter(work.failed.values()))}"
+            )
     skipped = {result.patch.cell_id: why for result, why in publication.dropped}
-    return Inferred(len(publication.applied), work.failed, skipped, {}, list(project.notes), stopped)
+    facts += work.facts(skipped, reference.unusable)
+    return Inferred(
+        len(publication.applied), work.failed, skipped, {}, list(project.notes), stopped, len(verses), facts
+    )
 
 
 class _Work:
@@ -146,6 +149,16 @@ class _Work:
         for result in results:
             if result.recording is not None:
                 result.recording.unlink(missing_ok=True)
+
+    def facts(self, skipped: Mapping[str, str], unusable_reference: str) -> list[Fact]:
+        """Why verses were not recorded, or not as they were asked for."""
+        remarks = (f"{label}: {notes[0]}" for label, notes in self.remarks.items())
+        return [
+            *counted(What.NOT_SPOKEN, self.failed.values()),
+            *counted(What.LEFT_ALONE, (f"{cell}: {why}" for cell, why in skipped.items())),
+            *counted(What.NO_VOICE_REFERENCE, [unusable_reference] if unusable_reference else []),
+            *counted(What.LETTERS_NOT_SPOKEN, remarks),
+        ]
 
     def publish_report(self) -> None:
         """Which verses failed, and what could not be said of the others."""

@@ -29,6 +29,7 @@ from codex_worker.training.loop import TrainingOutcome, fit
 from codex_worker.training.machine import this_machine
 from handlers.base import JobCallbacks, JobContext, Result, Trained, run_training
 from handlers.steps import cells_to_train_on, check_up, project_of, say, threads, training_folder
+from handlers.told import facts_of_training, naming_unmatched
 from handlers.tts.stabletts.listener import Listener, listener_of
 from handlers.tts.stabletts.progress import VoiceProgress
 
@@ -66,23 +67,24 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
         for one in fetched.cells
     ]
     choice = _frontend([one.text for one in recorded], wanted, source)
-    check_up(
-        job,
-        callbacks,
-        FetchedCells(fetched.cells, cells.skipped + fetched.skipped),
-        align=listener.fit if listener else None,
-        reader_cer=listener.held_out_cer if listener else None,
-        lost_letters=lambda text: lost_letters(choice.frontend.encode(text)),
-        needs=needs_of(choice.frontend, MelSettings()),
-    )
-    dataset = prepare(
-        recorded,
-        choice.frontend,
-        job.folder / "features",
-        cut=listener.cut if listener else None,
-        workers=threads(),
-        report=_preparation_report(callbacks),
-    )
+    with naming_unmatched(cells):
+        check_up(
+            job,
+            callbacks,
+            FetchedCells(fetched.cells, cells.skipped + fetched.skipped),
+            align=listener.fit if listener else None,
+            reader_cer=listener.held_out_cer if listener else None,
+            lost_letters=lambda text: lost_letters(choice.frontend.encode(text)),
+            needs=needs_of(choice.frontend, MelSettings()),
+        )
+        dataset = prepare(
+            recorded,
+            choice.frontend,
+            job.folder / "features",
+            cut=listener.cut if listener else None,
+            workers=threads(),
+            report=_preparation_report(callbacks),
+        )
     beginning = _begin(source, choice, job)
     recipe = plan(
         options,
@@ -94,8 +96,8 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
         best_metric=CHOICE if listener else "val_total_loss",
     )
     start = (f"training starts from {beginning.base}", *beginning.notes)
-    not_used = _left_out(dataset, fetched.skipped)
-    for line in (dataset.report()[0], *not_used, *start, *choice.reasons, *recipe.reasons):
+    unused = [f"{label}: {reason}" for label, reason in dataset.left_out]
+    for line in (dataset.report()[0], *start, *choice.reasons, *recipe.reasons):
         logger.info(line)
     _publish_report(job, callbacks, dataset, (*cells.skipped, *fetched.skipped), choice, start, recipe)
     task, outcome = _fit(job, callbacks, beginning, dataset, recipe, choice, listener)
@@ -105,8 +107,9 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
         checkpoint,
         outcome.epochs_completed,
         {**outcome.best_metrics, "speech_minutes": dataset.speech_s / 60, "utterances": len(task.training)},
-        [*project.notes, choice.reasons[0], outcome.message, *not_used],
+        [*project.notes, choice.reasons[0], outcome.message],
         stopped_early=outcome.ended == "stopped",
+        facts=facts_of_training(cells, fetched.skipped, unused),
     )
 
 
@@ -219,25 +222,6 @@ def _publish_report(
     }
     path.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
     callbacks.scanner.publish_artifact(path, "report")
-
-
-def _left_out(dataset: Dataset, unfetched: Sequence[SkippedCell]) -> list[str]:
-    lines = []
-    if dataset.left_out:
-        label, reason = dataset.left_out[0]
-        lines.append(
-            f"{_recordings(dataset.left_out)} could not be used, the first of them {label}: {reason}"
-        )
-    if unfetched:
-        first = unfetched[0]
-        lines.append(
-            f"{_recordings(unfetched)} could not be fetched, the first of them {first.label}: {first.reason}"
-        )
-    return lines
-
-
-def _recordings(some: Sequence[object]) -> str:
-    return "1 recording" if len(some) == 1 else f"{len(some)} recordings"
 
 
 def _preparation_report(callbacks: JobCallbacks) -> Callable[[int, int], None]:

@@ -1,7 +1,7 @@
 """Whose voice speaks: the clip that the manifest names, or the same recording of the project each time."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from codex_worker.audio.decode import decode
 from codex_worker.codex.attachments import resolve_voice_reference, selected_recording
@@ -27,6 +27,7 @@ class VoiceReference:
 
     samples: Samples | None
     said: str
+    unusable: str = ""  # why the clip that the manifest names is not it
 
 
 def find_reference(job: JobContext, project: Project, *, sample_rate: int) -> VoiceReference:
@@ -48,7 +49,7 @@ def find_reference(job: JobContext, project: Project, *, sample_rate: int) -> Vo
         return VoiceReference(samples, f"voice reference: {path} ({duration_s:.1f} s), as the manifest says")
     except DataError as error:  # any voice of the project is better than no speech
         project.note(f"voice_reference {path} cannot be used: {error}")
-        return _default(job, project, sample_rate)
+        return replace(_default(job, project, sample_rate), unusable=f"{path}: {error}")
 
 
 def _default(job: JobContext, project: Project, sample_rate: int) -> VoiceReference:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from codex_worker.codex.choose import Why
 from codex_worker.data.project import SkippedCell
 from codex_worker.data.recordings import FetchedCells, read_recorded
 from codex_worker.doctor.examine import examine, require_usable
@@ -201,7 +202,7 @@ def test_a_log_has_the_sum_and_each_finding(sample_report):
 def test_what_machines_made_is_counted_in_the_log_and_on_the_page(tmp_path):
     recorded = recorded_with(tmp_path, {"one": good(1)})
     left_out = tuple(
-        SkippedCell(f"MRK 2:{verse}", f"MRK 2:{verse}", "MRK", "made by a machine", is_machine_made=True)
+        SkippedCell(f"MRK 2:{verse}", f"MRK 2:{verse}", "MRK", "made by a machine", Why.MACHINE_MADE)
         for verse in (1, 2)
     )
     report = examine(FetchedCells(recorded.cells, left_out))
