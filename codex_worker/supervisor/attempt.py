@@ -18,7 +18,7 @@ from codex_worker.job.channel import Assignment
 from codex_worker.job.ends import Cause
 from codex_worker.job.failures import describe
 from codex_worker.job.summary import with_saved
-from codex_worker.publish.standing import Publications
+from codex_worker.publish.standing import AtHead, Publications
 from codex_worker.queue.owned import Outcome, OwnedJob
 from codex_worker.retry import PUBLICATION, BackOff
 from codex_worker.supervisor.child_watch import ChildWatch, Complaints, JobProgress, Leaving
@@ -154,31 +154,36 @@ class Supervisor:
             if not isinstance(error, WorkerError):
                 logger.exception("The attempt could not be run")
             return Outcome(EndState.FAILED, kind, message)
+        at_head = self._at_head(departure, seen)
+        if at_head is not None:
+            departure = _counted(departure, at_head)
         outcome = outcome_of(departure, self._settings.limits)
         if outcome is None:
             logger.warning("The attempt ends without a word in the project: %s", departure.cause)
             return None
         outcome = _truthful(_with_notes(outcome, notes), services.artifacts, seen.progress)
-        if outcome.state is not EndState.PREEMPTED:
-            outcome = self._as_at_the_head(outcome, seen)
+        if at_head is not None and "cells_written" in outcome.result:
+            outcome = replace(outcome, result={**outcome.result, "cells_written": at_head.cells})
         if outcome.state is EndState.COMPLETED:
             return outcome
-        saved = with_saved(outcome.message, outcome.result.get("checkpoint_path"), len(services.cells))
-        return replace(outcome, message=saved)
+        cells = len(services.cells) if at_head is None else at_head.cells
+        return replace(
+            outcome, message=with_saved(outcome.message, outcome.result.get("checkpoint_path"), cells)
+        )
 
-    def _as_at_the_head(self, outcome: Outcome, seen: "_Seen") -> Outcome:
-        """The outcome with what stands at the head now; what a merge has left out is put back before."""
+    def _at_head(self, departure: Departure, seen: "_Seen") -> AtHead | None:
+        """What stands at the head of what was published; what a merge has left out is put back first.
+
+        None where the attempt has no last word, and where a machine that is taken away leaves no time.
+        """
+        cause = departure.cause
+        if self.leaving.event.is_set() or (cause is not None and not cause.ending.publishes):
+            return None
         try:
-            standing = self._back_off().insist(lambda: seen.publications.look(thorough=True))
+            return self._back_off().insist(lambda: seen.publications.look(thorough=True))
         except (WorkerError, OSError) as error:
             logger.warning("Nobody knows whether all results are still at the head: %s", error)
-            return outcome
-        if "cells_written" not in outcome.result or not standing.changed:
-            return outcome
-        changed = [f"{cell}: {why}" for cell, why in sorted(standing.changed.items())]
-        logger.info("Changed by people since they were written: %s", "; ".join(changed))
-        told = {"cells_written": standing.cells, "cells_changed_since": len(changed)}
-        return replace(outcome, result={**outcome.result, **told})
+            return None
 
     def _supervise(self, seen: "_Seen", assignment: Assignment, services: Services) -> Departure:
         settings, folder, owned = self._settings, seen.folder, seen.owned
@@ -306,6 +311,15 @@ class _Seen:
     def lost(self) -> None:
         if self.watch is not None:
             self.watch.wish(Cause.LOST)
+
+
+def _counted(departure: Departure, at_head: AtHead) -> Departure:
+    """The departure with counts of what stands at the head, where people have changed cells meanwhile."""
+    if departure.summary is None or not at_head.changed:
+        return departure
+    changed = [f"{cell}: {why}" for cell, why in sorted(at_head.changed.items())]
+    logger.info("Changed by people since they were written: %s", "; ".join(changed))
+    return replace(departure, summary=departure.summary.at_head(at_head.cells, len(changed)))
 
 
 def _with_notes(outcome: Outcome, notes: Sequence[str]) -> Outcome:
