@@ -18,6 +18,7 @@ from codex_worker.errors import DataError
 VERSION = 1
 ABOUT = "about.yaml"
 ATTEMPT = "attempt.yaml"
+ENTRY = "entry.yaml"  # what the manifest asked for when the job was claimed
 LOG = "logs.txt"
 METRICS = "training_metrics.csv"
 EARLIER = "attempts/"  # those before the newest

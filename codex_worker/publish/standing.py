@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 from codex_worker.codex.choose import Selection
 from codex_worker.codex.patch import apply_patches
+from codex_worker.contract import yaml_text
 from codex_worker.contract.guards import NOTEBOOKS, POINTERS, check_change
-from codex_worker.contract.job_record import PLAIN_FILES, JobRecord
+from codex_worker.contract.job_record import ENTRY, PLAIN_FILES, JobRecord
 from codex_worker.contract.manifest import JobEntry
 from codex_worker.contract.paths import job_folder
 from codex_worker.contract.state import JobFacts, was_deleted
@@ -129,7 +130,7 @@ class Publications:
             suspects, found.is_complete = suspects[:PAGES_A_LOOK], False
         pages = self._read(record, suspects)
         self._compare_files(record, pages, blobs, found)
-        self._compare_cells(facts, pages, blobs, snapshot, found, thorough=thorough)
+        self._compare_cells(facts, record, pages, blobs, snapshot, found, thorough=thorough)
         return found
 
     def _stands(self, oid: str, blobs: Mapping[str, str]) -> bool:
@@ -178,6 +179,7 @@ class Publications:
     def _compare_cells(
         self,
         facts: JobFacts,
+        record: JobRecord,
         pages: Mapping[str, Page],
         blobs: Mapping[str, str],
         snapshot: Snapshot,
@@ -192,7 +194,7 @@ class Publications:
         wanted = list(by_notebook)
         if not thorough and len(wanted) > NOTEBOOKS_A_LOOK:
             wanted, found.is_complete = wanted[:NOTEBOOKS_A_LOOK], False
-        entry = facts.entry or self._entry
+        entry = facts.entry or self._entry or self._entry_of(record)
         selection = Selection() if entry is None else selection_of(entry)
         contents = snapshot.read_many(wanted)
         for notebook in wanted:
@@ -204,6 +206,20 @@ class Publications:
                 blobs,
                 found,
             )
+
+    def _entry_of(self, record: JobRecord) -> JobEntry | None:
+        """What the job was asked for, where nobody has its entry any more."""
+        snapshot = self._repository.records([record.commit])[record.commit]
+        data = snapshot.read(ENTRY) if ENTRY in record.blobs else None
+        if data is None:
+            return None
+        try:
+            return JobEntry.model_validate(
+                yaml_text.load(data, f"The record of job {self._job_id} ({ENTRY})")
+            )
+        except (DataError, ValueError) as error:
+            logger.warning("What job %s was asked for is not known any more: %s", self._job_id, error)
+            return None
 
     def _compare_notebook(
         self,

@@ -4,6 +4,8 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
+from codex_worker.contract import yaml_text
+from codex_worker.contract.job_record import ENTRY
 from codex_worker.contract.manifest import JobEntry
 from codex_worker.contract.paths import ATTRIBUTES, RecordName, response_path
 from codex_worker.contract.records import Attempt, End, EndState, Lease
@@ -73,7 +75,8 @@ def claim_change(
         files[ATTRIBUTES] = ATTRIBUTES_TEXT
     moves = [LeaseMove(place.lease_ref, facts.lease_id, lease.render())] if place.lease_ref else []
     claim = Claim(entry, attempt, lease, place.record_ref, next_page(facts))
-    records = record_move(facts, place.record_ref, place.head, attempt_files(attempt, ended))
+    held = {**attempt_files(attempt, ended), ENTRY: yaml_text.dump(dict(entry.config))}
+    records = record_move(facts, place.record_ref, place.head, held)
     return Change(files, f"Job {facts.job_id} claimed by {worker_id}", moves, proofs, claim, records)
 
 

@@ -123,7 +123,12 @@ class FactReader:
         if found.record is None:
             return facts
         facts = with_names_of(facts, found.record, blobs)
-        needs_history = bool(facts.dropped) or (facts.entry is None and facts.final_end is None)
+        newest = facts.newest
+        # A job that was given back runs again: then a merge may have restored what a person had deleted.
+        is_given_back = newest is not None and facts.has_end(newest)
+        needs_history = bool(facts.dropped) or (
+            facts.final_end is None and (facts.entry is None or is_given_back)
+        )
         if found.record.about.deleted or not needs_history:
             return facts
         key = (heads.commit, found.commit)
