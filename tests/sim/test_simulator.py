@@ -22,6 +22,14 @@ EDIT_MEANWHILE = (
     Step("worker-a", "cells", 0, wait_s=5),
 )
 
+ARTIFACT_IN_A_SYNC = (
+    Step("worker-a", "claim", 0),
+    Step("tom", "type", 2),
+    Step("tom", "sync", 0, inside=1),
+    Step("worker-a", "artifact", 0),
+)
+END_IN_A_SYNC = (*ARTIFACT_IN_A_SYNC[:3], Step("worker-a", "complete", 0))
+
 
 @pytest.fixture
 def twin() -> Iterator[Simulator]:
@@ -77,7 +85,12 @@ def test_a_schedule_plays_the_same_every_time(twin):
 
 @pytest.mark.parametrize(
     ("switch", "steps", "invariant"),
-    [("without-fence", LATE_WORKER, 1), ("whole-notebooks", EDIT_MEANWHILE, 4)],
+    [
+        ("without-fence", LATE_WORKER, 1),
+        ("whole-notebooks", EDIT_MEANWHILE, 4),
+        ("without-ledger", ARTIFACT_IN_A_SYNC, 5),
+        ("absence-is-deletion", END_IN_A_SYNC, 5),
+    ],
 )
 def test_a_story_that_a_broken_worker_cannot_survive(twin, switch, steps, invariant):
     schedule = Schedule("story", Conditions(jobs=1), steps)
@@ -87,7 +100,8 @@ def test_a_story_that_a_broken_worker_cannot_survive(twin, switch, steps, invari
 
 
 @pytest.mark.parametrize(
-    ("switch", "count", "most_steps"), [("without-fence", 40, 8), ("whole-notebooks", 60, 10)]
+    ("switch", "count", "most_steps"),
+    [("without-fence", 40, 8), ("whole-notebooks", 60, 10), ("without-ledger", 80, 10)],
 )
 def test_random_schedules_find_a_broken_worker_and_shrink_to_a_few_steps(twin, switch, count, most_steps):
     with SWITCHES[switch]():
