@@ -19,7 +19,7 @@ from codex_worker.contract.paths import (
     RECORD_NAMESPACE,
     WATCHER_NAMESPACE,
 )
-from codex_worker.errors import AccessDenied, DataError, ServerUnreachable, SystemFault
+from codex_worker.errors import AccessDenied, DataError, SystemFault
 from codex_worker.git.ports import (
     Entry,
     Heads,
@@ -260,7 +260,7 @@ class GitTransport:
         options += [f"--shallow-exclude={record_ref}", "origin", f"+{heads.branch}:{HEAD_REF}"]
         try:
             return self._git.fetch_at_most(MAX_FETCHED_OBJECTS, *options)
-        except (ServerUnreachable, AccessDenied) as error:
+        except SystemFault as error:
             # The branch stands where the record begins, or before: its history holds nothing of the job's.
             if NOTHING_SINCE in str(error):
                 return True

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from codex_worker.clock import Clock
+from codex_worker.contract import yaml_text
 from codex_worker.contract.guards import check_change
 from codex_worker.contract.ids import worker_folder
 from codex_worker.contract.manifest import JobEntry
@@ -48,6 +49,7 @@ T = TypeVar("T")
 BuildClaim = Callable[[JobFacts, Snapshot, Heads], Change[Claim | None] | None]
 
 TOMBSTONE_LIFE = timedelta(days=30)
+WATCHER_LIFE = timedelta(days=1)
 MAX_TOMBSTONES_A_LOOK = 20  # each costs a request to read it
 
 
@@ -214,7 +216,8 @@ class JobQueue:
             return
         self._announced_s = now_s
         ref = f"{WATCHER_NAMESPACE}{worker_folder(self.worker_id)}"
-        beat = self.repository.lease_commit(secrets.token_hex(8).encode())
+        said = f"{yaml_text.format_time(self._now())} {secrets.token_hex(8)}\n"
+        beat = self.repository.lease_commit(said.encode())
         self.repository.replace_lease(ref, heads.watchers.get(ref), beat)
 
     def take_over(self, job_id: str) -> OwnedJob | None:
@@ -248,6 +251,8 @@ class JobQueue:
         candidates = [v for v in self.survey(heads) if v.state.is_final or v.state is State.ABSENT]
         for view in candidates:
             ref, oid = lease_at(heads, view.job_id)
+            if ref is None and self._is_long_over(view):
+                removed += self._remove_record(view.job_id, heads)
             if ref is None or oid is None or oid in self._living_tombstones:
                 continue
             if read >= MAX_TOMBSTONES_A_LOOK:
@@ -258,10 +263,25 @@ class JobQueue:
                 self._living_tombstones.add(oid)
                 continue
             removed += self.repository.replace_lease(ref, oid, None).accepted
-            record = record_at(heads, view.job_id)
-            if record is not None:
-                self.repository.replace_lease(record, heads.records[record], None)
+            self._remove_record(view.job_id, heads)
+        self._remove_watchers(heads)
         return removed
+
+    def _is_long_over(self, view: JobView) -> bool:
+        end = view.facts.newest_end
+        return end is not None and self._now() - end.ended_at >= TOMBSTONE_LIFE
+
+    def _remove_record(self, job_id: str, heads: Heads) -> bool:
+        ref = record_at(heads, job_id)
+        return ref is not None and self.repository.replace_lease(ref, heads.records[ref], None).accepted
+
+    def _remove_watchers(self, heads: Heads) -> None:
+        """Deletes the refs of workers that stayed once and have not been here for a day."""
+        for ref, oid in list(heads.watchers.items())[:MAX_TOMBSTONES_A_LOOK]:
+            said = self.repository.read_lease(ref, oid).decode(errors="replace").split()
+            at = yaml_text.read_time(said[0]) if said else None
+            if at is None or self._now() - at >= WATCHER_LIFE:
+                self.repository.replace_lease(ref, oid, None)
 
     def is_watched(self, views: list[JobView]) -> bool:
         """True while the project has to be looked at although its branch doesn't move.

@@ -162,11 +162,11 @@ class Supervisor:
             logger.warning("The attempt ends without a word in the project: %s", departure.cause)
             return None
         outcome = _truthful(_with_notes(outcome, notes), services.artifacts, seen.progress)
-        if at_head is not None and "cells_written" in outcome.result:
+        if at_head is not None and at_head.changed and "cells_written" in outcome.result:
             outcome = replace(outcome, result={**outcome.result, "cells_written": at_head.cells})
         if outcome.state is EndState.COMPLETED:
             return outcome
-        cells = len(services.cells) if at_head is None else at_head.cells
+        cells = at_head.cells if at_head is not None and at_head.changed else len(services.cells)
         return replace(
             outcome, message=with_saved(outcome.message, outcome.result.get("checkpoint_path"), cells)
         )

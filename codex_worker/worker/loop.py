@@ -230,6 +230,7 @@ class Worker:
             logger.warning("Job %s of %s belongs to somebody else now", job_id, project.name)
         else:
             self._released = outcome.state is EndState.PREEMPTED
+            watched.settling.own.add(job_id)
             self._settles_until_s = self._clock.monotonic() + self._settings.settle_s
             logger.info("Job %s of %s: %s. %s", job_id, project.name, outcome.state.value, outcome.message)
         return outcome

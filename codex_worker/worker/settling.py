@@ -34,6 +34,7 @@ class Settling:
 
     queue: JobQueue
     clock: Clock
+    own: set[str] = field(default_factory=set)  # jobs that this worker has ended: their ledgers are here
     _jobs: dict[str, _Compared] = field(default_factory=dict)
 
     def look(self, sight: ProjectLook) -> int:
@@ -60,7 +61,7 @@ class Settling:
             compared.record, compared.good_since_s = record, None
         put_back = 0
         if compared.at != (head, record):
-            standing = compared.publications.look()
+            standing = compared.publications.look(thorough=job_id in self.own)
             put_back = standing.put_back
             if put_back or not standing.is_complete:
                 compared.good_since_s = None

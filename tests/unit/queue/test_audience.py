@@ -61,3 +61,15 @@ def test_the_first_figures_of_a_stage_come_within_a_minute_and_later_ones_every_
             told.append(second)
         clock.advance(10)
     assert told == [0, 30, 930, 1830, 2730]
+
+
+def test_the_ref_of_a_worker_that_stayed_once_is_removed_when_it_was_not_here_for_a_day():
+    clock, project = FakeClock(), project_with("j1")
+    watcher = queue(project, "watcher", clock, QueueSettings(stays=True))
+    watcher.look()
+    other = queue(project, "worker-a", clock, LEAVES)
+    other.remove_tombstones()
+    assert "refs/gpu-watchers/watcher" in project.refs()
+    clock.advance(25 * 3600)
+    other.remove_tombstones()
+    assert "refs/gpu-watchers/watcher" not in project.refs()
