@@ -101,7 +101,12 @@ def test_a_story_that_a_broken_worker_cannot_survive(twin, switch, steps, invari
 
 @pytest.mark.parametrize(
     ("switch", "count", "most_steps"),
-    [("without-fence", 40, 8), ("whole-notebooks", 60, 10), ("without-ledger", 80, 10)],
+    [
+        ("without-fence", 40, 8),
+        ("whole-notebooks", 60, 10),
+        ("without-ledger", 60, 10),
+        ("absence-is-deletion", 60, 10),
+    ],
 )
 def test_random_schedules_find_a_broken_worker_and_shrink_to_a_few_steps(twin, switch, count, most_steps):
     with SWITCHES[switch]():
