@@ -5,21 +5,25 @@ and the pointer of its recording; for a file its path and its content, or the id
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from codex_worker.codex.patch import Patch, RecordingPatch, patch_from_dict
-from codex_worker.contract.guards import NOTEBOOKS
+from codex_worker.contract.guards import NOTEBOOKS, check_change
 from codex_worker.contract.ids import check_repository_path
-from codex_worker.contract.paths import job_folder
-from codex_worker.errors import DataError, UserError
-from codex_worker.git.lfs.pointer import parse_pointer
+from codex_worker.contract.paths import job_folder, metrics_path
+from codex_worker.errors import DataError, SystemFault, UserError
 from codex_worker.git.ports import blob_id
 
 MAX_LINES_A_PAGE = 2_000
 MAX_READ_PAGE_BYTES = 200_000
 MAX_INLINE_BYTES = 300  # a pointer; longer texts are named by their blob ids
+FOLDERS = ("checkpoint", "samples", "report")
+
+_OID = re.compile(r"[0-9a-f]{40}")
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -117,25 +121,44 @@ def _line(job_id: str, found: Any) -> CellLine | FileLine:
     content = None if pointer is None else str(pointer).encode()
     if isinstance(patch, RecordingPatch) != (content is not None):
         raise DataError("A recording and its pointer belong together.")
-    if content is not None and parse_pointer(content) is None:
-        raise DataError("A pointer of a ledger is none.")
-    return CellLine(notebook, patch, content)
+    line = CellLine(notebook, patch, content)
+    if line.pointer_path and content is not None:
+        _check_writable(job_id, line.pointer_path, content)
+    return line
 
 
 def _file_line(job_id: str, found: dict[str, Any]) -> FileLine:
     path, oid = check_repository_path(str(found["file"])), str(found.get("blob"))
-    parts = path.removeprefix(f"{job_folder(job_id)}/").split("/")
-    if not path.startswith(f"{job_folder(job_id)}/") or parts[0] not in FOLDERS or len(parts) < 2:
+    folder, _, name = path.removeprefix(f"{job_folder(job_id)}/").partition("/")
+    is_below = path.startswith(f"{job_folder(job_id)}/") and folder in FOLDERS and name
+    if not is_below or "/" in name or path == metrics_path(job_id):
         raise DataError(f"{path} is no published file of job {job_id}.")
+    path.encode()  # half a character, which no file's name can hold, is a ValueError
+    if not _OID.fullmatch(oid):
+        raise DataError(f"The id of {path} is none.")
     content = found.get("content")
     data = None if content is None else str(content).encode()
-    if data is not None and blob_id(data) != oid:
-        raise DataError(f"The content of {path} is not what its id says.")
-    return FileLine(path, oid, data)
+    line = FileLine(path, oid, data)
+    if data is not None:
+        check_content(job_id, line, data)
+    return line
 
 
-FOLDERS = ("checkpoint", "samples", "report")
+def check_content(job_id: str, line: FileLine, content: bytes) -> None:
+    """Raises DataError where a file's content is not the one that was published, or none that may be."""
+    if blob_id(content) != line.oid:
+        raise DataError(f"The content of {line.path} is not what its id says.")
+    _check_writable(job_id, line.path, content)
+
+
+def _check_writable(job_id: str, path: str, content: bytes) -> None:
+    try:
+        check_change(job_id, {path: content}, lambda path: False)
+    except SystemFault as fault:
+        raise DataError(str(fault)) from fault
 
 
 def _dumped(fields: dict[str, Any]) -> str:
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    # The editor's cells can hold half a character, of which no UTF-8 can be made.
+    return _HALF_CHARACTER.sub(lambda half: f"\\u{ord(half[0]):04x}", text)

@@ -20,7 +20,7 @@ from codex_worker.contract.state import JobFacts, was_deleted
 from codex_worker.errors import DataError
 from codex_worker.git.ports import Heads, Snapshot, blob_id
 from codex_worker.git.repository import Change, Repository
-from codex_worker.publish.ledger import CellLine, Page, read_page
+from codex_worker.publish.ledger import CellLine, Page, check_content, read_page
 from codex_worker.publish.replacing import MayReplace, selection_of
 from codex_worker.queue.facts import FactReader
 from codex_worker.queue.projections import dropped_files, say_what_was_dropped
@@ -59,6 +59,7 @@ class _Found:
 
     notebooks: dict[str, bytes] = field(default_factory=dict)
     missing: dict[str, bytes] = field(default_factory=dict)
+    left_away: set[str] = field(default_factory=set)  # files that are missing, and rightly so
     restored: int = 0
     is_complete: bool = True
     # What will be known once it has landed: (page, notebook) -> what _Checked.seen holds.
@@ -77,6 +78,7 @@ class Publications:
         self._checked: dict[str, _Checked] = {}  # by the page's blob id
         self._remembered: dict[str, Page] = {}
         self._removed: set[str] = set()  # files that a person's own commit took away
+        self._left_away: set[str] = set()  # files that cannot come back, or whose cell gave way
 
     def look(self, *, thorough: bool = False) -> AtHead:
         """Compares with the head, and puts back what is missing there.
@@ -102,6 +104,7 @@ class Publications:
         return AtHead() if found is None else self._standing(found)
 
     def _standing(self, found: _Found) -> AtHead:
+        self._left_away = (self._left_away - found.missing.keys()) | found.left_away
         for (page, notebook), seen in found.seen.items():
             self._checked[page].seen[notebook] = seen
         if found.restored:
@@ -124,7 +127,10 @@ class Publications:
         blobs |= {entry.path: entry.oid for entry in snapshot.files(POINTERS)}
         current = {path: record.blobs[path] for path in record.pages}
         self._checked = {oid: seen for oid, seen in self._checked.items() if oid in set(current.values())}
+        # Those that wait longest come first, or a notebook that people work on would keep a look to itself.
+        waiting = {oid: place for place, oid in enumerate(self._checked)}
         suspects = [path for path, oid in current.items() if not self._stands(oid, blobs)]
+        suspects.sort(key=lambda path: waiting.get(current[path], -1))
         found = _Found()
         if not thorough and len(suspects) > PAGES_A_LOOK:
             suspects, found.is_complete = suspects[:PAGES_A_LOOK], False
@@ -136,7 +142,7 @@ class Publications:
     def _stands(self, oid: str, blobs: Mapping[str, str]) -> bool:
         """Whether all of a page is known to be at a head with these files."""
         checked = self._checked.get(oid)
-        if checked is None or not checked.paths - self._removed <= blobs.keys():
+        if checked is None or not checked.paths - self._removed - self._left_away <= blobs.keys():
             return False
         return all(
             notebook in checked.seen and checked.seen[notebook][0] == blobs.get(notebook, "")
@@ -159,7 +165,7 @@ class Publications:
                 logger.warning("%s It counts as empty.", error)
                 pages[oid] = Page()
         for oid, page in pages.items():
-            self._checked.setdefault(oid, _Checked(page.paths, page.notebooks))
+            self._checked[oid] = self._checked.pop(oid, _Checked(page.paths, page.notebooks))
         self._remembered = dict(list({**self._remembered, **pages}.items())[-PAGES_REMEMBERED:])
         return pages
 
@@ -173,8 +179,13 @@ class Publications:
             texts = self._repository.records([record.commit])[record.commit].read_many(long.values())
         for line in missing:
             data = line.content if line.content is not None else texts.get(long[line.oid])
-            if data and blob_id(data) == line.oid:
-                found.missing[line.path] = data
+            try:
+                check_content(self._job_id, line, data or b"")
+            except DataError as error:
+                logger.warning("%s It is not put back.", error)
+                found.left_away.add(line.path)
+            else:
+                found.missing[line.path] = data or b""
 
     def _compare_cells(
         self,
@@ -191,7 +202,7 @@ class Publications:
         for oid, page in pages.items():
             for line in page.cells:
                 by_notebook.setdefault(line.notebook, []).append((oid, line))
-        wanted = list(by_notebook)
+        wanted = [path for path, lines in by_notebook.items() if not self._is_seen(path, lines, blobs)]
         if not thorough and len(wanted) > NOTEBOOKS_A_LOOK:
             wanted, found.is_complete = wanted[:NOTEBOOKS_A_LOOK], False
         entry = facts.entry or self._entry or self._entry_of(record)
@@ -220,6 +231,17 @@ class Publications:
         except (DataError, ValueError) as error:
             logger.warning("What job %s was asked for is not known any more: %s", self._job_id, error)
             return None
+
+    def _is_seen(
+        self, notebook: str, lines: Sequence[tuple[str, CellLine]], blobs: Mapping[str, str]
+    ) -> bool:
+        """Whether an earlier look has compared all of these lines with the notebook as it is."""
+        pointers = {line.pointer_path for _, line in lines if line.pointer_path}
+        if not pointers - self._removed - self._left_away <= blobs.keys():
+            return False
+        nothing: tuple[str | None, ...] = (None,)
+        there = blobs.get(notebook, "")
+        return all(self._checked[oid].seen.get(notebook, nothing)[0] == there for oid, _ in lines)
 
     def _compare_notebook(
         self,
@@ -252,7 +274,11 @@ class Publications:
             found.seen[oid, notebook] = (blob, cells, gave_way)
         for _, line in lines:
             path = line.pointer_path
-            if path and line.pointer and path not in blobs and id(line.patch) not in reasons:
+            if path is None or line.pointer is None or path in blobs:
+                continue
+            if id(line.patch) in reasons:
+                found.left_away.add(path)
+            else:
                 found.missing[path] = line.pointer
 
     def _not_removed(self, missing: Mapping[str, bytes], heads: Heads, record: JobRecord) -> dict[str, bytes]:

@@ -11,10 +11,17 @@ from codex_worker.codex.notebook import Notebook, document_name
 from codex_worker.codex.patch import RecordingPatch, TextPatch
 from codex_worker.errors import DataError
 from codex_worker.git.lfs.pointer import Pointer, pointer_for
+from codex_worker.git.memory import MemoryTransport
+from codex_worker.git.repository import Repository
 from codex_worker.job.api import CellResult
 from codex_worker.publish.cells import CellPublisher
+from codex_worker.publish.standing import Publications
 from codex_worker.queue.owned import OwnedJob
+from tests.support.clock import FakeClock
 from tests.support.queues import MemoryProject, claimed, job, manifest, queue
+
+RECORD = "refs/gpu-records/one"
+BRANCH = "refs/heads/main"
 
 
 @dataclass
@@ -87,6 +94,20 @@ def spoken(folder: Path, path: str, cell, number: int, content: bytes | None = N
         identity, document_name(path), "webm", "TTS", "audio/webm", max(1, len(content)), 48000, 1, 1.0
     )
     return CellResult(path, RecordingPatch(cell.id, cell.state, recording), file)
+
+
+def looker(desk: Desk, transport: MemoryTransport | None = None) -> Publications:
+    transport = transport or desk.project.transport("somebody else")
+    return Publications("one", Repository(transport, FakeClock()))
+
+
+def dropped(desk: Desk, publish: Callable[[Desk], object]) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Publishes within a person's sync, which drops it: the files before, and with the publication."""
+    fork, before = desk.project.refs()[BRANCH], desk.files()
+    publish(desk)
+    after = desk.files()
+    desk.project.merge_from(fork, before)
+    return before, after
 
 
 @pytest.fixture
