@@ -277,6 +277,8 @@ class Judge:
     def _judge_fence(self, author: Actor, attempt: Attempt, before: Files) -> None:
         job, key = job_files(before, attempt.job_id), (attempt.number, attempt.nonce)
         if key not in job.attempts:
+            if not self.has_records and attempt.path not in self.removed_by_people:
+                return  # a merge has left it out, and only its owner can know
             self.complain(1, f"{author.worker} published for {attempt.job_id}, whose folder was deleted")
         elif job.newest != key or key in job.ends:
             self.complain(
