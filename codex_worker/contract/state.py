@@ -148,7 +148,7 @@ def job_state(facts: JobFacts, budgets: Budgets) -> JobState:
     newest = facts.newest
     if newest and not facts.has_end(newest):
         return JobState(State.RUNNING, f"attempt {newest.number} of {newest.folder}")
-    if _is_older_workers(facts):
+    if is_older_workers(facts):
         return _older_state(facts.response or {})
     return _waiting_state(facts, budgets)
 
@@ -206,7 +206,8 @@ def was_deleted(facts: JobFacts) -> bool:
     return lease is not None and lease.number > 0 and (lease.number, lease.nonce) not in nonces
 
 
-def _is_older_workers(facts: JobFacts) -> bool:
+def is_older_workers(facts: JobFacts) -> bool:
+    """Whether the response is an older worker's: one of a worker that has no attempt here."""
     if facts.response is None:
         return False
     worker = facts.response.get("worker_id")

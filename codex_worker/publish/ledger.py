@@ -5,6 +5,7 @@ and the pointer of its recording; for a file its path and its content, or the id
 """
 
 import json
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from codex_worker.contract.ids import check_repository_path
 from codex_worker.contract.paths import job_folder, metrics_path
 from codex_worker.errors import DataError, SystemFault, UserError
 from codex_worker.git.ports import blob_id
+
+logger = logging.getLogger(__name__)
 
 MAX_LINES_A_PAGE = 2_000
 MAX_READ_PAGE_BYTES = 200_000
@@ -97,11 +100,14 @@ def read_page(job_id: str, data: bytes) -> Page:
     if len(data) > MAX_READ_PAGE_BYTES or data.count(b"\n") > MAX_LINES_A_PAGE:
         raise DataError(f"A page of the ledger of job {job_id} is longer than one can be.")
     lines = []
-    for text in data.split(b"\n"):
+    unusable = 0
+    for text in filter(None, data.split(b"\n")):
         try:
             lines.append(_line(job_id, json.loads(text)))
         except (DataError, UserError, ValueError, TypeError, KeyError, RecursionError):
-            continue
+            unusable += 1  # whoever made it, the other lines of the page are good
+    if unusable:
+        logger.warning("%d lines in the ledger of job %s cannot be used and are left out.", unusable, job_id)
     return Page(
         [line for line in lines if isinstance(line, CellLine)],
         [line for line in lines if isinstance(line, FileLine)],

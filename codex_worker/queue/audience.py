@@ -5,13 +5,18 @@ stays to put a final response right, it is written once, at the end; where someb
 progress as well; and an older worker takes a job without a response for a free one.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
-from codex_worker.contract.state import State
+from codex_worker.contract.state import JobFacts, is_older_workers
+from codex_worker.contract.yaml_text import read_time
 from codex_worker.git.ports import Heads
 
 WATCHER_BEATS_EVERY_S = 5 * 60.0
 WATCHER_IS_GONE_AFTER_S = 3 * WATCHER_BEATS_EVERY_S
+# The jobs of an older worker that was retired stay in the project; they don't say that there is one still.
+OLDER_WORKER_IS_GONE_AFTER = timedelta(days=30)
 
 
 @dataclass
@@ -31,10 +36,10 @@ class Audience:
             elif before[0] != value:
                 self._watchers[ref] = (value, now_s)
 
-    def saw_states(self, states: list[tuple[State, str]]) -> None:
-        """Notes what a survey found: an older worker's job tells of an older worker."""
-        if any(state is State.ELSEWHERE or "older worker" in reason for state, reason in states):
-            self.has_older_workers = True
+    def saw_jobs(self, jobs: Iterable[JobFacts], now: datetime) -> None:
+        """Notes what a survey found: a response of an older worker's, unless it is of long ago."""
+        if not self.has_older_workers:
+            self.has_older_workers = any(_is_of_older_worker(facts, now) for facts in jobs)
 
     def sees_progress(self, now_s: float) -> bool:
         """Whether response.yaml may be written before the end, because somebody puts it right later."""
@@ -43,3 +48,10 @@ class Audience:
             or self.has_older_workers
             or any(now_s - changed_s < WATCHER_IS_GONE_AFTER_S for _, changed_s in self._watchers.values())
         )
+
+
+def _is_of_older_worker(facts: JobFacts, now: datetime) -> bool:
+    if not is_older_workers(facts):
+        return False
+    said = read_time((facts.response or {}).get("timestamp"))
+    return said is None or now - said < OLDER_WORKER_IS_GONE_AFTER

@@ -130,9 +130,8 @@ class JobQueue:
             self._last = self._reader.survey(self.repository.snapshot(heads), heads, self.repository)
             self._last_seen = seen
         self.audience.saw(heads, self._clock.monotonic())
-        views = [self._view(facts, heads) for facts in self._last.jobs.values()]
-        self.audience.saw_states([(view.state, view.reason) for view in views])
-        return views
+        self.audience.saw_jobs(self._last.jobs.values(), self._now())
+        return [self._view(facts, heads) for facts in self._last.jobs.values()]
 
     def tidy(self, views: list[JobView] | None = None) -> int:
         """Writes what needs no worker; answers how many jobs were changed.

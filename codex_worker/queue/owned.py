@@ -167,7 +167,7 @@ class OwnedJob:
             return Cause.LOST
         if facts.dropped:
             say_what_was_dropped(facts)
-            self.publish(lambda snapshot: PublishedChange({}, f"Job {self.attempt.job_id}: still claimed"))
+            self._put_back_dropped()
         if facts.is_canceled:
             return Cause.CANCELED
         # An entry that somebody made unreadable is there: only a new job would be refused for it.
@@ -177,6 +177,11 @@ class OwnedJob:
             return Cause.WITHDRAWN if now - self._gone_since >= WITHDRAWN_AFTER_S else None
         self._gone_since = None
         return None
+
+    def _put_back_dropped(self) -> None:
+        """Every change of ours brings what a merge has left out; this one brings nothing else."""
+        message = f"Job {self.attempt.job_id}: still claimed"
+        self._transact(lambda *_: Change({}, message), patience_s=TRANSACTION.timeout_s)
 
     def publish(self, build: Callable[[Snapshot], PublishedChange[T]]) -> T:
         """Commits the files that `build` makes of the head, while the job is ours.
@@ -198,7 +203,7 @@ class OwnedJob:
             return Change(made.files, made.message, value=(made.value, made.lines), records=records)
 
         value, lines = self._transact(build_change, patience_s=self._settings.publish_timeout_s)
-        # Only one thread publishes lines; the one that looks publishes none, and takes none away.
+        # Only one thread publishes, so nobody else has changed the pages meanwhile.
         self._ledger.pages = self._ledger.pages.with_lines(lines)
         return value
 

@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from codex_worker.contract.exit_codes import ExitCode
+from codex_worker.contract.paths import response_path
 from codex_worker.errors import AccessDenied, ServerUnreachable
-from codex_worker.git.memory import MemoryServer, MemoryTransport
+from codex_worker.git.memory import MemoryCommit, MemoryServer, MemoryTransport
 from codex_worker.git.repository import Repository
 from codex_worker.worker.loop import LoopSettings, Worker
 from codex_worker.worker.projects import ProjectAddress
@@ -244,6 +245,25 @@ def test_a_forced_job_that_is_not_there_is_a_sentence(tmp_path, caplog):
     town.loop = replace(town.loop, force_job=(ProjectAddress("a", "a"), "nine"))
     assert town.run() is ExitCode.BAD_DATA
     assert "has no job nine" in caplog.text
+
+
+@pytest.mark.parametrize(("settle_s", "is_there"), [(180.0, True), (0.0, False)])
+def test_a_worker_that_exits_stays_to_put_back_what_a_sync_left_out(tmp_path, settle_s, is_there):
+    town = Town(tmp_path, a=server(job("one")))
+    town.loop = replace(town.loop, settle_s=settle_s)
+    project = town.servers["a"]
+    fork = project.refs[project.branch]
+    thread = town.start()
+    response = response_path("one")
+    until(lambda: response in project.files())
+    until(lambda: town.clock.idle >= 2 or not thread.is_alive())  # it has looked, and would leave now
+    own = project.add(MemoryCommit(fork, {**project.commits[fork].files, "notes.txt": b"typed\n"}))
+    merge = MemoryCommit(own, project.commits[own].files, second_parent=project.refs[project.branch])
+    project.refs[project.branch] = project.add(merge)
+    town.tick(lambda: not thread.is_alive(), step_s=20)
+    ends = [path for path in project.files() if "/end-" in path]
+    assert (response in project.files(), len(ends)) == (is_there, int(is_there))
+    assert project.files()["notes.txt"] == b"typed\n"
 
 
 def _change(files):

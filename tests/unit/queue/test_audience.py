@@ -51,6 +51,16 @@ def test_beside_an_older_worker_a_response_is_there_from_the_claim_on(told):
     assert yaml.safe_load(project.files()[RESPONSE])["state"] == "running"
 
 
+def test_a_job_that_an_older_worker_ended_long_ago_tells_of_no_older_worker():
+    project = project_with("j1", "j2")
+    ended = b"worker_id: older-1\nstate: completed\ntimestamp: '2020-01-01T00:00:00+00:00'\n"
+    project.edit(lambda files: files.update({"gpu_jobs/job_j2/response.yaml": ended}))
+    q = queue(project, "worker-a", settings=LEAVES)
+    q.survey()
+    claimed(q, "j1")
+    assert RESPONSE not in project.files()
+
+
 def test_the_first_figures_of_a_stage_come_within_a_minute_and_later_ones_every_quarter_of_an_hour():
     clock, project = FakeClock(), project_with("j1")
     owned = claimed(queue(project, "worker-a", clock), "j1")
