@@ -256,7 +256,8 @@ def test_a_worker_that_exits_stays_to_put_back_what_a_sync_left_out(tmp_path, se
     thread = town.start()
     response = response_path("one")
     until(lambda: response in project.files())
-    until(lambda: town.clock.idle >= 2 or not thread.is_alive())  # it has looked, and would leave now
+    later_s = town.clock.monotonic() + 60  # by then a worker that does not stay is gone
+    town.tick(lambda: not thread.is_alive() or (settle_s and town.clock.monotonic() > later_s), step_s=20)
     own = project.add(MemoryCommit(fork, {**project.commits[fork].files, "notes.txt": b"typed\n"}))
     merge = MemoryCommit(own, project.commits[own].files, second_parent=project.refs[project.branch])
     project.refs[project.branch] = project.add(merge)
