@@ -11,6 +11,9 @@ from tests.sim import interleavings
 from tests.sim.schedule import draw
 from tests.sim.simulator import GIT_LENGTH, SWITCHES, TWIN_LENGTH, Report, Simulator, seeds
 
+SHARES = 20  # parts that a run is played in; after each one it says how far it is
+ENOUGH_FINDINGS = 10
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Plays, prints what happened, and answers 1 where anything was violated."""
@@ -52,20 +55,27 @@ def _parser() -> argparse.ArgumentParser:
 
 def _in_parallel(count: int, on_git: bool, options: argparse.Namespace) -> Report:
     started = time.perf_counter()
-    shares = [
-        (count, options.seed, n, options.processes, on_git, _switches(options))
-        for n in range(options.processes)
-    ]
-    with multiprocessing.Pool(options.processes) as pool:
-        reports = pool.starmap(_play_share, shares)
+    shares = min(count, SHARES)
+    each = [(count, options.seed, n, shares, on_git, _switches(options)) for n in range(shares)]
     report = Report()
-    for each in reports:
-        report.add(each)
+    with multiprocessing.Pool(options.processes) as pool:
+        for played in pool.imap_unordered(_play_share, each):
+            report.add(played)
+            _say_progress(report, count)
+            if len(report.findings) >= ENOUGH_FINDINGS:
+                break
+    report.findings.sort(key=lambda finding: finding.schedule.seed)
     report.seconds = time.perf_counter() - started
     return report
 
 
-def _play_share(count: int, seed: int, start: int, stride: int, on_git: bool, switches: list[str]) -> Report:
+def _say_progress(report: Report, count: int) -> None:
+    violations = f", {len(report.findings)} violations" if report.findings else ""
+    print(f"   {report.schedules:,} of {count:,} schedules{violations}", file=sys.stderr, flush=True)
+
+
+def _play_share(share: tuple[int, int, int, int, bool, list[str]]) -> Report:
+    count, seed, start, stride, on_git, switches = share
     logging.disable(logging.CRITICAL)
     with contextlib.ExitStack() as stack:
         for name in switches:
