@@ -1,7 +1,8 @@
 """The folder of one attempt, `<work dir>/job_<id>_<attempt>/`: the only place where a child writes.
 
-The worker's own notes lie in `.worker/` inside it: the lock that says the folder is in use, and results
-that could not be published yet.
+The worker's own notes lie beside it, in `<work dir>/notes/job_<id>_<attempt>/`: the lock that says the folder
+is in use, the log, whose attempt it is, and results that could not be published yet. The child never writes
+there, so what is noted can be believed.
 """
 
 import fcntl
@@ -16,8 +17,9 @@ from codex_worker.errors import ResourceError, SystemFault, UserError
 
 logger = logging.getLogger(__name__)
 
-NOTES = ".worker"
+NOTES = "notes"
 UNPUBLISHED = "unpublished"
+_OURS_ALONE = 0o700
 LOG_NAME = "logs.txt"
 METRICS_NAME = "training_metrics.csv"
 
@@ -30,10 +32,13 @@ class JobFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
+        self.notes = notes_of(self.path)
         try:
-            for name in ("home", "tmp", NOTES):
+            for name in ("home", "tmp"):
                 (self.path / name).mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / NOTES / "lock").open("a")
+            self.notes.mkdir(mode=_OURS_ALONE, parents=True, exist_ok=True)
+            self._lock = (self.notes / "lock").open("a")
+            self._show_log()
         except OSError as error:
             raise ResourceError(f"The job folder {path} cannot be written: {error.strerror}.") from error
         try:
@@ -64,14 +69,9 @@ class JobFolder:
             self._lock.close()
 
     @property
-    def notes(self) -> Path:
-        """The worker's own part of the folder."""
-        return self.path / NOTES
-
-    @property
     def log_path(self) -> Path:
-        """The attempt's log."""
-        return self.path / LOG_NAME
+        """The attempt's log: among the notes, because it is published by whoever ends the attempt."""
+        return self.notes / LOG_NAME
 
     def metrics(self) -> bytes | None:
         """The metrics file that training wrote (at the top of the folder or below `checkpoint/`), if any."""
@@ -112,11 +112,22 @@ class JobFolder:
         """A path as both sides of the channel name it."""
         return path.relative_to(self.path).as_posix()
 
+    def _show_log(self) -> None:
+        """A second name in the job folder, where people look for it. Nothing is ever read by that name."""
+        self.log_path.touch()
+        with suppress(FileExistsError, PermissionError):  # a file system without hard links
+            os.link(self.log_path, self.path / LOG_NAME)
+
     def _checked(self, name: str) -> PurePosixPath:
         path = PurePosixPath(name)
-        if not name or path.is_absolute() or ".." in path.parts or "\0" in name or path.parts[:1] == (NOTES,):
+        if not name or path.is_absolute() or ".." in path.parts or "\0" in name:
             raise SystemFault(f"The handler named {name!r}, which is no path inside its job folder.")
         return path
+
+
+def notes_of(folder: Path) -> Path:
+    """Where the worker keeps its notes about a job folder."""
+    return folder.parent / NOTES / folder.name
 
 
 def folders_in(work_dir: Path) -> list[Path]:
@@ -127,7 +138,7 @@ def folders_in(work_dir: Path) -> list[Path]:
 
 def has_unpublished(folder: Path) -> bool:
     """Whether results wait there for a server that takes them."""
-    return any((folder / NOTES / UNPUBLISHED).glob("*.json"))
+    return any((notes_of(folder) / UNPUBLISHED).glob("*.json"))
 
 
 def remove_old(work_dir: Path, keep: int) -> list[Path]:
@@ -144,6 +155,7 @@ def remove_old(work_dir: Path, keep: int) -> list[Path]:
         try:
             with JobFolder(folder) as mine:
                 shutil.rmtree(mine.path)
+                shutil.rmtree(mine.notes)
                 removed.append(folder)
         except SystemFault:
             continue  # in use by another worker on this machine

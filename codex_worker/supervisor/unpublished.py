@@ -1,4 +1,4 @@
-"""Results that could not be published: kept in the job folder, offered again when the server takes them."""
+"""Results that could not be published: kept among the notes, offered again when the server takes them."""
 
 import json
 import logging
@@ -61,8 +61,12 @@ class Waiting:
         )
 
     def file(self, name: str) -> Path:
-        """A kept file."""
-        return self.path.with_suffix("") / Path(name)
+        """A kept file. Raises DataError for a name that leads anywhere but to a file kept for this call."""
+        kept = self.path.with_suffix("").resolve()
+        path = (kept / name).resolve()
+        if not path.is_relative_to(kept) or not path.is_file():
+            raise DataError(f"{self.path} names {name!r}, which is no file that was kept with it.")
+        return path
 
     def remove(self) -> None:
         """It is published, or nobody will ever want it."""
@@ -71,7 +75,7 @@ class Waiting:
 
 
 class Outbox:
-    """The unpublished results of one job folder."""
+    """The unpublished results of one attempt, and whose they are; both among the worker's notes."""
 
     def __init__(self, folder: JobFolder) -> None:
         self._path = folder.notes / UNPUBLISHED
@@ -111,7 +115,7 @@ class Outbox:
         self._write(name, {"call": "artifact", "folder": folder, "file": _keep(file, kept, "0")})
 
     def keep_end(self, outcome: Outcome) -> None:
-        """Keeps an attempt's end; log and metrics stay where they are in the folder."""
+        """Keeps an attempt's end; log and metrics stay where they are."""
         name, _ = self._next()
         self._write(name, {"call": "end", "outcome": asdict(outcome)})
 
