@@ -1,13 +1,14 @@
 """The child's end of the line: a handler's callbacks, carried to the supervisor."""
 
 import itertools
+import json
 import os
 import queue
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from codex_worker.errors import SystemFault
 from codex_worker.job.api import (
@@ -20,15 +21,29 @@ from codex_worker.job.api import (
     Weights,
     stop_error,
 )
-from codex_worker.job.channel import BadMessage, Channel, Heartbeat, Message
+from codex_worker.job.channel import (
+    MAX_MESSAGE_BYTES,
+    MAX_OPEN_CALLS,
+    BadMessage,
+    Channel,
+    Heartbeat,
+    Message,
+)
 from codex_worker.job.failures import error_of
 
 # How often a loop's should_stop() is told to the supervisor as a sign of life.
 ALIVE_EVERY_S = 15.0
+# Long lists go in several calls.
+PART_BYTES, PART_ITEMS = MAX_MESSAGE_BYTES // 2, 5_000
+
+_T = TypeVar("_T")
 
 
 class Line:
-    """Calls to the supervisor and their replies; remembers when the supervisor asked to stop."""
+    """Calls to the supervisor and their replies; remembers when the supervisor asked to stop.
+
+    Calls of many threads wait for each other where they are more than the supervisor takes at once.
+    """
 
     def __init__(self, channel: Channel, on_end: Callable[[], None]) -> None:
         self._channel = channel
@@ -36,6 +51,7 @@ class Line:
         self._ids = itertools.count(1)
         self._waiting: dict[int, queue.SimpleQueue[Message]] = {}
         self._lock = threading.Lock()
+        self._credit = threading.BoundedSemaphore(MAX_OPEN_CALLS)
         self.stop_reason: StopReason | None = None
 
     def start(self) -> None:
@@ -44,16 +60,8 @@ class Line:
 
     def call(self, call: str, /, **arguments: Any) -> Any:
         """The supervisor's answer. Raises its error, with its kind."""
-        answer: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        with self._lock:
-            number = next(self._ids)
-            self._waiting[number] = answer
-        try:
-            self._channel.send({"id": number, "call": call, "arguments": arguments})
-            reply = answer.get()
-        finally:
-            with self._lock:
-                del self._waiting[number]
+        with self._credit:
+            reply = self._reply_to(call, arguments)
         if "error" in reply:
             raise error_of(str(reply["error"].get("kind")), str(reply["error"].get("message")))
         return reply.get("result")
@@ -65,6 +73,18 @@ class Line:
     def ask_to_stop(self, reason: StopReason) -> None:
         """The first reason counts."""
         self.stop_reason = self.stop_reason or reason
+
+    def _reply_to(self, call: str, arguments: Mapping[str, Any]) -> Message:
+        answer: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        with self._lock:
+            number = next(self._ids)
+            self._waiting[number] = answer
+        try:
+            self._channel.send({"id": number, "call": call, "arguments": arguments})
+            return answer.get()
+        finally:
+            with self._lock:
+                del self._waiting[number]
 
     def _read(self) -> None:
         try:
@@ -102,12 +122,20 @@ class ChildScanner:
 
     def read_files(self, paths: Sequence[str]) -> dict[str, Path]:
         """Text files as they are at the job's commit; a path that isn't there is left out."""
-        return self._paths(self._line.call("read_files", paths=list(paths)))
+        found: dict[str, Path] = {}
+        for part in in_parts(paths):
+            found |= self._paths(self._line.call("read_files", paths=part))
+        return found
 
     def fetch_recordings(self, pointer_paths: Sequence[str]) -> Fetched:
         """The recordings behind LFS pointers."""
-        found = self._line.call("fetch_recordings", pointer_paths=list(pointer_paths))
-        return Fetched(self._paths(found["files"]), dict(found["missing"]))
+        files: dict[str, Path] = {}
+        missing: dict[str, str] = {}
+        for part in in_parts(pointer_paths):
+            found = self._line.call("fetch_recordings", pointer_paths=part)
+            files |= self._paths(found["files"])
+            missing |= found["missing"]
+        return Fetched(files, missing)
 
     def fetch_checkpoint(self, path: str) -> Path:
         """A checkpoint of this project."""
@@ -120,9 +148,15 @@ class ChildScanner:
 
     def publish_cells(self, results: Sequence[CellResult]) -> Published:
         """Commits patches with their recordings."""
-        cells = [result.to_dict(self._own) for result in results]
-        found = self._line.call("publish_cells", results=cells)
-        return Published(list(found["applied"]), {int(k): v for k, v in found["dropped"].items()})
+        applied: list[int] = []
+        dropped: dict[int, str] = {}
+        first = 0
+        for part in in_parts(result.to_dict(self._own) for result in results):
+            found = self._line.call("publish_cells", results=part)
+            applied += [first + index for index in found["applied"]]
+            dropped |= {first + int(index): why for index, why in found["dropped"].items()}
+            first += len(part)
+        return Published(applied, dropped)
 
     def publish_artifact(self, file: Path, folder: str) -> str:
         """Commits a file below the job's folder in the repository; answers its path there."""
@@ -198,3 +232,18 @@ class ChildCallbacks:
     def mark_failed(self, message: str) -> None:
         """The job's last word when it did not go well."""
         self.failure = message
+
+
+def in_parts(items: Iterable[_T]) -> Iterator[list[_T]]:
+    """Lists of JSON values that each fit into one call."""
+    part: list[_T] = []
+    size = 0
+    for item in items:
+        length = len(json.dumps(item)) + 1
+        if part and (size + length > PART_BYTES or len(part) >= PART_ITEMS):
+            yield part
+            part, size = [], 0
+        part.append(item)
+        size += length
+    if part:
+        yield part

@@ -39,6 +39,8 @@ def main(argv: list[str]) -> None:
         level=logging.INFO, stream=sys.stdout, format="%(levelname)s %(name)s: %(message)s", force=True
     )
     read_fd, write_fd = int(argv[0]), int(argv[1])
+    for fd in (read_fd, write_fd):
+        os.set_inheritable(fd, False)  # what the handler starts must not hold the channel open
     channel = Channel(os.fdopen(read_fd, "rb"), os.fdopen(write_fd, "wb"))
     message = channel.receive()
     if message is None:

@@ -122,7 +122,7 @@ ENDINGS: Mapping[Cause, Ending] = {
         "A smaller batch size or another machine may help.",
     ),
     Cause.BROKEN: Ending(
-        EndState.FAILED, Kind.SYSTEM, "The job's process sent what no handler sends, and was ended."
+        EndState.FAILED, Kind.SYSTEM, "The job's process sent what no handler sends, and was ended. {message}"
     ),
     # A person must not read that somebody canceled the job.
     Cause.GAVE_UP: Ending(EndState.FAILED, Kind.SYSTEM, "The handler gave up by itself: {message}"),

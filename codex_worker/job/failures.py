@@ -4,6 +4,7 @@ import errno
 import traceback
 from pathlib import Path
 
+from codex_worker.contract.plain_text import plain_text
 from codex_worker.errors import (
     DataError,
     JobCanceled,
@@ -45,7 +46,7 @@ def describe(error: BaseException) -> tuple[Kind, str]:
             "Install it with its extra 'ml' (pip install 'codex-worker[ml]')."
         )
     if isinstance(error, SystemExit):
-        return Kind.SYSTEM, f"The handler ended its process by itself (exit code {error.code})."
+        return Kind.SYSTEM, _bounded(f"The handler ended its process by itself (exit code {error.code}).")
     if isinstance(error, KeyboardInterrupt):
         return Kind.PREEMPTED, "The job's process was interrupted."
     return Kind.SYSTEM, _bounded(f"{type(error).__name__}: {_first_line(error)}{_place(error)}")
@@ -69,5 +70,5 @@ def _place(error: BaseException) -> str:
 
 
 def _bounded(message: str) -> str:
-    message = message.strip()
+    message = plain_text(message.strip())
     return message if len(message) <= MAX_MESSAGE_LENGTH else message[: MAX_MESSAGE_LENGTH - 4] + " ..."

@@ -21,12 +21,14 @@ from codex_worker.job.summary import with_saved
 from codex_worker.publish.standing import AtHead, Publications
 from codex_worker.queue.owned import Outcome, OwnedJob
 from codex_worker.retry import PUBLICATION, BackOff
-from codex_worker.supervisor.child_watch import ChildWatch, Complaints, JobProgress, Leaving
+from codex_worker.supervisor.child_watch import ChildWatch, Leaving, Terms
+from codex_worker.supervisor.conversation import JobProgress
 from codex_worker.supervisor.decide import Departure, outcome_of
 from codex_worker.supervisor.handlers_found import choose_handler, find_handlers
 from codex_worker.supervisor.job_folder import JobFolder, remove_old
 from codex_worker.supervisor.logs import JobLog
 from codex_worker.supervisor.process import ChildProcess
+from codex_worker.supervisor.rounds import Complaints
 from codex_worker.supervisor.salvage import publish_left_behind
 from codex_worker.supervisor.sandbox import child_command, child_environment
 from codex_worker.supervisor.services import Services
@@ -187,6 +189,7 @@ class Supervisor:
 
     def _supervise(self, seen: "_Seen", assignment: Assignment, services: Services) -> Departure:
         settings, folder, owned = self._settings, seen.folder, seen.owned
+        message = assignment.to_message()  # refused before there is a process
         environment = child_environment(
             self._environment,
             folder.path,
@@ -196,20 +199,11 @@ class Supervisor:
         child = ChildProcess(
             child_command, environment, folder.path, partial(seen.log.read_from, source="job")
         )
-        watch = ChildWatch(
-            child,
-            services,
-            seen,
-            self._clock,
-            self.leaving,
-            self._give_up,
-            settings.limits,
-            settings.rhythm,
-            self._deadline_s(owned),
-        )
+        terms = Terms(settings.limits, settings.rhythm, self._deadline_s(owned))
+        watch = ChildWatch(child, services, seen, terms, self._clock, self.leaving, self._give_up)
         seen.watch, self._child = watch, child
         try:
-            return watch.run(assignment)
+            return watch.run(message)
         finally:
             self._child = None
 

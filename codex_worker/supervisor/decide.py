@@ -85,6 +85,7 @@ class Departure:
     kind: Kind | None = None  # its last word when it did not
     message: str = ""
     summary: Summary | None = None  # counted facts of its result
+    problem: str = ""  # what it sent that makes no sense
 
 
 def outcome_of(departure: Departure, limits: JobLimits) -> Outcome | None:
@@ -121,7 +122,7 @@ def _figures(departure: Departure, limits: JobLimits) -> dict[str, object]:
     return {
         "hang_minutes": limits.hang_s / 60,
         "memory_gb": (limits.memory_bytes or 0) / 1e9,
-        "message": departure.message,
+        "message": departure.problem or departure.message,
         "return_code": departure.return_code,
         "signal": -departure.return_code,
         "signal_name": _SIGNALS.get(-departure.return_code, "unknown"),

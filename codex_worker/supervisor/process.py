@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from codex_worker.errors import SystemFault
-from codex_worker.job.channel import Channel, ChannelClosed
-from codex_worker.job.ends import StopReason
+from codex_worker.job.channel import MAX_RESULTS_BYTES, Channel
 
 _PUMP_PATIENCE_S = 5.0
 
@@ -49,15 +48,12 @@ class ChildProcess:
         finally:
             os.close(replies_read)
             os.close(calls_write)
-        self.channel = Channel(os.fdopen(calls_read, "rb"), os.fdopen(replies_write, "wb"))
+        self.channel = Channel(
+            os.fdopen(calls_read, "rb"), os.fdopen(replies_write, "wb"), max_line_bytes=MAX_RESULTS_BYTES
+        )
         self.pid = self._process.pid
         self._pump = threading.Thread(target=pump, args=(self._process.stdout,), name="output", daemon=True)
         self._pump.start()
-
-    def ask_to_stop(self, reason: StopReason) -> None:
-        """Lets the handler save and leave."""
-        with suppress(ChannelClosed):  # it is leaving already
-            self.channel.send({"event": "stop", "reason": reason.value})
 
     def kill(self) -> None:
         """Ends it and everything it started, at once."""

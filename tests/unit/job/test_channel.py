@@ -1,5 +1,6 @@
 """Messages between supervisor and child."""
 
+import io
 import json
 import os
 from dataclasses import replace
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from codex_worker.errors import Kind
+from codex_worker.errors import Kind, UserError
 from codex_worker.job import channel as module
 from codex_worker.job.api import JobContext
 from codex_worker.job.channel import Assignment, BadMessage, Channel, ChannelClosed, Heartbeat, LastWord
@@ -71,7 +72,6 @@ def test_half_a_message_of_a_killed_process_is_the_end(ends):
     [
         {"event": "heartbeat", "epochs_completed": "3"},
         {"event": "heartbeat", "epochs_completed": True},
-        {"event": "heartbeat", "epochs_completed": float("inf")},
         {"event": "heartbeat", "stage": 1},
         {"event": "heartbeat", "message": ["x"]},
     ],
@@ -93,6 +93,53 @@ def test_a_heartbeat_without_sense_is_refused(message):
 def test_a_last_word_without_sense_is_refused(message):
     with pytest.raises(BadMessage):
         LastWord.of_message(message)
+
+
+@pytest.mark.parametrize("epochs", ["1e400", "-1e400", "9" * 400, "9" * 5000, "123456789012345678901234"])
+def test_epochs_without_end_cost_the_epochs_only(ends, epochs):
+    line = (
+        f'{{"event": "heartbeat", "epochs_completed": {epochs}, "message": "a\\u0000b", "stage": "\\ud800"}}'
+    )
+    ends[0]._writer.write(line.encode() + b"\n")
+    ends[0]._writer.flush()
+    assert Heartbeat.of_message(ends[1].receive()) == Heartbeat(None, "a\ufffdb", "\ufffd")
+
+
+@pytest.mark.parametrize("epochs", [10**400, float("nan"), True, "many", object()])
+def test_a_handler_that_gives_no_number_of_epochs_goes_on(ends, epochs):
+    ends[0].send(Heartbeat(epochs, "halfway", "training").to_message())
+    assert Heartbeat.of_message(ends[1].receive()) == Heartbeat(None, "halfway", "training")
+
+
+@pytest.mark.parametrize(
+    ("message", "is_taken"),
+    [
+        ({"id": 1, "call": "publish_cells", "arguments": "x" * 1_100_000}, True),
+        ({"id": 1, "result": "x" * 1_100_000}, True),
+        ({"id": 1, "call": "read_files", "arguments": "x" * 1_100_000}, False),
+        ({"event": "heartbeat", "message": "x" * 1_100_000}, False),
+        ({"event": "failed", "message": "x" * 1_100_000}, False),
+    ],
+)
+def test_only_what_carries_results_may_be_longer_than_a_megabyte(message, is_taken):
+    sent = io.BytesIO()
+    if is_taken:
+        Channel(io.BytesIO(), sent).send(message)
+        assert Channel(io.BytesIO(sent.getvalue()), sent).receive() == message
+        with pytest.raises(BadMessage, match="longer than"):
+            Channel(io.BytesIO(sent.getvalue()), sent, max_line_bytes=1_000_000).receive()
+        return
+    with pytest.raises(BadMessage, match="over the limit"):
+        Channel(io.BytesIO(), sent).send(message)
+    with pytest.raises(BadMessage, match="over the limit"):
+        Channel(io.BytesIO(json.dumps(message).encode() + b"\n"), sent).receive()
+
+
+def test_an_entry_that_is_too_large_for_the_channel_is_the_users_to_mend(monkeypatch):
+    monkeypatch.setattr(module, "MAX_LINE_BYTES", 1000)
+    job = JobContext("j1", "asr", "t", "w", "tiny", "1-0a", "me", "Mark", "c0", Path("/j"), {"x": "y" * 1000})
+    with pytest.raises(UserError, match="entry of job j1"):
+        Assignment("handlers.x", job).to_message()
 
 
 @pytest.mark.parametrize("epochs", [None, 0.0, 2.5])
