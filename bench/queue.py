@@ -28,7 +28,7 @@ from codex_worker.git.git_transport import GitTransport
 from codex_worker.git.repository import Change, Repository
 from codex_worker.gitlab.client import GitLabClient
 from codex_worker.gitlab.projects import FoundProject, ProjectFinder
-from codex_worker.worker.loop import LOOKS_AT_ONCE
+from codex_worker.worker.looks import LOOKS_AT_ONCE
 from gitlab_jobs import JobQueue
 from tests.support.gitlab import DEVELOPER, GitLabServer
 from tests.support.queues import GitProject, job, manifest

@@ -4,6 +4,7 @@ Read tolerantly: unknown keys are kept, null sub-objects count as absent, an id 
 number is text again, and one bad entry spoils no other.
 """
 
+import logging
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,6 +19,8 @@ from codex_worker.contract.keys import ALL, Key
 from codex_worker.contract.values import Choice, Timeout, YesNo, shown
 from codex_worker.contract.yaml_text import read_time
 from codex_worker.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 MODEL_ALIASES = {
     "stabletts": "stabletts",
@@ -105,7 +108,7 @@ class JobEntry(BaseModel):
         if self.model.type is None and self.job_type not in DEFAULT_MODEL:
             raise ValueError(f"model.type is missing, and {self.job_type} jobs have no model by default")
         if not _MODEL_NAME.fullmatch(self.model_type):
-            raise ValueError(f"model.type {self.model.type!r} cannot be the name of a model")
+            raise ValueError(f"model.type {shown(self.model.type)} cannot be the name of a model")
         return self
 
     @property
@@ -158,8 +161,8 @@ def read_manifest(value: Any) -> Manifest:
     if not isinstance(value, Mapping):
         raise UserError("gpu_jobs/manifest.yaml holds no mapping with 'version' and 'jobs'.")
     version = value.get("version")
-    if isinstance(version, bool) or version not in {1, "1"}:
-        raise UserError(f"gpu_jobs/manifest.yaml has version {version!r}; this worker knows version 1.")
+    if isinstance(version, bool) or version not in (1, "1"):
+        raise UserError(f"gpu_jobs/manifest.yaml has version {shown(version)}; this worker knows version 1.")
     entries = value.get("jobs")
     if entries is None:
         entries = []
@@ -190,6 +193,10 @@ def _read_entry(position: int, raw: Any) -> JobEntry | BadEntry:
         with suppress(ValueError):
             canceled = _canceled(raw.get("canceled"))
         return BadEntry(position, job_id, _explain(error), canceled)
+    except Exception:  # a defect of ours that one entry's values find must not cost the others
+        logger.exception("Entry %d of the manifest (job %s) cannot be read", position, job_id)
+        what = "The job's entry in gpu_jobs/manifest.yaml cannot be read. Remove the values that are unusual."
+        return BadEntry(position, job_id, what)
 
 
 def _explain(error: ValidationError) -> str:
@@ -198,6 +205,6 @@ def _explain(error: ValidationError) -> str:
         where = ".".join(str(part) for part in detail["loc"])
         what = detail["msg"].removeprefix("Value error, ")
         got = detail.get("input")
-        shown = f" (it is {got!r})" if where and isinstance(got, str | int | float | bool) else ""
-        parts.append(f"{where}: {what}{shown}" if where else what)
+        is_one = where and isinstance(got, str | int | float | bool)
+        parts.append(f"{where}: {what}{f' (it is {shown(got)})' if is_one else ''}" if where else what)
     return "The job's entry in gpu_jobs/manifest.yaml cannot be used: " + "; ".join(parts) + "."

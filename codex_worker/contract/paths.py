@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from codex_worker.contract.ids import worker_folder
+from codex_worker.contract.ids import job_id_problem, worker_folder
 
 JOBS_FOLDER = "gpu_jobs"
 MANIFEST = "gpu_jobs/manifest.yaml"
@@ -68,6 +68,6 @@ def parse_record(path: str) -> RecordName | None:
         return None
     job_id, _, rest = path[len(prefix) :].partition("/")
     match = _RECORD.fullmatch(rest)
-    if not match or not 1 <= int(match[3]) <= MAX_ATTEMPT_NUMBER:
+    if not match or job_id_problem(job_id) or not 1 <= int(match[3]) <= MAX_ATTEMPT_NUMBER:
         return None
     return RecordName(job_id, match[1], match[2], int(match[3]), match[4])

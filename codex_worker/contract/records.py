@@ -1,11 +1,12 @@
 """The immutable records of a job (attempt, end) and the lease that its owner beats."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from codex_worker.contract import yaml_text
 from codex_worker.contract.paths import MAX_ATTEMPT_NUMBER, attempt_path, end_path
@@ -22,6 +23,39 @@ class EndState(StrEnum):
     YIELDED = "yielded"  # given back because somebody else needs the machine
     LOST = "lost"  # the worker fell silent; written by whoever takes over
     WITHDRAWN = "withdrawn"  # the manifest's entry was gone
+
+
+MOST_EPOCHS = 1_000_000
+LARGEST_FILE_BYTES = 2**50
+
+_BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+def _moment(value: Any) -> datetime:
+    moment = yaml_text.read_zoned_time(value)
+    if moment is None:
+        raise ValueError("is no time with a zone, of the years 1970 to 9999")
+    return moment
+
+
+def _epochs(value: Any) -> float | None:
+    """A count for people: one that cannot be meant costs nothing but itself."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and 0 <= value <= MOST_EPOCHS else None
+
+
+def _whole_epochs(value: Any) -> int | None:
+    epochs = _epochs(value)
+    return None if epochs is None else int(epochs)
+
+
+def _blob(value: Any) -> str | None:
+    """The id goes to git as it is."""
+    return value if isinstance(value, str) and _BLOB.fullmatch(value) else None
+
+
+Moment = Annotated[datetime, BeforeValidator(_moment)]
+Blob = Annotated[str | None, BeforeValidator(_blob)]
 
 
 class StoredRecord(BaseModel):
@@ -41,7 +75,7 @@ class Attempt(StoredRecord):
     number: int = Field(ge=1, le=MAX_ATTEMPT_NUMBER)
     nonce: str = Field(pattern=r"^[0-9a-f]{8}$")
     worker_id: str
-    claimed_at: datetime
+    claimed_at: Moment
     lease_ref: str | None = None  # None: this server accepts no lease ref
 
     @property
@@ -66,15 +100,15 @@ class End(StoredRecord):
     state: EndState
     kind: Kind | None = None
     message: str = ""
-    ended_at: datetime
+    ended_at: Moment
     ended_by: str
     worker_id: str
     number: int = 0
     nonce: str = ""
-    epochs_completed: int | None = None
+    epochs_completed: Annotated[int | None, BeforeValidator(_whole_epochs)] = None
     result: Mapping[str, Any] = Field(default_factory=dict)
-    log_blob: str | None = None  # git blob ids of the final projections
-    metrics_blob: str | None = None
+    log_blob: Blob = None  # git blob ids of the final projections
+    metrics_blob: Blob = None
     final: bool | None = None  # True: this end used up a budget, whatever its kind
 
     @property
@@ -91,7 +125,7 @@ class ResumePointer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     oid: str = Field(pattern=r"^[0-9a-f]{64}$")
-    size: int = Field(ge=1)
+    size: int = Field(ge=1, le=LARGEST_FILE_BYTES)
 
 
 class Lease(BaseModel):
@@ -102,9 +136,9 @@ class Lease(BaseModel):
     number: int = Field(ge=0, le=MAX_ATTEMPT_NUMBER)
     nonce: str
     beat: str
-    at: datetime
+    at: Moment
     stage: str = ""
-    epochs_completed: float | None = None
+    epochs_completed: Annotated[float | None, BeforeValidator(_epochs)] = None
     message: str = ""
     resume: ResumePointer | None = None
     state: Literal["held", "released", "tombstone"] = "held"

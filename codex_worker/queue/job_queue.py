@@ -304,6 +304,11 @@ class JobQueue:
         return ([f"{self._last.problem} {waiting}"] if self._last.problem else []) + nameless + invalid
 
     @property
+    def has_more(self) -> bool:
+        """True where the last look has left something out, because one look may cost only so much."""
+        return False
+
+    @property
     def is_readable(self) -> bool:
         """False where the last survey could not read the manifest, so that nobody knows what is asked for."""
         return self._last is not None and self._last.problem is None

@@ -33,6 +33,8 @@ def offer_again(work_dir: Path, open_queue: OpenQueue, open_project: OpenProject
                 done += _offer(folder, open_queue, open_project, clock)
         except (WorkerError, OSError) as error:
             logger.warning("The results in %s are still unpublished: %s", path, error)
+        except Exception:  # one project's data, or one folder, must not hold up the work for all others
+            logger.exception("The results in %s are still unpublished", path)
     return done
 
 

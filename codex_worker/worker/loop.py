@@ -4,9 +4,10 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from codex_worker.clock import EventClock
 from codex_worker.contract.exit_codes import ExitCode
@@ -19,6 +20,7 @@ from codex_worker.queue.owned import Outcome, OwnedJob
 from codex_worker.supervisor.attempt import OpenProject, Supervisor
 from codex_worker.supervisor.machine import unfitness
 from codex_worker.supervisor.republish import offer_again
+from codex_worker.worker.looks import LOOK_WITHIN_S, Looks
 from codex_worker.worker.next_job import Candidate, Hour, in_order
 from codex_worker.worker.projects import ProjectAddress, ProjectSource, ServerProjects, Standing
 from codex_worker.worker.settling import Settling
@@ -26,13 +28,15 @@ from codex_worker.worker.watched_project import WatchedProject
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 WATCH_EVERY_S = 60.0
-# A look is mostly waiting for the server.
-LOOKS_AT_ONCE = 8
 # A worker that finds only other workers' jobs waits so long for the verdict on the silent ones.
 VERDICT_WITHIN_S = 360.0
 # A translator's sync that drops a publication began before it, and takes up to a minute.
 SETTLE_LOOK_EVERY_S = 20.0
+# After a look at a project that has more to see than one look may cost.
+MORE_AFTER_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class Worker:
         self._clock = clock
         self._settings = settings
         self._projects: dict[str, WatchedProject] = {}
+        self._looks = Looks(self._look, clock)
         self._served: Counter[tuple[str, Hour]] = Counter()
         self._over = threading.Event()
         self._released = False
@@ -82,6 +87,7 @@ class Worker:
             return ExitCode.UNFIT
         finally:
             self._over.set()
+            self._looks.close()
 
     def _loop(self) -> ExitCode:
         waited_s = 0.0
@@ -98,6 +104,9 @@ class Worker:
                 self._rest(leaving)
             elif self._is_settling:
                 self._clock.wait(leaving, SETTLE_LOOK_EVERY_S)
+            elif waited_s < VERDICT_WITHIN_S and self._has_more_to_see:
+                self._clock.wait(leaving, MORE_AFTER_S)
+                waited_s += MORE_AFTER_S
             elif waited_s < VERDICT_WITHIN_S and any(d.awaits_a_verdict for d in self._projects.values()):
                 if not waited_s:
                     logger.info("Nothing is pending; waiting to see whether other workers' jobs are alive.")
@@ -108,12 +117,15 @@ class Worker:
         return ExitCode.RELEASED if self._released else ExitCode.DONE
 
     def _rest(self, leaving: threading.Event) -> None:
-        """Waits for the next poll, or until the watch has found a silent worker's job."""
+        """Waits for the next poll, or until there is news: a silent worker's job, the end of a late look."""
         left_s = self._settings.interval_s
+        late = [watched for watched in self._projects.values() if self._looks.is_under_way(watched)]
         while left_s >= 0 and not leaving.is_set():
             self._clock.wait(leaving, min(left_s, WATCH_EVERY_S))
             left_s -= WATCH_EVERY_S
             if left_s <= 0 or any(watched.silent for watched in self._projects.values()):
+                return
+            if any(not self._looks.is_under_way(watched) for watched in late):
                 return
 
     def _nothing_left(self) -> ExitCode:
@@ -133,13 +145,17 @@ class Worker:
         """Looks at every project that changed, and at those where something is left to do."""
         changed = {project.address for project in self._changed()}
         watched = [d for d in self._projects.values() if d.project.address in changed or d.needs_a_look]
-        with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
-            list(pool.map(self._look, watched))
+        self._looks.at(watched)
         if isinstance(self._source, ServerProjects) and not self._source_trouble:
-            ours = self._source.settle(self._standing, self._look_again)
-            self._projects = {
-                address: watched for address, watched in self._projects.items() if address in ours
-            }
+            self._leave_what_has_no_work(self._source)
+
+    def _leave_what_has_no_work(self, source: ServerProjects) -> None:
+        try:
+            ours = source.settle(self._standing, self._look_again)
+        except Exception as error:  # to leave a project can wait; the jobs of the others cannot
+            self._source_trouble = self._say(error, self._source_trouble)
+            return
+        self._projects = {address: watched for address, watched in self._projects.items() if address in ours}
 
     def _standing(self, address: str) -> Standing:
         watched = self._projects.get(address)
@@ -147,46 +163,68 @@ class Worker:
 
     def _look_again(self, address: str) -> Standing:
         if address in self._projects:
-            self._look(self._projects[address])
+            self._looks.at([self._projects[address]])
         return self._standing(address)
 
     def _remove_tombstones(self) -> None:
-        for watched in self._projects.values():
-            try:
-                watched.remove_tombstones(self._clock.monotonic())
-            except WorkerError as error:
-                logger.debug("Old leases of project %s stay for now: %s", watched.project.name, error)
+        now_s = self._clock.monotonic()
+        for watched in self._free():
+            self._guarded(watched, "old leases", partial(watched.remove_tombstones, now_s))
+
+    def _free(self) -> Iterator[WatchedProject]:
+        """The projects that nobody looks at now; whoever wants anything of another one has to wait."""
+        for watched in list(self._projects.values()):
+            if not self._looks.is_under_way(watched):
+                yield watched
+
+    def _guarded(self, watched: WatchedProject, step: str, action: Callable[[], T]) -> T | None:
+        """What a step of one project answers; None where it raises, which must harm no other project."""
+        try:
+            answer = action()
+        except Exception as error:
+            if isinstance(error, AccessDenied):
+                self._supervisor.read_token_again()
+            watched.failed(step, error)
+            return None
+        watched.went_well(step)
+        return answer
 
     def _changed(self) -> list[ProjectAddress]:
         try:
             projects = list(self._source.changed())
             self._source_trouble = ""
-        except WorkerError as error:
-            self._source_trouble = self._say(str(error), self._source_trouble, "The server")
+        except Exception as error:
+            self._source_trouble = self._say(error, self._source_trouble)
             return []
         for project in projects:
             self._watched(project)
         return projects
 
     def _look(self, watched: WatchedProject) -> None:
-        try:
+        def look() -> None:
             watched.look()
             watched.trouble = ""
             for problem in watched.new_problems():
                 logger.warning("Project %s: %s", watched.project.name, problem)
-        except WorkerError as error:
-            if isinstance(error, AccessDenied):
-                self._supervisor.read_token_again()
-            watched.trouble = self._say(str(error), watched.trouble, f"Project {watched.project.name}")
 
-    def _say(self, trouble: str, before: str, where: str) -> str:
-        """Logs a trouble, loudly only when it is new. Answers it."""
+        self._guarded(watched, "look", look)
+
+    def _say(self, error: Exception, before: str) -> str:
+        """Logs what the server's list of projects raised, loudly only when it is new. Answers it."""
+        trouble = str(error) if isinstance(error, WorkerError) else f"{type(error).__name__}: {error}"
         level = logging.DEBUG if trouble == before else logging.ERROR
-        logger.log(level, "%s: %s", where, trouble)
+        logger.log(level, "The server: %s", trouble, exc_info=not isinstance(error, WorkerError))
         return trouble
 
+    @property
+    def _has_more_to_see(self) -> bool:
+        """Whether a project has more than one look may cost, or one that is slow is still being looked at."""
+        return any(
+            watched.has_more or self._looks.is_under_way(watched) for watched in self._projects.values()
+        )
+
     def _candidates(self) -> Iterator[Candidate]:
-        for watched in self._projects.values():
+        for watched in self._free():
             for view in watched.views:
                 is_silent = view.job_id in watched.silent
                 if view.state is State.PENDING or is_silent:
@@ -207,15 +245,19 @@ class Worker:
         return False
 
     def _claim(self, watched: WatchedProject, candidate: Candidate) -> OwnedJob | None:
-        try:
-            with watched.lock:
+        def claim() -> OwnedJob | None:
+            # A look that began just now and does not end must not hold the other projects up.
+            if not watched.lock.acquire(timeout=LOOK_WITHIN_S):
+                return None
+            try:
                 if candidate.is_takeover:
                     watched.silent.discard(candidate.job_id)
                     return watched.queue.take_over(candidate.job_id)
                 return watched.queue.claim(candidate.job_id)
-        except WorkerError as error:
-            watched.trouble = self._say(str(error), watched.trouble, f"Project {watched.project.name}")
-            return None
+            finally:
+                watched.lock.release()
+
+        return self._guarded(watched, f"claim of {candidate.job_id}", claim)
 
     def _do(self, watched: WatchedProject, owned: OwnedJob) -> Outcome | None:
         job_id, project = owned.entry.job_id, watched.project
@@ -224,8 +266,13 @@ class Worker:
             outcome = self._supervisor.run(owned, project.name, project.address)
         except WorkerError as error:
             # Without a folder there is no attempt: the job goes to another worker, and this one is unfit.
-            owned.end(Outcome(EndState.FAILED, Kind.RESOURCE, str(error)), log=f"{error}\n".encode())
+            self._give_back(watched, owned, Outcome(EndState.FAILED, Kind.RESOURCE, str(error)))
             raise ResourceError(str(error)) from error
+        except Exception as error:
+            watched.failed(f"job {job_id}", error)
+            told = f"This worker could not run it ({type(error).__name__}); its own log says more."
+            self._give_back(watched, owned, Outcome(EndState.FAILED, Kind.SYSTEM, told))
+            return None
         if outcome is None:
             logger.warning("Job %s of %s belongs to somebody else now", job_id, project.name)
         else:
@@ -234,6 +281,10 @@ class Worker:
             self._settles_until_s = self._clock.monotonic() + self._settings.settle_s
             logger.info("Job %s of %s: %s. %s", job_id, project.name, outcome.state.value, outcome.message)
         return outcome
+
+    def _give_back(self, watched: WatchedProject, owned: OwnedJob, outcome: Outcome) -> None:
+        log = f"{outcome.message}\n".encode()
+        self._guarded(watched, f"end of {owned.entry.job_id}", lambda: owned.end(outcome, log=log))
 
     def _force(self, project: ProjectAddress, job_id: str) -> ExitCode:
         """Does one job whoever has it, and nothing else."""
@@ -244,6 +295,9 @@ class Worker:
         except WorkerError as error:
             logger.error("Project %s: %s", project.name, error)
             return ExitCode.BAD_DATA if isinstance(error, UserError) else ExitCode.FAILED
+        except Exception as error:
+            watched.failed(f"claim of {job_id}", error)
+            return ExitCode.FAILED
         if owned is None:
             logger.error(
                 "Project %s has no job %s that could be done: look at `codex-worker jobs %s`.",
@@ -277,10 +331,7 @@ class Worker:
     def _watch(self) -> None:
         """Looks at unfinished jobs and unsettled projections, also while a job of ours is running."""
         while not self._clock.wait(self._over, SETTLE_LOOK_EVERY_S if self._is_settling else WATCH_EVERY_S):
-            for watched in list(self._projects.values()):
-                if not watched.needs_a_look:
-                    continue
-                try:
-                    self._look(watched)
-                except Exception:  # a defect of ours must not end the watch for all projects
-                    logger.exception("Project %s could not be watched", watched.project.name)
+            try:
+                self._looks.at([watched for watched in self._free() if watched.needs_a_look])
+            except Exception:  # a defect of ours must not end the watch for all projects
+                logger.exception("The projects could not be watched")
