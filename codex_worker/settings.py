@@ -172,7 +172,8 @@ class Settings:
     )  # fmt: skip
     worker_id: str | None = setting(
         "this worker's name in the projects",
-        variable="WORKER_ID", metavar="ID", default_text="the host's name and a short random part",
+        variable="WORKER_ID", metavar="ID",
+        default_text="the host's name and a few letters for the work folder",
     )  # fmt: skip
     work_dir: Path = setting(
         "the folder for caches and job folders",
@@ -233,8 +234,8 @@ class Settings:
         default_text="24", group=LIMITS,
     )  # fmt: skip
     max_job_retries: int = setting(
-        "give a job up after so many attempts that failed because of the machine (out of memory, disk, "
-        "network)",
+        "give a job up after so many different workers failed it because of the machine (out of memory, "
+        "disk, network), or after four times as many such attempts of fewer workers",
         variable="MAX_JOB_RETRIES", metavar="N", parse=number(1, 1000, whole=True), default=3,
         default_text="3", group=LIMITS,
     )  # fmt: skip

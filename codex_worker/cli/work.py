@@ -1,15 +1,16 @@
 """The worker's command line: `python worker_entry.py --help`. `codex-worker work` is the same."""
 
 import argparse
+import hashlib
 import logging
 import os
-import secrets
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_worker import __version__
@@ -31,8 +32,10 @@ exit codes:
    2  usage: an option is wrong or missing
   65  the forced job's project has to be changed by a person; running it again cannot help
   70  the forced job was canceled, or belongs to another worker now
-  75  told to leave while a job ran: its state is saved, another worker may go on
-  78  unfit: no job can be done as it is (disk full, work directory not writable, token refused)
+  75  another worker may go on: this one was told to leave while a job ran, and saved its state; or it failed
+      a job because of its machine, and leaves it to others for a while
+  78  unfit: no job that is left can be done as it is (disk full, work directory not writable, token refused,
+      no GPU for a job of the full preset, two jobs in a row failed because of the machine)
 """
 
 EXAMPLES = """\
@@ -72,7 +75,7 @@ def work(given: Mapping[str, object], environment: Mapping[str, str]) -> int:
     from codex_worker.worker.assembly import Assembly, keep_out_of_reach
 
     settings, credentials = settings_and_token(given, environment)
-    settings = replace(settings, worker_id=settings.worker_id or _new_worker_id())
+    settings = replace(settings, worker_id=settings.worker_id or _own_name(settings.work_dir))
     _start_logging(settings.verbose, credentials)
     if given.get("token"):
         logger.warning(
@@ -104,8 +107,15 @@ def _require_projects(settings: Settings, credentials: "Credentials") -> None:
         )
 
 
-def _new_worker_id() -> str:
-    return f"{socket.gethostname().split('.')[0]}-{secrets.token_hex(2)}"
+def _own_name(work_dir: Path) -> str:
+    """The same each time on one machine: a sick one that is started again must not look like a second one."""
+    host = socket.gethostname()
+    try:
+        machine = Path("/etc/machine-id").read_text()
+    except OSError:
+        machine = ""  # a container without one has a host name of its own
+    place = f"{host} {machine} {work_dir.resolve()}"
+    return f"{host.split('.')[0]}-{hashlib.sha256(place.encode()).hexdigest()[:4]}"
 
 
 def _start_logging(verbose: bool, credentials: "Credentials") -> None:

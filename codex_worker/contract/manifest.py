@@ -118,6 +118,10 @@ class JobEntry(BaseModel):
             return DEFAULT_MODEL[self.job_type]
         return MODEL_ALIASES.get(self.model.type, self.model.type)
 
+    def preset(self, default: str | None) -> str:
+        """The network's size: the job's own, else the worker's `default`, else full."""
+        return self.model.preset or default or "full"
+
     def deadline(self, claimed_at: datetime) -> datetime | None:
         """When the job's `timeout` is over: the time it names, or so many hours after the claim."""
         if isinstance(self.timeout, int | float):

@@ -17,6 +17,9 @@ from codex_worker.contract.paths import RecordName
 from codex_worker.contract.records import End, EndState, Lease
 from codex_worker.errors import Kind
 
+# One sick machine must not use up a job's budget, and a job that no machine can do must end.
+FAILURES_A_WORKER = 4
+
 OLDER_FINAL_STATES = {"completed", "failed", "canceled"}
 
 
@@ -46,7 +49,12 @@ class Budgets:
     """How often a job may come back."""
 
     releases: int = 10  # preempted and yielded
-    failures: int = 3  # lost, and failed with kind system or resource
+    failures: int = 3  # different workers that lost it, or failed with kind system or resource
+
+    @property
+    def failures_in_all(self) -> int:
+        """As many such ends end the job even where few workers, or one, have made them all."""
+        return FAILURES_A_WORKER * self.failures
 
 
 @dataclass(frozen=True)
@@ -155,7 +163,12 @@ def job_state(facts: JobFacts, budgets: Budgets) -> JobState:
 
 def failures_of(facts: JobFacts) -> int:
     """How many attempts ended as lost, or failed because of the machine (out of memory, disk, network)."""
-    return sum(_counts_as_failure(end) for end in facts.ends.values() if end)
+    return len(_failures(facts))
+
+
+def failed_by(facts: JobFacts, folder: str) -> list[End]:
+    """The ends that `failures_of` counts, of the worker whose folder this is."""
+    return [end for name, end in _failures(facts) if name.folder == folder]
 
 
 def releases_of(facts: JobFacts) -> int:
@@ -167,11 +180,15 @@ def uses_up_budget(facts: JobFacts, state: EndState, kind: Kind | None, budgets:
     """Whether one more end of this kind is the last one: a sentence, or None."""
     if state in {EndState.PREEMPTED, EndState.YIELDED} and releases_of(facts) + 1 >= budgets.releases:
         return f"It was given back {budgets.releases} times, which is as often as a job may be."
-    failing = state is EndState.LOST or (state is EndState.FAILED and kind in {Kind.SYSTEM, Kind.RESOURCE})
-    if failing and failures_of(facts) + 1 >= budgets.failures:
+    if not _is_machines(state, kind):
+        return None
+    newest = facts.newest  # the attempt that ends
+    workers = _failed_workers(facts) | ({newest.folder} if newest else set())
+    tries = failures_of(facts) + 1
+    if len(workers) >= budgets.failures or tries >= budgets.failures_in_all:
         return (
-            f"It failed {budgets.failures} times because of the machine (out of memory, disk, network) "
-            "and is not tried again."
+            f"It failed {tries} times, by {len(workers)} worker{'s' if len(workers) > 1 else ''}, because of "
+            "the machine (out of memory, disk, network) and is not tried again."
         )
     return None
 
@@ -183,7 +200,7 @@ def _waiting_state(facts: JobFacts, budgets: Budgets) -> JobState:
         return JobState(State.CANCEL_REQUESTED, "canceled before it was claimed")
     if facts.invalid is not None:
         return JobState(State.INVALID, facts.invalid)
-    if failures_of(facts) >= budgets.failures or releases_of(facts) >= budgets.releases:
+    if _is_used_up(facts, budgets):
         return JobState(State.EXHAUSTED, "its budget of attempts is used up", facts.newest_end)
     end = facts.newest_end
     if end is None:
@@ -221,10 +238,25 @@ def _older_state(response: Mapping[str, Any]) -> JobState:
     return JobState(State.ELSEWHERE, f"the older worker {worker} has it")
 
 
-def _counts_as_failure(end: End) -> bool:
-    return end.state is EndState.LOST or (
-        end.state is EndState.FAILED and end.kind in {Kind.SYSTEM, Kind.RESOURCE}
+def _is_used_up(facts: JobFacts, budgets: Budgets) -> bool:
+    return (
+        len(_failed_workers(facts)) >= budgets.failures
+        or failures_of(facts) >= budgets.failures_in_all
+        or releases_of(facts) >= budgets.releases
     )
+
+
+def _failed_workers(facts: JobFacts) -> set[str]:
+    return {name.folder for name, _ in _failures(facts)}
+
+
+def _failures(facts: JobFacts) -> list[tuple[RecordName, End]]:
+    return [(name, end) for name, end in facts.ends.items() if end and _is_machines(end.state, end.kind)]
+
+
+def _is_machines(state: EndState, kind: Kind | None) -> bool:
+    """Whether an end speaks of the machine or its surroundings, and not of the job."""
+    return state is EndState.LOST or (state is EndState.FAILED and kind in {Kind.SYSTEM, Kind.RESOURCE})
 
 
 def _same(name: RecordName, attempt: RecordName) -> bool:

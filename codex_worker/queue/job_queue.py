@@ -19,6 +19,7 @@ from codex_worker.contract.ids import worker_folder
 from codex_worker.contract.manifest import JobEntry
 from codex_worker.contract.paths import ATTRIBUTES, WATCHER_NAMESPACE, RecordName, attempt_path
 from codex_worker.contract.records import Attempt, End, now_utc, read_record
+from codex_worker.contract.resting import rests_until
 from codex_worker.contract.state import Budgets, JobFacts, State, job_state, was_deleted
 from codex_worker.errors import DataError, PushRefused, SystemFault, UserError
 from codex_worker.git.ports import Heads, Snapshot
@@ -74,6 +75,7 @@ class JobView:
     state: State
     reason: str
     facts: JobFacts
+    rests_until: datetime | None = None  # this worker failed it, and leaves it to others until then
 
     @property
     def entry(self) -> JobEntry | None:
@@ -520,7 +522,8 @@ class JobQueue:
         if not state.state.is_final and state.state is not State.RUNNING:
             facts = self._reader.with_lease(facts, self.repository, heads)
             state = job_state(facts, self._settings.budgets)
-        return JobView(facts.job_id, state.state, state.reason, facts)
+        rest = rests_until(facts, worker_folder(self.worker_id), self._now())
+        return JobView(facts.job_id, state.state, state.reason, facts, rest)
 
     def _now(self) -> datetime:
         return now_utc(self._clock.time())

@@ -214,7 +214,7 @@ class Supervisor:
             job_type=entry.job_type,
             mode=entry.mode,
             model_type=entry.model_type,
-            preset=entry.model.preset or self._settings.preset or "full",
+            preset=entry.preset(self._settings.preset),
             attempt=owned.attempt.name,
             worker_id=owned.attempt.worker_id,
             project=project,

@@ -4,8 +4,11 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from codex_worker.contract.manifest import JobEntry
 
 OLDEST_GIT = (2, 30)  # fetch --stdin, --no-write-fetch-head, partial clones
 COMFORTABLE_BYTES = 20_000_000_000
@@ -19,6 +22,12 @@ class Condition:
     text: str
     remedy: str = ""
     is_fatal: bool = False
+    stops: Callable[[JobEntry], bool] = lambda entry: False  # which jobs of the full preset it stops
+
+    @property
+    def sentence(self) -> str:
+        """What is there and what to do, for people."""
+        return f"{self.subject}: {self.text.rstrip('.')}. {self.remedy}".strip()
 
 
 def conditions(work_dir: Path) -> list[Condition]:

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from codex_worker.clock import EventClock
 from codex_worker.contract.exit_codes import ExitCode
+from codex_worker.contract.manifest import JobEntry
 from codex_worker.contract.records import EndState
 from codex_worker.contract.state import State
 from codex_worker.errors import AccessDenied, Kind, ResourceError, UserError, WorkerError
@@ -20,6 +21,7 @@ from codex_worker.queue.owned import Outcome, OwnedJob
 from codex_worker.supervisor.attempt import OpenProject, Supervisor
 from codex_worker.supervisor.machine import unfitness
 from codex_worker.supervisor.republish import offer_again
+from codex_worker.worker.health import Health
 from codex_worker.worker.looks import LOOK_WITHIN_S, Looks
 from codex_worker.worker.next_job import Candidate, Hour, in_order
 from codex_worker.worker.projects import ProjectAddress, ProjectSource, ServerProjects, Standing
@@ -60,6 +62,7 @@ class Worker:
         open_project: OpenProject,
         clock: EventClock,
         settings: LoopSettings,
+        health: Health | None = None,
     ) -> None:
         self._source = source
         self._open_queue = open_queue
@@ -67,6 +70,8 @@ class Worker:
         self._open_project = open_project
         self._clock = clock
         self._settings = settings
+        self._health = health or Health()
+        self._not_here: dict[tuple[str, str], str] = {}  # (address, job): why this machine does not begin it
         self._projects: dict[str, WatchedProject] = {}
         self._looks = Looks(self._look, clock)
         self._served: Counter[tuple[str, Hour]] = Counter()
@@ -133,6 +138,15 @@ class Worker:
         if self._source_trouble or (troubled and len(troubled) == len(self._projects)):
             logger.error("No project could be read.")
             return ExitCode.FAILED
+        if self._not_here:
+            logger.error("Only jobs are left that this machine cannot do.")
+            return ExitCode.UNFIT
+        if resting := [view.job_id for watched in self._projects.values() for view in watched.resting]:
+            logger.warning(
+                "Left to other workers for a while, because this one has failed them: %s. "
+                "Nothing else is left to do.", ", ".join(resting),
+            )  # fmt: skip
+            return ExitCode.RELEASED
         logger.info("Nothing is left to do.")
         return ExitCode.DONE
 
@@ -140,6 +154,7 @@ class Worker:
         problem = unfitness(self._settings.work_dir)
         if problem is not None:
             raise ResourceError(f"{problem} No job is claimed.")
+        self._health.stay_fit()
 
     def _poll(self) -> None:
         """Looks at every project that changed, and at those where something is left to do."""
@@ -223,17 +238,18 @@ class Worker:
             watched.has_more or self._looks.is_under_way(watched) for watched in self._projects.values()
         )
 
-    def _candidates(self) -> Iterator[Candidate]:
+    def _candidates(self) -> Iterator[tuple[Candidate, JobEntry | None]]:
         for watched in self._free():
             for view in watched.views:
                 is_silent = view.job_id in watched.silent
-                if view.state is State.PENDING or is_silent:
+                if view.rests_until is None and (view.state is State.PENDING or is_silent):
                     submitted_at = view.entry.submitted_at if view.entry else None
-                    yield Candidate(watched.project.address, view.job_id, submitted_at, is_silent)
+                    candidate = Candidate(watched.project.address, view.job_id, submitted_at, is_silent)
+                    yield candidate, view.entry
 
     def _do_next(self) -> bool:
         """Claims and does the next job; False where none could be had."""
-        for candidate in in_order(self._candidates(), self._served):
+        for candidate in in_order(self._for_this_machine(), self._served):
             if self._supervisor.leaving.event.is_set():
                 return False
             watched = self._projects[candidate.project]
@@ -243,6 +259,23 @@ class Worker:
                 self._do(watched, owned)
                 return True
         return False
+
+    def _for_this_machine(self) -> list[Candidate]:
+        """What this machine can do of all that could be done; what it can't is said once."""
+        found = dict(self._candidates())
+        if found:
+            self._health.before_claim()
+        reasons = {c: self._health.why_not(entry) for c, entry in found.items() if entry is not None}
+        said, self._not_here = self._not_here, {}
+        for candidate, reason in reasons.items():
+            if reason is None:
+                continue
+            key = (candidate.project, candidate.job_id)
+            self._not_here[key] = reason
+            if said.get(key) != reason:
+                name = self._projects[candidate.project].project.name
+                logger.warning("Job %s of %s is not begun here. %s", candidate.job_id, name, reason)
+        return [candidate for candidate in found if reasons.get(candidate) is None]
 
     def _claim(self, watched: WatchedProject, candidate: Candidate) -> OwnedJob | None:
         def claim() -> OwnedJob | None:
@@ -276,6 +309,7 @@ class Worker:
         if outcome is None:
             logger.warning("Job %s of %s belongs to somebody else now", job_id, project.name)
         else:
+            self._health.ended(job_id, outcome)
             self._released = outcome.state is EndState.PREEMPTED
             watched.settling.own.add(job_id)
             self._settles_until_s = self._clock.monotonic() + self._settings.settle_s
@@ -291,9 +325,15 @@ class Worker:
         self._stay_fit()
         watched = self._watched(project)
         try:
+            self._health.before_claim()
+            entry = next((view.entry for view in watched.queue.survey() if view.job_id == job_id), None)
+            if entry is not None and (reason := self._health.why_not(entry)):
+                raise ResourceError(f"Job {job_id} is not begun here. {reason}")
             owned = watched.queue.claim(job_id, force=True)
         except WorkerError as error:
             logger.error("Project %s: %s", project.name, error)
+            if isinstance(error, ResourceError):
+                return ExitCode.UNFIT
             return ExitCode.BAD_DATA if isinstance(error, UserError) else ExitCode.FAILED
         except Exception as error:
             watched.failed(f"claim of {job_id}", error)

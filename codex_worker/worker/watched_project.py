@@ -101,6 +101,11 @@ class WatchedProject:
         return any(v.state is State.RUNNING and v.job_id not in self.alive for v in self.views)
 
     @property
+    def resting(self) -> list[JobView]:
+        """Jobs that this worker failed because of its machine, and leaves to others for a while."""
+        return [v for v in self.views if v.state is State.PENDING and v.rests_until is not None]
+
+    @property
     def standing(self) -> Standing:
         """Whether there is work here, as far as one can tell."""
         has_work = any(not view.state.is_final and view.state is not State.ABSENT for view in self.views)

@@ -18,13 +18,23 @@ from codex_worker.contract.records import Attempt
 from tests.sim.people import Pushed
 from tests.sim.schedule import Conditions
 from tests.sim.servers import BRANCH, Files, Server, is_plain_text
-from tests.sim.tree import cells_of, entries_of, is_projection, job_files, job_of, parsed, record_files
+from tests.sim.tree import (
+    JobFiles,
+    cells_of,
+    entries_of,
+    is_projection,
+    job_files,
+    job_of,
+    parsed,
+    record_files,
+)
 from tests.sim.worker import Actor
 from tests.support.notebooks import PATH
 
 STALE_S = 300.0
 VERDICT_S = 360.0
 LONGEST_GAP_S = 90.0
+FAILURES_A_WORKER = 4
 
 NAMES = {
     1: "one publisher at a time, and no write by a fenced worker",
@@ -33,7 +43,7 @@ NAMES = {
     4: "no person's edit, selection, flag or deletion is lost",
     5: "nothing published is lost, except to a person's deletion",
     6: "a final job never runs again",
-    7: "budgets hold",
+    7: "budgets hold, and no single machine uses one up",
     8: "in the end every job is final, or pending for a reason, and the projections are true",
     9: "only fast-forwards, no empty file, no raw binary, no path used twice",
     0: "no defect of the program itself",
@@ -80,7 +90,7 @@ class Judge:
 
     def __init__(self, server: Server, conditions: Conditions, now_s: Callable[[], float]) -> None:
         self._server = server
-        self._conditions = conditions
+        self.conditions = conditions
         self._now_s = now_s
         self.refs = dict(server.refs())
         self.head = self.refs[BRANCH]
@@ -302,10 +312,21 @@ class Judge:
             if len(has.running) > 1 and job_id not in self.orphaned:
                 self.complain(1, f"{job_id} has {len(has.running)} running attempts")
             self._judge_claim(author, job_id, before)
-            if has.failures() >= self._conditions.failures or has.releases() >= self._conditions.releases:
+            failures, most = has.failures, self.conditions.failures
+            is_used_up = len(set(failures)) >= most or len(failures) >= FAILURES_A_WORKER * most
+            if is_used_up or has.releases() >= self.conditions.releases:
                 self.complain(
-                    7, f"{job_id} runs again after {has.failures()} failures, {has.releases()} releases"
+                    7, f"{job_id} runs again after failures by {failures}, {has.releases()} releases"
                 )
+
+    def judge_budget(self, job_id: str, job: JobFiles) -> None:
+        """A job that failed for want of a machine was tried by as many machines as its budget says."""
+        end, failures, most = job.final_end, job.failures, self.conditions.failures
+        if end is None or not end.get("final") or end["state"] != "failed":
+            return
+        is_failure = end.get("kind") in {"system", "resource"} and job.releases() < self.conditions.releases
+        if is_failure and len(set(failures)) < most and len(failures) < FAILURES_A_WORKER * most:
+            self.complain(7, f"{job_id} is failed for good though only {sorted(set(failures))} failed it")
 
     def _judge_claim(self, author: Actor, job_id: str, before: Files) -> None:
         entries = [entry for entry in entries_of(before) if entry["job_id"] == job_id]
@@ -317,7 +338,7 @@ class Judge:
         if str(response.get("worker_id", "")).startswith("older") and not job_files(before, job_id).attempts:
             if response.get("state") != "running":
                 self.complain(6, f"{author.worker} claimed {job_id}, which an older worker has ended")
-            elif not self._conditions.takes_over_older:
+            elif not self.conditions.takes_over_older:
                 self.complain(2, f"{author.worker} claimed {job_id}, which an older worker has")
             elif self._now_s() - self._response_changed.get(response_path(job_id), 0.0) < STALE_S:
                 self.complain(2, f"{author.worker} took {job_id} from an older worker that had just written")
@@ -328,7 +349,7 @@ class Judge:
             return
         changed = self._lease_changed.get(ref, 0.0)
         # Without atomic pushes a beat can fall between the look and the push; it can't be known then.
-        if not self._conditions.atomic and changed >= self._looked.get(author.worker, 0.0):
+        if not self.conditions.atomic and changed >= self._looked.get(author.worker, 0.0):
             return
         silence = self._now_s() - changed
         if silence < STALE_S:
@@ -342,7 +363,7 @@ class Judge:
         }:
             self._lease_changed[ref] = self._now_s()
             attempt = actor.attempt
-            if attempt is None or not self._conditions.atomic:
+            if attempt is None or not self.conditions.atomic:
                 continue
             job, key = job_files(files, attempt.job_id), (attempt.number, attempt.nonce)
             if key in job.attempts and (job.newest != key or key in job.ends):
@@ -402,7 +423,7 @@ class Judge:
         That is on a server that takes no ref of ours, and on one without atomic pushes, where a record may
         be behind its branch when a worker dies between two pushes.
         """
-        return self._conditions.atomic and len(self._conditions.refused_refs) <= 2
+        return self.conditions.atomic and len(self.conditions.refused_refs) <= 2
 
     def published_paths(self) -> set[str]:
         """What our workers have put on the branch and never write again."""

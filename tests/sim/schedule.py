@@ -66,6 +66,7 @@ class Conditions:
     failures: int = 3
     releases: int = 10
     takes_over_older: bool = False
+    sick: str = ""  # the worker on whose machine every attempt ends in a system failure
     stays: bool = False  # the workers go on polling, so that response.yaml tells of the progress
 
 
@@ -188,6 +189,7 @@ def _conditions(rng: random.Random) -> Conditions:
         releases=rng.choice((10, 2)),
         takes_over_older=rng.random() < 0.3,
         stays=rng.random() < 0.4,
+        sick="worker-a" if rng.random() < 0.2 else "",
     )
 
 

@@ -30,6 +30,7 @@ def judge_settled(
 
 def _judge_truth(judge: Judge, job_id: str) -> None:
     job, files = job_files(judge.files, job_id), judge.files
+    judge.judge_budget(job_id, job)
     completed = [key for key, end in job.ends.items() if end["state"] == "completed"]
     if len(completed) > 1:
         judge.complain(6, f"{job_id} was completed {len(completed)} times")

@@ -12,6 +12,7 @@ from typing import Any
 from unittest import mock
 
 from codex_worker.codex.patch import Applied, apply_patches
+from codex_worker.contract import state
 from codex_worker.contract.state import JobFacts, Removals
 from codex_worker.publish import cells
 from codex_worker.publish.standing import AtHead, Publications
@@ -235,9 +236,21 @@ def absence_is_deletion() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def counting_ends() -> Iterator[None]:
+    """Breaks the worker on purpose: a budget counts ends, whoever made them."""
+
+    def each_end(facts: JobFacts) -> set[str]:
+        return {name.nonce for name, _ in state._failures(facts)}
+
+    with mock.patch.object(state, "_failed_workers", each_end):
+        yield
+
+
 SWITCHES: dict[str, Callable] = {
     "without-fence": without_fence,
     "whole-notebooks": whole_notebooks,
     "without-ledger": without_ledger,
     "absence-is-deletion": absence_is_deletion,
+    "counting-ends": counting_ends,
 }

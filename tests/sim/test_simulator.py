@@ -28,6 +28,15 @@ ARTIFACT_IN_A_SYNC = (
     Step("tom", "sync", 0, inside=1),
     Step("worker-a", "artifact", 0),
 )
+SICK_ALONE = tuple(
+    step
+    for _ in range(3)
+    for step in (
+        Step("worker-a", "claim", 0),
+        Step("worker-a", "complete", 0),
+        Step("server", "night", 0),
+    )
+)
 END_IN_A_SYNC = (*ARTIFACT_IN_A_SYNC[:3], Step("worker-a", "complete", 0))
 
 
@@ -90,10 +99,12 @@ def test_a_schedule_plays_the_same_every_time(twin):
         ("whole-notebooks", EDIT_MEANWHILE, 4),
         ("without-ledger", ARTIFACT_IN_A_SYNC, 5),
         ("absence-is-deletion", END_IN_A_SYNC, 5),
+        ("counting-ends", SICK_ALONE, 7),
     ],
 )
 def test_a_story_that_a_broken_worker_cannot_survive(twin, switch, steps, invariant):
-    schedule = Schedule("story", Conditions(jobs=1), steps)
+    sick = "worker-a" if steps is SICK_ALONE else ""
+    schedule = Schedule("story", Conditions(jobs=1, sick=sick), steps)
     assert not twin.play(schedule)
     with SWITCHES[switch]():
         assert invariant in invariants(twin.play(schedule))

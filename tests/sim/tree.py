@@ -35,9 +35,15 @@ class JobFiles:
         finals = [attempt for attempt in sorted(self.ends) if is_final(self.ends[attempt])]
         return self.ends[finals[0]] if finals else None
 
-    def failures(self) -> int:
+    @property
+    def failures(self) -> list[str]:
+        """Who failed the job because of the machine, an item for each time."""
         broken = {"system", "resource"}
-        return sum(e["state"] == "lost" or e.get("kind") in broken for e in self.ends.values())
+        return [
+            end["worker_id"]
+            for end in self.ends.values()
+            if end["state"] == "lost" or end.get("kind") in broken
+        ]
 
     def releases(self) -> int:
         return sum(end["state"] in {"preempted", "yielded"} for end in self.ends.values())

@@ -121,8 +121,9 @@ class NoStore:
 class Machine:
     """What stays when a worker's process ends: its name, its kept results, how often it was started."""
 
-    def __init__(self, name: str, settings: QueueSettings, recording: Path) -> None:
+    def __init__(self, name: str, settings: QueueSettings, recording: Path, *, is_sick: bool = False) -> None:
         self.name = name
+        self.is_sick = is_sick
         self.settings = settings
         self.recording = recording
         self.kept: list[Kept] = []
@@ -281,9 +282,12 @@ class Process:
         pending = in_order(
             Candidate("the project", view.job_id, present(view.entry).submitted_at)
             for view in views
-            if view.state is State.PENDING
+            if view.state is State.PENDING and view.rests_until is None
         )
-        wanted = [(job_id, True) for job_id in sorted(self.silent)] + [(job.job_id, False) for job in pending]
+        resting = {view.job_id for view in views if view.rests_until is not None}
+        wanted = [(job_id, True) for job_id in sorted(self.silent - resting)] + [
+            (job.job_id, False) for job in pending
+        ]
         for job_id, is_takeover in wanted[number % 2 :] + wanted[: number % 2]:
             self.silent.discard(job_id)
             owned = self.queue.take_over(job_id) if is_takeover else self.queue.claim(job_id)
@@ -334,6 +338,8 @@ class Process:
     def _work(self, action: str, number: int) -> None:
         held = self.in_hand
         held.pieces += 1
+        if self.machine.is_sick and action not in {"drain", "yield"}:
+            action = "break down"
         if action == "read":
             self._read(number)
         elif action == "cells":

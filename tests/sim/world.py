@@ -94,7 +94,7 @@ class World:
             older_workers=conditions.has_older_worker,
         )
         self.machines = {
-            name: Machine(name, settings, recording)
+            name: Machine(name, settings, recording, is_sick=name == conditions.sick)
             for name in (f"worker-{letter}" for letter in "abc"[: conditions.workers])
         }
         self.people = {name: Translator(name, server, self._stamp) for name in PEOPLE}
@@ -378,6 +378,7 @@ class World:
         limit_s = 2 * CLAIM_TIMEOUT_S if len(self.schedule.conditions.refused_refs) > 1 else 20 * 60.0
         until = self.time_s + limit_s
         while self.time_s < until and not self.judge.violations:
+            until += self._sleep_while_all_rest()
             for number, machine in enumerate(self.machines.values()):
                 for _ in range(2):
                     machine.start(self)
@@ -387,6 +388,19 @@ class World:
             if idle and not states & {State.PENDING, State.RUNNING, State.CANCEL_REQUESTED, State.EXHAUSTED}:
                 return
             self.rest(60.0)
+
+    def _sleep_while_all_rest(self) -> float:
+        """Jumps to when a worker tries a job again that all of them have failed; answers by how much."""
+        rests = []
+        for machine in self.machines.values():
+            views = machine.process.queue.survey()
+            pending = [view.rests_until for view in views if view.state is State.PENDING]
+            if not pending or None in pending or any(view.state is State.RUNNING for view in views):
+                return 0.0
+            rests.append(min(present(until) for until in pending).timestamp())
+        slept_s = min(rests) - self.time_s
+        self.time_s += slept_s
+        return slept_s
 
     def _observer(self) -> JobQueue:
         machine = next(iter(self.machines.values()))

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from codex_worker.cli.work import _own_name
 from codex_worker.contract.exit_codes import ExitCode
+from codex_worker.contract.ids import worker_folder
 from tests.support.event_clock import until
 from tests.support.jobs import ROOT, handlers_with, manifest
 
@@ -300,3 +302,9 @@ def test_what_cannot_be_read_is_said_once_with_the_projects_name(tmp_path):
     said = [line for line in output.splitlines() if "manifest.yaml is not readable YAML" in line]
     assert len(said) == 1
     assert "Project project:" in said[0] and "wait until it can be read again" in said[0]
+
+
+def test_a_worker_without_a_name_has_the_same_one_each_time_in_its_folder(tmp_path):
+    names = [_own_name(folder) for folder in (tmp_path, tmp_path, tmp_path / "other")]
+    assert names[0] == names[1] != names[2]
+    assert all(worker_folder(name) == name for name in names)

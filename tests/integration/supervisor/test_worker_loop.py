@@ -144,11 +144,54 @@ def test_a_job_that_fails_is_followed_by_the_next(tmp_path):
     assert town.response("a", "bad")["error_message"] == "No recordings."
 
 
-def test_a_machine_that_fails_again_and_again_uses_up_the_jobs_budget(tmp_path):
+def ends(town: Town, project: str = "a") -> list[str]:
+    return [path for path in town.servers[project].files() if "/end-" in path]
+
+
+def test_a_job_that_this_machine_has_failed_is_left_to_others(tmp_path, caplog):
     town = Town(tmp_path, "raise RuntimeError('the driver is gone')", a=server(job("one")))
-    assert town.run() is ExitCode.DONE
-    assert town.response("a", "one")["state"] == "failed"
-    assert len(list(town.stage.work_dir.glob("job_one_*"))) == 3
+    assert town.run() is ExitCode.RELEASED
+    assert len(ends(town)) == 1
+    assert "Left to other workers for a while" in caplog.text and "one" in caplog.text
+    assert town.run() is ExitCode.RELEASED, "nor does the same worker take it when it is started again"
+    assert len(ends(town)) == 1
+    assert town.queue("a", "another").claim("one") is not None
+
+
+def test_a_worker_that_is_alone_tries_again_later(tmp_path):
+    town = Town(
+        tmp_path,
+        "if job.attempt.startswith('1-'): raise RuntimeError('a hiccup')\nreturn {}",
+        a=server(job("one")),
+    )
+    town.loop = replace(town.loop, interval_s=300)
+    thread = town.start()
+    began = town.clock.time()
+    town.tick(lambda: "gpu_jobs/job_one/response.yaml" in town.servers["a"].files(), step_s=20)
+    assert town.response("a", "one")["state"] == "completed"
+    assert town.clock.time() - began >= 30 * 60
+    town.stage.supervisor.leave()
+    town.tick(lambda: not thread.is_alive(), step_s=1)
+
+
+SICK = "raise RuntimeError('the driver is gone')"
+
+
+@pytest.mark.parametrize(
+    ("handler", "status"),
+    [
+        (SICK, ExitCode.UNFIT),
+        ("import os; os.kill(os.getpid(), 9)", ExitCode.UNFIT),
+        (f"if job.job_id == 'one': {SICK}\nreturn {{}}", ExitCode.RELEASED),
+    ],
+)
+def test_two_jobs_in_a_row_that_fail_because_of_the_machine_make_it_unfit(tmp_path, caplog, handler, status):
+    dated = [job(name, f"2026-05-0{day}") for day, name in enumerate(("one", "two", "three"), 1)]
+    town = Town(tmp_path, handler, a=server(*dated))
+    assert town.run() is status
+    is_unfit = status is ExitCode.UNFIT
+    assert any("job_three/" in path for path in ends(town)) is not is_unfit
+    assert ("in a row failed here" in caplog.text) is is_unfit
 
 
 def test_a_silent_workers_job_is_taken_over_within_minutes(tmp_path):

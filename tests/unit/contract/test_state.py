@@ -19,9 +19,9 @@ def attempt(number: int, worker: str = "w") -> RecordName:
     return RecordName("j1", worker, "attempt", number, f"{number:08x}")
 
 
-def end(number: int, state: EndState, kind: Kind | None = None, final: bool | None = None):
-    name = RecordName("j1", "w", "end", number, f"{number:08x}")
-    return name, End(state=state, kind=kind, ended_at=MOMENT, ended_by="w", worker_id="w", final=final)
+def end(number: int, state: EndState, kind: Kind | None = None, final: bool | None = None, worker: str = "w"):
+    name = RecordName("j1", worker, "end", number, f"{number:08x}")
+    return name, End(state=state, kind=kind, ended_at=MOMENT, ended_by="w", worker_id=worker, final=final)
 
 
 def lease(number: int) -> Lease:
@@ -99,8 +99,27 @@ TABLE = [
         State.ELSEWHERE,
     ),
     (
-        "lost three times without anybody saying that it was the last",
-        facts(attempts=[attempt(n) for n in (1, 2, 3)], ends=dict(end(n, EndState.LOST) for n in (1, 2, 3))),
+        "lost by three workers without anybody saying that it was the last",
+        facts(
+            attempts=[attempt(n, f"w{n}") for n in (1, 2, 3)],
+            ends=dict(end(n, EndState.LOST, worker=f"w{n}") for n in (1, 2, 3)),
+        ),
+        State.EXHAUSTED,
+    ),
+    (
+        "failed three times by one sick machine",
+        facts(
+            attempts=[attempt(n) for n in (1, 2, 3)],
+            ends=dict(end(n, EndState.FAILED, Kind.SYSTEM) for n in (1, 2, 3)),
+        ),
+        State.PENDING,
+    ),
+    (
+        "failed so often by one machine that it must be the job",
+        facts(
+            attempts=[attempt(n) for n in range(1, 13)],
+            ends=dict(end(n, EndState.FAILED, Kind.SYSTEM) for n in range(1, 13)),
+        ),
         State.EXHAUSTED,
     ),
     (
@@ -148,8 +167,36 @@ def test_numbers_go_on_from_attempts_ends_and_the_lease():
     ],
 )
 def test_releases_and_failures_have_budgets_of_their_own(state, kind, before, is_last):
+    """Each attempt is another worker's."""
     seen = facts(
-        attempts=[attempt(n + 1) for n in range(len(before))],
-        ends=dict(end(n + 1, earlier) for n, earlier in enumerate(before)),
+        attempts=[attempt(n, f"w{n}") for n in range(1, len(before) + 2)],
+        ends=dict(end(n, earlier, worker=f"w{n}") for n, earlier in enumerate(before, 1)),
     )
     assert bool(uses_up_budget(seen, state, kind, Budgets())) is is_last
+
+
+@pytest.mark.parametrize(
+    ("workers", "is_last"),
+    [
+        ("aaa", False),
+        ("aaaaaaab", False),
+        ("aab", False),
+        ("aabc", True),
+        ("abc", True),
+        ("a" * 11, False),
+        ("a" * 12, True),
+        ("ab" * 6, True),
+    ],
+)
+def test_a_budget_counts_machines_so_that_one_sick_one_does_not_use_it_up(workers, is_last):
+    named = list(enumerate(workers, 1))
+    kinds = (Kind.SYSTEM, Kind.RESOURCE)
+    seen = facts(
+        attempts=[attempt(n, worker) for n, worker in named],
+        ends=dict(
+            end(n, EndState.FAILED, kinds[n % 2], worker=worker) for n, worker in named if n < len(workers)
+        ),
+    )
+    last = uses_up_budget(seen, EndState.FAILED, Kind.SYSTEM, Budgets())
+    assert bool(last) is is_last
+    assert last is None or f"{len(workers)} times, by {len(set(workers))} worker" in last
