@@ -1,11 +1,13 @@
 """A child that writes what the worker would note: nothing of it is believed."""
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from codex_worker.contract.records import EndState
 from codex_worker.errors import DataError
+from codex_worker.supervisor.attempt import OpenedProject
 from codex_worker.supervisor.job_folder import JobFolder, folders_in, has_unpublished
 from codex_worker.supervisor.republish import offer_again
 from codex_worker.supervisor.unpublished import Outbox, Owner, Waiting
@@ -71,7 +73,8 @@ def test_a_log_that_the_child_put_a_link_in_place_of_is_not_followed(tmp_path):
         for name in ("logs.txt", "training_metrics.csv"):
             (folder.path / name).unlink(missing_ok=True)
             (folder.path / name).symlink_to(secret)
-    offered = offer_again(tmp_path, lambda _: queue(project, "me"), lambda *_: NoProject(), FakeClock())
+    nothing = cast(OpenedProject, NoProject())
+    offered = offer_again(tmp_path, lambda _: queue(project, "me"), lambda *_: nothing, FakeClock())
     assert offered == 1
     assert not any(b"not-yours" in content for content in project.files().values())
 
