@@ -31,6 +31,7 @@ from codex_worker.codex.notebook import Notebook
 from codex_worker.codex.patch import TextPatch, apply_patches
 from codex_worker.errors import DataError
 from codex_worker.git.credentials import Credentials
+from codex_worker.git.gate import Gate
 from codex_worker.git.git_transport import GitTransport
 from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.http import HttpStore
@@ -194,7 +195,7 @@ def _fetch(work: Path, server: str, url: str, token: str, paths: list[str]) -> N
         work / "cache.git",
         author="bench",
         email="bench@example.org",
-        secrets=credentials.git_environment,
+        gate=Gate(credentials),
     )
     cache = LfsCache(work / "lfs", 10_000_000_000)
     with JobFolder(work / f"job-{time.monotonic_ns()}") as folder:

@@ -23,6 +23,7 @@ from codex_worker.codex.notebook import Notebook
 from codex_worker.codex.patch import TextPatch
 from codex_worker.contract.records import EndState
 from codex_worker.git.credentials import Credentials
+from codex_worker.git.gate import Gate
 from codex_worker.git.git_transport import GitTransport
 from codex_worker.git.lfs.store import FileStore
 from codex_worker.git.repository import Repository
@@ -73,6 +74,7 @@ class Bench:
         self._url = self.server.git_url(hosted)
         token = self.server.create_token("worker", ["read_api", "read_repository", "write_repository"])
         self._credentials = Credentials(token, self.server.url)
+        self._gate = Gate(self._credentials)
         self._folder, self._untouched = folder, untouched
 
     def queue(self, name: str) -> JobQueue:
@@ -82,7 +84,7 @@ class Bench:
             self._folder / f"cache-{name}",
             author=name,
             email="bench@localhost",
-            secrets=self._credentials.git_environment,
+            gate=self._gate,
         )
         return JobQueue(Repository(transport, SystemClock()), name, SystemClock())
 

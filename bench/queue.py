@@ -24,6 +24,7 @@ from gitlab.v4.objects import Project
 
 from codex_worker.clock import SystemClock
 from codex_worker.git.credentials import Credentials
+from codex_worker.git.gate import Gate
 from codex_worker.git.git_transport import GitTransport
 from codex_worker.git.repository import Change, Repository
 from codex_worker.gitlab.client import GitLabClient
@@ -73,6 +74,7 @@ class Fleet:
             self.server.create_project(name, {"worker": DEVELOPER}, repository=repository.bare)
         self.token = self.server.create_token("worker", ["read_api", "read_repository", "write_repository"])
         self._credentials = Credentials(self.token, self.server.url)
+        self._gate = Gate(self._credentials)
         self._clock = SystemClock()
         self._finder = ProjectFinder(
             GitLabClient(self.server.url, self._credentials, self._clock), self._clock
@@ -130,8 +132,7 @@ class Fleet:
 
     def _queue(self, number: int, url: str) -> JobQueue:
         cache = self._folder / "caches" / str(number)
-        secrets = self._credentials.git_environment
-        transport = GitTransport(url, cache, author="bench", email="bench@localhost", secrets=secrets)
+        transport = GitTransport(url, cache, author="bench", email="bench@localhost", gate=self._gate)
         return JobQueue(Repository(transport, self._clock), "bench", self._clock)
 
 

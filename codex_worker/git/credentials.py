@@ -1,4 +1,4 @@
-"""The token: for one server only, given to git by environment, never shown."""
+"""The token: for one server only, in this process only, never shown."""
 
 import base64
 import logging
@@ -131,31 +131,6 @@ class Credentials:
         if not self._token or not self.is_for(url):
             return {}
         return {"Authorization": self._basic()}
-
-    def git_environment(self, address: str | None = None) -> dict[str, str]:
-        """Environment variables that let git, and nobody who lists processes, use the token.
-
-        A git command for a repository at another `address` gets none: the hooks of a repository on disk
-        see the variables of the git that pushes to it. git asks nobody and runs no credential helper: a
-        wrong token is an error, not a question.
-        """
-        settings = [("credential.helper", "")]
-        if self._token and self._origin is not None and (address is None or self.is_for(address)):
-            settings += [
-                (f"http.{self._origin}/.extraHeader", f"Authorization: {self._basic()}"),
-                # git would send the header on to wherever the first answer redirects.
-                (f"http.{self._origin}/.followRedirects", "false"),
-            ]
-        environment = {
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_ASKPASS": "",
-            "SSH_ASKPASS": "",
-            "GIT_CONFIG_COUNT": str(len(settings)),
-        }
-        for index, (key, value) in enumerate(settings):
-            environment[f"GIT_CONFIG_KEY_{index}"] = key
-            environment[f"GIT_CONFIG_VALUE_{index}"] = value
-        return environment
 
     def redact(self, text: str) -> str:
         """The text without any token this object ever had, as it is, in a URL, or inside base64."""

@@ -4,7 +4,6 @@ import fcntl
 import logging
 import os
 import re
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,6 +19,8 @@ from codex_worker.contract.paths import (
     WATCHER_NAMESPACE,
 )
 from codex_worker.errors import AccessDenied, DataError, SystemFault
+from codex_worker.git.cache_folder import CacheFolder
+from codex_worker.git.gate import Gate
 from codex_worker.git.ports import (
     Entry,
     Heads,
@@ -64,15 +65,19 @@ class GitTransport:
         *,
         author: str,
         email: str,
-        secrets: Callable[[], Mapping[str, str]] = dict,
+        gate: Gate | None = None,
         redact: Callable[[str], str] = str,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`url` is an http(s) address or a path; `author` and `email` sign the commits."""
+        """`url` is an http(s) address or a path; `author` and `email` sign the commits.
+
+        With a `gate`, an address on the token's server is reached with the token.
+        """
         self.url = repository_url(url)
         self._author = f"{_signature_text(author)} <{_signature_text(email)}>"
         self._now = now
-        self._git = Git(folder, secrets=secrets, redact=redact)
+        self._git = Git(folder, address=self.url, gate=gate, redact=redact)
+        self._cache = CacheFolder(self._git, self.url)
         self._can_push_options = True
         self._can_atomic = True
         self._thread_lock = threading.RLock()
@@ -296,7 +301,7 @@ class GitTransport:
         report = done.output.decode(errors="replace")
         refusals = [line for line in report.splitlines() if line.startswith("!")]
         if not refusals or any("[remote failure]" in line for line in refusals):
-            raise network_error("push", done.words)
+            raise network_error("push", done.words, self.url)
         return PushAnswer(False, f"{report}\n{done.words}".strip())
 
     def contains(self, heads: Heads, commit: str) -> bool:
@@ -318,30 +323,12 @@ class GitTransport:
         self._git.online("fetch", "--depth=1", *options)
 
     def _prepare(self) -> None:
-        if (self.folder / "worker-ready").exists():
-            return
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
-        self._git.local("init", "--quiet", "--bare", str(self.folder))
-        settings = {
-            "remote.origin.url": self.url,
-            "remote.origin.promisor": "true",
-            "remote.origin.partialclonefilter": "blob:none",
-            "gc.auto": "0",
-            "http.lowSpeedLimit": "1000",
-            "http.lowSpeedTime": "60",
-            "core.logAllRefUpdates": "false",
-            "fastimport.unpackLimit": "1000",
-        }
-        for key, value in settings.items():
-            self._git.local("config", key, value)
-        self._git.local("hash-object", "-w", "-t", "tree", "--stdin")
-        (self.folder / "worker-ready").touch()
+        if self._cache.prepare():
+            self._records_here.clear()
 
     def _start_afresh(self) -> None:
         self._records_here.clear()
-        (self.folder / "worker-ready").unlink(missing_ok=True)
-        self._prepare()
+        self._cache.make()
 
 
 class GitSnapshot:

@@ -6,14 +6,16 @@ import re
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from codex_worker.errors import AccessDenied, ResourceError, ServerUnreachable, SystemFault, clause
+from codex_worker.git.gate import Gate, Passage
+from codex_worker.git.surroundings import settings_for, variables
 
 logger = logging.getLogger(__name__)
 
-_PASSED_ON = ("PATH", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "http_proxy", "https_proxy", "no_proxy")
 _ACCESS_WORDS = re.compile(
     r"authentication failed|could not read username|access denied|returned error: 40[134]|not found"
     r"|does not appear to be a git repository|permission denied|dubious ownership|insufficient_scope",
@@ -39,12 +41,15 @@ class Git:
         self,
         folder: Path,
         *,
-        secrets: Callable[[], Mapping[str, str]] = dict,
+        address: str | None = None,
+        gate: Gate | None = None,
         redact: Callable[[str], str] = str,
     ) -> None:
-        """`secrets` gives the variables that carry the token; it is asked before each command."""
+        """`address` is where it was fetched from; the way there, with the token, leads through the `gate`."""
         self.folder = folder
-        self._secrets = secrets
+        self._address = address
+        self._settings = settings_for(address)
+        self._gate = gate
         self._redact = redact
 
     def run(
@@ -56,23 +61,29 @@ class Git:
         online: bool = False,
         environment: Mapping[str, str] | None = None,
     ) -> Finished:
-        """Runs git; with `online`, the token's variables go along. Raises ServerUnreachable on a timeout."""
-        command = self._command(arguments, settings)
-        try:
-            done = subprocess.run(
+        """Runs git; with `online`, through the gate. Raises ServerUnreachable on a timeout."""
+        with self._passage(online) as passage:
+            command = self._command(arguments, settings, passage)
+            with subprocess.Popen(
                 command,
-                input=stdin,
-                capture_output=True,
-                env=self._environment(online) | dict(environment or {}),
-                timeout=timeout_s,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise ServerUnreachable(f"git {arguments[0]} gave no answer in {timeout_s:.0f} s.") from error
-        words = self._redact(done.stderr.decode(errors="replace")).strip()
-        if b"No space left on device" in done.stderr:
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=variables(os.environ) | dict(environment or {}),
+            ) as process:
+                if passage:
+                    passage.admit(process.pid)
+                try:
+                    output, words = process.communicate(stdin, timeout_s)
+                except subprocess.TimeoutExpired as error:
+                    raise ServerUnreachable(
+                        f"git {arguments[0]} gave no answer in {timeout_s:.0f} s."
+                    ) from error
+                finally:
+                    process.kill()
+        if b"No space left on device" in words:
             raise ResourceError(f"The disk is full: git could not write to {self.folder}.")
-        return Finished(done.returncode, done.stdout, words)
+        return Finished(process.returncode, output, self._said(words, passage))
 
     def local(
         self, *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None
@@ -87,53 +98,67 @@ class Git:
         """A command that asks the server. Raises ServerUnreachable or AccessDenied."""
         done = self.run(*arguments, stdin=stdin, settings=settings, online=True)
         if done.code != 0:
-            raise network_error(arguments[0], done.words)
+            raise network_error(arguments[0], done.words, self._address)
         return done.output
 
     def fetch_at_most(self, max_objects: int, *arguments: str) -> bool:
         """A fetch that is ended as soon as the server announces more objects; False when it was."""
-        command = self._command(("fetch", "--progress", *arguments), ())
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, env=self._environment(online=True))
-        timer = threading.Timer(600, process.kill)
-        timer.start()
-        words = bytearray()
-        try:
-            while chunk := os.read(process.stderr.fileno(), 4096):  # type: ignore[union-attr]
-                words += chunk
-                announced = max((int(n) for n in _ANNOUNCED.findall(words)), default=0)
-                if announced > max_objects:
-                    process.kill()
-                    return False
-                del words[:-20_000]
-        finally:
-            timer.cancel()
-            code = process.wait()
-        if code != 0:
-            raise network_error("fetch", self._redact(words.decode(errors="replace")).strip())
+        with self._passage(online=True) as passage:
+            command = self._command(("fetch", "--progress", *arguments), (), passage)
+            process = subprocess.Popen(command, stderr=subprocess.PIPE, env=variables(os.environ))
+            if passage:
+                passage.admit(process.pid)
+            words = _words_unless_too_many(process, max_objects)
+        if words is None:
+            return False
+        if process.returncode != 0:
+            raise network_error("fetch", self._said(words, passage), self._address)
         return True
 
-    def _command(self, arguments: Sequence[str], settings: Sequence[str]) -> list[str]:
-        options = [part for setting in settings for part in ("-c", setting)]
+    def _passage(self, online: bool) -> AbstractContextManager[Passage | None]:
+        if not online or self._gate is None or self._address is None:
+            return nullcontext()
+        return self._gate.passage(self._address)
+
+    def _command(
+        self, arguments: Sequence[str], settings: Sequence[str], passage: Passage | None
+    ) -> list[str]:
+        way = passage.settings if passage else []
+        options = [part for setting in (*self._settings, *way, *settings) for part in ("-c", setting)]
         return ["git", *options, f"--git-dir={self.folder}", *arguments]
 
-    def _environment(self, online: bool) -> dict[str, str]:
-        fixed = {
-            "LC_ALL": "C",
-            "HOME": str(self.folder),
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_TERMINAL_PROMPT": "0",
-        }
-        passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        return passed | fixed | (dict(self._secrets()) if online else {})
+    def _said(self, words: bytes, passage: Passage | None) -> str:
+        text = words.decode(errors="replace").strip()
+        return self._redact(passage.words(text) if passage else text)
 
 
-def network_error(command: str, words: str) -> ServerUnreachable | AccessDenied:
+def network_error(command: str, words: str, address: str | None = None) -> ServerUnreachable | AccessDenied:
     """The error that git's words tell of; they only choose the message, never what is done to a job."""
     last = clause(words)[-500:]
     if _ACCESS_WORDS.search(words):
-        return AccessDenied(
-            f"The repository cannot be used (git {command}): {last}. "
-            "Check its address, that the worker is a member, and the token's scopes and expiry date."
-        )
+        return AccessDenied(f"The repository cannot be used (git {command}): {last}. {_advice(address)}")
     return ServerUnreachable(f"The git server did not answer as expected (git {command}): {last}.")
+
+
+def _words_unless_too_many(process: "subprocess.Popen[bytes]", max_objects: int) -> bytes | None:
+    """Waits for a fetch's end; None where it was ended because the server announced too many objects."""
+    timer = threading.Timer(600, process.kill)
+    timer.start()
+    words = bytearray()
+    try:
+        while chunk := os.read(process.stderr.fileno(), 4096):  # type: ignore[union-attr]
+            words += chunk
+            if max((int(n) for n in _ANNOUNCED.findall(words)), default=0) > max_objects:
+                process.kill()
+                return None
+            del words[:-20_000]
+    finally:
+        timer.cancel()
+        process.wait()
+    return bytes(words)
+
+
+def _advice(address: str | None) -> str:
+    if address is not None and address.startswith("file:"):
+        return "Check its path, and that the worker's user may read and write there."
+    return "Check its address, that the worker is a member, and the token's scopes and expiry date."

@@ -10,6 +10,7 @@ from gitlab.exceptions import GitlabError
 
 from codex_worker.clock import Clock
 from codex_worker.errors import AccessDenied, ServerUnreachable, SystemFault, UserError, clause
+from codex_worker.git.network import trusted_certificates
 from codex_worker.retry import API, BackOff, asked_for_s
 
 logger = logging.getLogger(__name__)
@@ -172,7 +173,8 @@ class OneServerSession(requests.Session):
 
     def _once(self, *arguments: Any, **options: Any) -> requests.Response:
         try:
-            response = super().request(*arguments, **options)
+            trusted = {"verify": trusted_certificates() or True}
+            response = super().request(*arguments, **options | trusted)
         except PASSING_REQUEST_ERRORS as error:
             raise ServerUnreachable(f"{self._url} gave no usable answer ({type(error).__name__}).") from error
         status = response.status_code

@@ -6,7 +6,6 @@ import logging
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from codex_worker.clock import EventClock, SystemEventClock
 from codex_worker.contract.state import Budgets
 from codex_worker.errors import SystemFault
 from codex_worker.git.credentials import Credentials
+from codex_worker.git.gate import Gate
 from codex_worker.git.git_transport import GitTransport
 from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.open import open_store
@@ -56,6 +56,7 @@ class Assembly:
         self._worker_id = settings.worker_id or "codex-worker"
         self._forced = job_of(settings.force_job) if settings.force_job else None
         self._credentials = credentials
+        self._gate = Gate(credentials)
         self._clock = clock or SystemEventClock()
         self._environment = environment
         self._work_dir = settings.work_dir.resolve()
@@ -148,7 +149,7 @@ class Assembly:
             self._work_dir / "repositories" / f"{name}-{digest}-{purpose}.git",
             author=f"Codex worker {self._worker_id}",
             email="codex-worker@localhost",
-            secrets=partial(self._credentials.git_environment, address),
+            gate=self._gate,
             redact=self._credentials.redact,
         )
         return Repository(transport, self._clock)

@@ -21,6 +21,7 @@ OnCall = Callable[[str, str], None]  # (call, "before" | "after"); what it raise
 OnCommit = Callable[[str], None]
 
 BRANCH = "refs/heads/main"
+SERVER_WITH_HOOKS = "git -c receive.autogc=false receive-pack"
 HOOK = """#!/bin/sh
 while read -r prefix; do
   case "$1" in "$prefix"*) echo "declined by the simulated hook" >&2; exit 1 ;; esac
@@ -117,6 +118,8 @@ class _RealTransport(GitTransport):
         self, url: str, folder: Path, now: Callable[[], float], on_call: OnCall, on_commit: OnCommit
     ) -> None:
         super().__init__(url, folder, author="worker", email="worker@example.org", now=now)
+        # The worker lets no hook of a repository on disk run; here one stands for what a server refuses.
+        self._git._settings.append(f"remote.origin.receivepack={SERVER_WITH_HOOKS}")
         self._on_call, self._on_commit = on_call, on_commit
 
     def look(self) -> Heads:
@@ -287,7 +290,6 @@ def _make_template(template: Path, bare: Path) -> None:
     cache = GitTransport(str(bare), template / "cache", author="worker", email="worker@example.org")
     with cache.locked():
         pass
-    shutil.rmtree(template / "cache" / "hooks")
 
 
 def is_plain_text(data: bytes) -> bool:

@@ -1,6 +1,5 @@
 """HTTP for large files: secrets stay with the host they are for; a failure says whether to try again."""
 
-import http.cookiejar
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,10 +11,10 @@ from urllib.parse import urljoin
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 
 from codex_worker.errors import DataError, ResourceError, ServerUnreachable, SystemFault, UserError
 from codex_worker.git.credentials import Credentials, Origin, origin_of
+from codex_worker.git.plain_session import plain_session
 from codex_worker.retry import LARGE_FILES, BackOff, asked_for_s
 
 logger = logging.getLogger(__name__)
@@ -76,12 +75,7 @@ class LfsHttp:
         self._settings = settings
         self._sleep = sleep
         self._clock = clock
-        self._session = requests.Session()
-        self._session.auth = _no_netrc
-        self._session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-        adapter = HTTPAdapter(pool_maxsize=settings.concurrent_transfers)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
+        self._session = plain_session(pool_size=settings.concurrent_transfers)
 
     def retrying(self, attempt: Callable[[], T], stopped: Event) -> T:
         """Call `attempt` until the server can be used, at most `tries` times; ends early when `stopped`."""
@@ -196,8 +190,3 @@ class LfsHttp:
         content = response.raw.read(_SHOWN_CHARACTERS, decode_content=False)
         text = " ".join(content.decode("utf-8", errors="replace").split())
         return self._credentials.redact(text)
-
-
-def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Stands in the place where requests would otherwise look for a password in ~/.netrc."""
-    return request

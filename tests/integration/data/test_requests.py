@@ -9,6 +9,7 @@ from codex_worker.clock import SystemClock
 from codex_worker.codex.notebook import Notebook
 from codex_worker.errors import SystemFault
 from codex_worker.git.credentials import Credentials
+from codex_worker.git.gate import Gate
 from codex_worker.git.git_transport import GitTransport
 from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.http import HttpSettings, HttpStore
@@ -53,7 +54,7 @@ class Site:
             self.folder / f"{name}.git",
             author="worker",
             email="worker@example.org",
-            secrets=self.credentials.git_environment,
+            gate=Gate(self.credentials),
         )
         return Repository(transport, SystemClock())
 

@@ -20,6 +20,7 @@ from codex_worker.git.lfs.pointer import Pointer, pointer_for
 from codex_worker.git.lfs.transport import HttpSettings
 from codex_worker.retry import LARGE_FILES, PASSING
 from tests.support.gitlab import GitLabServer
+from tests.support.gitlab.signed_in import signed_in
 from tests.support.present import present
 
 SCOPES = ["read_api", "read_repository", "write_repository"]
@@ -399,7 +400,7 @@ def test_a_git_lfs_client_gets_the_same_bytes_and_its_uploads_are_read(setting, 
         "HOME": str(tmp_path),
         "GIT_AUTHOR_NAME": "A", "GIT_AUTHOR_EMAIL": "a@example.org",
         "GIT_COMMITTER_NAME": "A", "GIT_COMMITTER_EMAIL": "a@example.org",
-        **setting.credentials.git_environment(),
+        **signed_in(setting.token),
     }  # fmt: skip
 
     def git(*arguments):

@@ -14,6 +14,7 @@ from gql.transport.exceptions import TransportQueryError
 from codex_worker.git.credentials import Credentials
 from codex_worker.git.lfs.pointer import Pointer
 from tests.support.gitlab import DEVELOPER, MAINTAINER, NO_ONE, OWNER, REPORTER, GitLabServer
+from tests.support.gitlab.signed_in import signed_in
 
 WORKER_SCOPES = ["read_api", "read_repository", "write_repository"]
 SWEEP = """
@@ -43,7 +44,6 @@ class Checkout:
     def __init__(self, server, project, folder: Path, scopes=("write_repository",), user="worker"):
         self.url = server.git_url(project)
         self.folder = folder
-        credentials = Credentials(server.create_token(user, list(scopes)), server.url)
         identity = {
             f"GIT_{role}_{key}": "a@example.org"
             for role in ("AUTHOR", "COMMITTER")
@@ -53,7 +53,7 @@ class Checkout:
             "PATH": os.environ["PATH"],
             "HOME": str(folder.parent),
             **identity,
-            **credentials.git_environment(),
+            **signed_in(server.create_token(user, list(scopes))),
         }
         self.git("init", "-q", "-b", "main", str(folder), inside=False)
         self.git("remote", "add", "origin", self.url)

@@ -1,7 +1,5 @@
 import base64
-import os
 import pickle
-import subprocess
 from urllib.parse import quote
 
 import pytest
@@ -57,32 +55,6 @@ def test_without_a_token_everything_works_and_gives_nothing_away():
     assert credentials.headers_for(HOST) == {}
     assert credentials.token is None
     assert credentials.redact("a text") == "a text"
-    assert not any("extraHeader" in value for value in credentials.git_environment().values())
-
-
-def test_git_reads_the_header_for_this_server_only():
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": "/nonexistent",
-        **Credentials(TOKEN, HOST).git_environment(),
-    }
-
-    def header_for(url):
-        command = ["git", "config", "--get-urlmatch", "http.extraHeader", url]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stdout
-
-    assert header_for(f"{HOST}/team/mark.git").startswith("Authorization: Basic ")
-    assert header_for("https://storage.example.org/team/mark.git") == ""
-    assert header_for("http://gitlab.example.org/team/mark.git") == ""
-
-
-@pytest.mark.parametrize("address", ["/srv/git/mark.git", "file:///srv/mark.git", "https://other.org/mark"])
-def test_git_gets_nothing_of_the_token_for_another_repository(address):
-    environment = Credentials(TOKEN, HOST).git_environment(address)
-    assert not any("Authorization" in value or HOST in value for value in environment.values())
-    assert environment["GIT_TERMINAL_PROMPT"] == "0"
-    own = Credentials(TOKEN, HOST).git_environment(f"{HOST}:443/team/mark.git")
-    assert any("Authorization" in value for value in own.values())
 
 
 @pytest.mark.parametrize(

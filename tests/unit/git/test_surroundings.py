@@ -1,0 +1,111 @@
+import os
+import socket
+import subprocess
+import threading
+
+import pytest
+import requests
+
+from codex_worker.errors import AccessDenied, ServerUnreachable
+from codex_worker.git.git_transport import GitTransport
+from codex_worker.git.network import trusted_certificates
+from codex_worker.git.plain_session import plain_session
+from codex_worker.git.process import Git
+from codex_worker.git.surroundings import settings_for, variables
+from tests.support.queues import GitProject
+
+NETWORK = [
+    f"{name}{end}" for name in ("http", "https", "all", "no") for end in ("_proxy", "_PROXY")
+]  # fmt: skip
+ALL = [*NETWORK, "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO",
+       "SSL_CERT_FILE", "GIT_SSL_CAPATH", "SSL_CERT_DIR"]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def without_a_network_of_its_own(monkeypatch):
+    for name in ALL:
+        monkeypatch.delenv(name, raising=False)
+
+
+class Proxy:
+    """Takes one connection after the other, notes what each asks for, and closes it."""
+
+    def __init__(self):
+        self.asked = []
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            connection, _ = self._socket.accept()
+            with connection:
+                self.asked.append(connection.recv(1000).split(b"\r\n")[0].decode())
+
+
+@pytest.mark.parametrize("name", ["https_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"])
+def test_git_and_requests_go_by_the_same_proxy(monkeypatch, tmp_path, name):
+    proxy = Proxy()
+    monkeypatch.setenv(name, proxy.url)
+    with pytest.raises((ServerUnreachable, AccessDenied)):
+        Git(tmp_path).online("ls-remote", "https://gitlab.invalid/team/mark.git")
+    with pytest.raises(requests.ConnectionError):
+        plain_session(pool_size=1).get("https://gitlab.invalid/team/mark.git")
+    assert [line.split()[:2] for line in proxy.asked] == [["CONNECT", "gitlab.invalid:443"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("users", "for_git"),
+    [
+        ({"HTTP_PROXY": "http://p"}, {"http_proxy": "http://p"}),
+        ({"https_proxy": "http://a", "HTTPS_PROXY": "http://b"}, {"https_proxy": "http://a"}),
+        ({"https_proxy": "", "HTTPS_PROXY": "http://b"}, {"https_proxy": ""}),
+        ({"NO_PROXY": "10.0.0.0/8,.local"}, {"no_proxy": "10.0.0.0/8,.local"}),
+        ({"SSL_CERT_FILE": "ours.pem"}, {"GIT_SSL_CAINFO": "ours.pem"}),
+        ({"REQUESTS_CA_BUNDLE": "ours.pem"}, {"GIT_SSL_CAINFO": "ours.pem"}),
+        ({"GIT_SSL_CAINFO": "ours.pem"}, {"GIT_SSL_CAINFO": "ours.pem"}),
+        ({"GIT_SSL_CAPATH": "folder"}, {"GIT_SSL_CAPATH": "folder"}),
+        ({"SSL_CERT_FILE": "missing.pem"}, {}),
+        ({"GITLAB_TOKEN": "secret", "GIT_DIR": "/x", "GIT_SSH_COMMAND": "evil", "GIT_EXEC_PATH": "/x"}, {}),
+    ],
+)
+def test_git_gets_what_is_harmless_of_the_users_variables(monkeypatch, tmp_path, users, for_git):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ours.pem").touch()
+    (tmp_path / "folder").mkdir()
+    assert variables(users) == variables({}) | for_git
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "SSL_CERT_FILE"])
+def test_requests_trusts_whom_git_trusts(monkeypatch, tmp_path, name):
+    path = tmp_path / "ours.pem"
+    path.touch()
+    monkeypatch.setenv(name, str(path))
+    assert trusted_certificates() == plain_session(pool_size=1).verify == str(path)
+
+
+@pytest.mark.parametrize("named", ["{bare}", "*"])
+def test_a_repository_of_another_owner_is_used_where_the_user_allows_it(monkeypatch, tmp_path, named):
+    bare = GitProject({"a.txt": b"text"}, tmp_path).bare
+    real = settings_for.__globals__["variables"]
+    monkeypatch.setattr(
+        "codex_worker.git.process.variables",
+        lambda users: real(users) | {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"},
+    )
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def look(folder):
+        (tmp_path / folder).mkdir()
+        return GitTransport(str(bare), tmp_path / folder / "cache", author="w", email="w@example.org").look()
+
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "nothing"))
+    with pytest.raises(AccessDenied, match="dubious ownership") as refused:
+        look("refused")
+    assert "token" not in str(refused.value)
+    settings = tmp_path / "settings"
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    subprocess.run(
+        ["git", "config", "--global", "--add", "safe.directory", named.format(bare=bare)],
+        env=os.environ, check=True,
+    )  # fmt: skip
+    assert look("allowed").commit
