@@ -152,7 +152,11 @@ class _Curve:
     def saved_best(self, path: Path, metrics: dict[str, float]) -> None:
         """The figures are all that is wanted."""
 
-    def saved_resume(self, path: Path) -> None:
+    def needs_resume(self, *, finished: bool) -> bool:
+        """Nothing goes on from here."""
+        return False
+
+    def saved_resume(self, path: Path, epochs: float) -> None:
         """Nothing goes on from here."""
 
 

@@ -228,6 +228,17 @@ class Settings:
         variable="CODEX_PUBLISH_TIMEOUT_HOURS", metavar="HOURS", parse=hours(), default=24.0,
         default_text="24", group=LIMITS,
     )  # fmt: skip
+    resume_interval: float = setting(
+        "upload a training's state for the next attempt this often, or more rarely, so that uploads take at "
+        "most a tenth of the time; this machine's disk has each saved state at once",
+        variable="CODEX_RESUME_INTERVAL", metavar="MINUTES", parse=number(0.1, _MOST_MINUTES), default=10.0,
+        default_text="10", group=LIMITS,
+    )  # fmt: skip
+    resume_max_gib: float = setting(
+        "upload no larger state of a training: only this machine can go on with it then; 0: none",
+        variable="CODEX_RESUME_MAX_GIB", metavar="GIB", parse=number(0, 10**6), default=10.0,
+        default_text="10", group=LIMITS,
+    )  # fmt: skip
     leave_after_hours: float = setting(
         "leave a GitLab project that has had no work for so long; 0: never",
         variable="CODEX_LEAVE_AFTER_HOURS", metavar="HOURS", parse=hours(or_else=0), default=24.0,

@@ -14,9 +14,9 @@ from codex_worker.data.usable import Needs
 from codex_worker.doctor.examine import Align, DataReport, LostLetters, examine, require_usable
 from codex_worker.doctor.page import data_page
 from codex_worker.errors import JobCanceled, JobTimeout, Preempted, UserError
-from codex_worker.training.loop import RESUME
+from codex_worker.training.loop import RESUME, TrainingOutcome
 from codex_worker.training.metrics import MetricsTable
-from handlers.base import JobCallbacks, JobContext
+from handlers.base import JobCallbacks, JobContext, StopReason, stop_error
 
 logger = logging.getLogger(__name__)
 
@@ -117,10 +117,21 @@ def say(callbacks: JobCallbacks, epochs: float | None, message: str, stage: str)
         return
 
 
+def leave_if_preempted(callbacks: JobCallbacks, outcome: TrainingOutcome) -> None:
+    """Raises Preempted where that ended the training.
+
+    The saved state has all that the next attempt needs; a half-trained model of each attempt would stay in
+    the project for ever.
+    """
+    if outcome.ended == "stopped" and callbacks.stop_reason() is StopReason.PREEMPTED:
+        raise stop_error(StopReason.PREEMPTED)
+
+
 class TrainingProgress:
     """The loop's `TrainingObserver` over a job's callbacks; `columns` are those of the metrics file."""
 
     def __init__(self, job: JobContext, callbacks: JobCallbacks, columns: Sequence[str]) -> None:
+        self._job = job
         self._callbacks = callbacks
         self._table = MetricsTable(columns)
         self._path = job.folder / "training_metrics.csv"
@@ -143,6 +154,12 @@ class TrainingProgress:
     def saved_best(self, path: Path, metrics: dict[str, float]) -> None:
         """The checkpoint is published once, at the end."""
 
-    def saved_resume(self, path: Path) -> None:
+    def needs_resume(self, *, finished: bool) -> bool:
+        """Another attempt goes on after a preemption, or where inference follows and may be interrupted."""
+        if finished:
+            return self._job.mode != "training"
+        return self._callbacks.stop_reason() is StopReason.PREEMPTED
+
+    def saved_resume(self, path: Path, epochs: float) -> None:
         """What the next attempt goes on from."""
-        self._callbacks.scanner.save_resume(path)
+        self._callbacks.scanner.save_resume(path, epochs)

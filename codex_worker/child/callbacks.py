@@ -162,9 +162,9 @@ class ChildScanner:
         """Commits a file below the job's folder in the repository; answers its path there."""
         return str(self._line.call("publish_artifact", file=self._own(file), folder=folder))
 
-    def save_resume(self, file: Path) -> None:
-        """Uploads what the next attempt needs."""
-        self._line.call("save_resume", file=self._own(file))
+    def save_resume(self, file: Path, epochs: float = 0.0) -> None:
+        """Keeps what the next attempt needs; it is uploaded while the job goes on."""
+        self._line.call("save_resume", file=self._own(file), epochs=epochs)
 
     def fetch_resume(self) -> Path | None:
         """What an earlier attempt left behind, or None."""

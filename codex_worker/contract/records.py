@@ -38,15 +38,15 @@ def _moment(value: Any) -> datetime:
     return moment
 
 
-def _epochs(value: Any) -> float | None:
+def _count(value: Any) -> float | None:
     """A count for people: one that cannot be meant costs nothing but itself."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return value if is_number and 0 <= value <= MOST_EPOCHS else None
 
 
-def _whole_epochs(value: Any) -> int | None:
-    epochs = _epochs(value)
-    return None if epochs is None else int(epochs)
+def _whole(value: Any) -> int | None:
+    count = _count(value)
+    return None if count is None else int(count)
 
 
 def _blob(value: Any) -> str | None:
@@ -105,7 +105,7 @@ class End(StoredRecord):
     worker_id: str
     number: int = 0
     nonce: str = ""
-    epochs_completed: Annotated[int | None, BeforeValidator(_whole_epochs)] = None
+    epochs_completed: Annotated[int | None, BeforeValidator(_whole)] = None
     result: Mapping[str, Any] = Field(default_factory=dict)
     log_blob: Blob = None  # git blob ids of the final projections
     metrics_blob: Blob = None
@@ -114,18 +114,25 @@ class End(StoredRecord):
     @property
     def is_final(self) -> bool:
         """True when the job never runs again."""
-        if self.final or self.state in {EndState.COMPLETED, EndState.CANCELED}:
-            return True
-        return self.state is EndState.FAILED and (self.kind is None or self.kind.is_final)
+        return bool(self.final) or is_final(self.state, self.kind)
+
+
+def is_final(state: EndState, kind: Kind | None) -> bool:
+    """True when a job whose attempt ended so never runs again, whatever is left of its budgets."""
+    if state in {EndState.COMPLETED, EndState.CANCELED}:
+        return True
+    return state is EndState.FAILED and (kind is None or kind.is_final)
 
 
 class ResumePointer(BaseModel):
-    """The large file that the next attempt goes on from."""
+    """The large file that the next attempt goes on from, and how far it is."""
 
     model_config = ConfigDict(frozen=True)
 
     oid: str = Field(pattern=r"^[0-9a-f]{64}$")
     size: int = Field(ge=1, le=LARGEST_FILE_BYTES)
+    attempt: Annotated[int | None, BeforeValidator(_whole)] = None  # whose; None: of a version before
+    epochs: Annotated[float | None, BeforeValidator(_count)] = None
 
 
 class Lease(BaseModel):
@@ -138,7 +145,7 @@ class Lease(BaseModel):
     beat: str
     at: Moment
     stage: str = ""
-    epochs_completed: Annotated[float | None, BeforeValidator(_epochs)] = None
+    epochs_completed: Annotated[float | None, BeforeValidator(_count)] = None
     message: str = ""
     resume: ResumePointer | None = None
     state: Literal["held", "released", "tombstone"] = "held"

@@ -167,8 +167,11 @@ class Scanner(ProjectReader, Protocol):
         `folder` is "checkpoint", "samples" or "report".
         """
 
-    def save_resume(self, file: Path) -> None:
-        """Uploads what the next attempt needs to go on where this one stopped."""
+    def save_resume(self, file: Path, epochs: float = 0.0) -> None:
+        """Keeps what the next attempt needs to go on from here, so many epochs into its training.
+
+        Returns before it is uploaded. It may never be: that is said in the log, and ends no attempt.
+        """
 
     def fetch_resume(self) -> Path | None:
         """What an earlier attempt left behind, or None."""

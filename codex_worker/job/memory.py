@@ -140,7 +140,7 @@ class MemoryScanner:
         self.artifacts[path] = content
         return path
 
-    def save_resume(self, file: Path) -> None:
+    def save_resume(self, file: Path, epochs: float = 0.0) -> None:
         """Keeps the bytes for the next attempt."""
         self.resume = self._own(file).read_bytes()
 

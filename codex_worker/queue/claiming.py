@@ -32,6 +32,7 @@ class Claim:
     lease: Lease
     record_ref: str | None  # None: this server takes no records
     first_page: int  # of the attempt's part of the ledger
+    earlier: frozenset[str] = frozenset()  # the names of the job's attempts before this one
 
 
 def claim_change(
@@ -74,7 +75,8 @@ def claim_change(
     if with_attributes:
         files[ATTRIBUTES] = ATTRIBUTES_TEXT
     moves = [LeaseMove(place.lease_ref, facts.lease_id, lease.render())] if place.lease_ref else []
-    claim = Claim(entry, attempt, lease, place.record_ref, next_page(facts))
+    earlier = frozenset(f"{name.number}-{name.nonce}" for name in facts.attempts)
+    claim = Claim(entry, attempt, lease, place.record_ref, next_page(facts), earlier)
     held = {**attempt_files(attempt, ended), ENTRY: yaml_text.dump(dict(entry.config))}
     records = record_move(facts, place.record_ref, place.head, held)
     return Change(files, f"Job {facts.job_id} claimed by {worker_id}", moves, proofs, claim, records)

@@ -416,6 +416,7 @@ class JobQueue:
             settings=OwnerSettings(self._settings.budgets, self._settings.publish_timeout_s),
             ledger=OwnLedger(claim.record_ref, claim.first_page),
             audience=self.audience,
+            earlier=claim.earlier,
         )
 
     def _close(self, job_id: str) -> bool:

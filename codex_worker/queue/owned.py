@@ -101,9 +101,11 @@ class OwnedJob:
         settings: OwnerSettings,
         ledger: OwnLedger,
         audience: Audience,
+        earlier: frozenset[str] = frozenset(),
     ) -> None:
         self.entry = entry
         self.attempt = attempt
+        self.earlier = earlier  # the names of the job's attempts before this one
         self.commit = commit
         self.repository = repository
         self._beats = beats

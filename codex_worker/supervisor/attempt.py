@@ -11,7 +11,7 @@ from typing import Protocol
 
 from codex_worker.clock import EventClock
 from codex_worker.contract.options import options_of
-from codex_worker.contract.records import EndState
+from codex_worker.contract.records import EndState, is_final
 from codex_worker.errors import LeaseLost, WorkerError
 from codex_worker.job.api import JobContext, Scanner
 from codex_worker.job.channel import Assignment
@@ -26,8 +26,10 @@ from codex_worker.supervisor.conversation import JobProgress
 from codex_worker.supervisor.decide import Departure, outcome_of
 from codex_worker.supervisor.handlers_found import choose_handler, find_handlers
 from codex_worker.supervisor.job_folder import JobFolder, remove_old
+from codex_worker.supervisor.local_states import LocalState
 from codex_worker.supervisor.logs import JobLog
 from codex_worker.supervisor.process import ChildProcess
+from codex_worker.supervisor.resume_saving import ResumeSaver, StateOwner
 from codex_worker.supervisor.rounds import Complaints
 from codex_worker.supervisor.salvage import publish_left_behind
 from codex_worker.supervisor.sandbox import child_command, child_environment
@@ -38,6 +40,7 @@ from codex_worker.supervisor.unpublished import Outbox, Owner
 logger = logging.getLogger(__name__)
 
 MAX_RESULT_BYTES = 64_000
+LAST_STATE_S = 60.0  # for the state of an attempt that failed; the next job waits meanwhile
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,8 @@ class Supervisor:
             outcome = self._compute(seen, project, outbox)
             if outcome is not None:
                 seen.log.line("worker", f"The attempt ended: {outcome.state.value}. {outcome.message}")
+            self._finish_resume(seen, outcome)
+            if outcome is not None:
                 self._end(seen, outcome, outbox)
             return outcome
         finally:
@@ -144,7 +149,8 @@ class Supervisor:
             for note in notes:
                 seen.log.line("worker", note)
             opened = self._open_project(owned, folder, seen.address)
-            services = Services(folder, opened, outbox, self._back_off())
+            seen.resume = self._resume_saver(seen, handler, opened)
+            services = Services(folder, opened, outbox, self._back_off(), seen.resume)
             assignment = Assignment(handler, self._job(owned, project, opened.commit, folder.path))
             departure = self._supervise(seen, assignment, services)
             publish_left_behind(folder, services)
@@ -206,6 +212,33 @@ class Supervisor:
             return watch.run(message)
         finally:
             self._child = None
+
+    def _resume_saver(self, seen: "_Seen", handler: str, opened: OpenedProject) -> ResumeSaver:
+        owned = seen.owned
+        code = f"{handler} {self._settings.version}"
+        return ResumeSaver(
+            LocalState(self._settings.work_dir, seen.address, owned.entry.job_id),
+            StateOwner(owned.attempt.name, owned.earlier, code, owned.resume),
+            self._settings.resume,
+            self._clock,
+            opened.save_resume,
+            self._secrets.refresh,
+        )
+
+    def _finish_resume(self, seen: "_Seen", outcome: Outcome | None) -> None:
+        """The last state goes to the server where another attempt may follow, if there is time."""
+        if seen.resume is None:
+            return
+        timeout_s = LAST_STATE_S
+        if self.leaving.since_s is not None:
+            timeout_s = max(
+                self.leaving.since_s + self._settings.limits.leave_s - self._clock.monotonic(), 0.0
+            )
+        seen.resume.finish(
+            is_over=outcome is not None and is_final(outcome.state, outcome.kind),
+            is_wanted=outcome is not None and outcome.state is not EndState.WITHDRAWN,
+            timeout_s=timeout_s,
+        )
 
     def _job(self, owned: OwnedJob, project: str, commit: str, folder: Path) -> JobContext:
         entry = owned.entry
@@ -278,6 +311,7 @@ class _Seen:
         self.folder = folder
         self.log = log
         self.watch: ChildWatch | None = None
+        self.resume: ResumeSaver | None = None
         self.publications = Publications(owned.entry.job_id, owned.repository, owned.entry)
 
     @property

@@ -171,11 +171,14 @@ class RepositoryScanner(RepositoryReader):
         """A file of the job; answers its path in the repository."""
         return publish_artifact(self._owned, self._store, file, folder)
 
-    def save_resume(self, file: Path) -> None:
+    def save_resume(self, file: Path, epochs: float = 0.0) -> None:
         """Uploads the state that the next attempt goes on from, and names it in the lease."""
         pointer = pointer_for(file)
         self._store.upload([(pointer, file)])
-        self._owned.save_resume(ResumePointer(oid=pointer.oid, size=pointer.size))
+        number = self._owned.attempt.number
+        self._owned.save_resume(
+            ResumePointer(oid=pointer.oid, size=pointer.size, attempt=number, epochs=epochs)
+        )
 
 
 def _say(progress: TransferProgress) -> None:

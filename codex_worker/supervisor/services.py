@@ -12,6 +12,7 @@ from codex_worker.errors import SystemFault
 from codex_worker.job.api import CellResult, Scanner
 from codex_worker.retry import PASSING, BackOff
 from codex_worker.supervisor.job_folder import JobFolder
+from codex_worker.supervisor.resume_saving import ResumeSaver
 from codex_worker.supervisor.unpublished import Outbox
 
 logger = logging.getLogger(__name__)
@@ -66,8 +67,9 @@ class _Artifact(_Arguments):
     folder: Literal["checkpoint", "samples", "report"]
 
 
-class _File(_Arguments):
+class _State(_Arguments):
     file: LocalPath
+    epochs: float = Field(default=0.0, ge=0, allow_inf_nan=False)
 
 
 class Services:
@@ -79,11 +81,13 @@ class Services:
         scanner: Scanner,
         outbox: Outbox,
         back_off: BackOff,
+        resume: ResumeSaver,
     ) -> None:
         self._folder = folder
         self._scanner = scanner
         self._outbox = outbox
         self._back_off = back_off
+        self._resume = resume
         self.artifacts: list[str] = []
         self.cells: set[tuple[str, str]] = set()  # notebook and id of those that were written
         self._calls: Mapping[str, tuple[type[_Arguments], Callable[[Any], Any]]] = {
@@ -95,7 +99,7 @@ class Services:
             "fetch_resume": (_Nothing, self._fetch_resume),
             "publish_cells": (_Cells, self._publish_cells),
             "publish_artifact": (_Artifact, self._publish_artifact),
-            "save_resume": (_File, self._save_resume),
+            "save_resume": (_State, self._save_resume),
         }
 
     def answer(self, call: object, arguments: object) -> Any:
@@ -134,7 +138,8 @@ class Services:
         return {"path": str(weights.path), "revision": weights.revision}
 
     def _fetch_resume(self, _: _Nothing) -> str | None:
-        found = self._back_off.insist(self._scanner.fetch_resume)
+        here = self._folder.place("fetched/own-resume")
+        found = self._resume.fetch(here, lambda: self._back_off.insist(self._scanner.fetch_resume))
         return None if found is None else self._folder.relative(found)
 
     def _publish_cells(self, arguments: _Cells) -> dict[str, Any]:
@@ -158,9 +163,8 @@ class Services:
         self.artifacts.append(path)
         return path
 
-    def _save_resume(self, arguments: _File) -> None:
-        """Not kept where it cannot be saved: it is of use only to the next attempt."""
-        self._scanner.save_resume(self._folder.file(arguments.file))
+    def _save_resume(self, arguments: _State) -> None:
+        self._resume.save(self._folder.file(arguments.file), arguments.epochs)
 
     def _cell(self, cell: _Cell) -> CellResult:
         patch = patch_from_dict(cell.patch)

@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from codex_worker.settings import Settings
+from codex_worker.supervisor.resume_saving import CarryLimits
 
 HOUR_S = 3600.0
+GIB = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -41,5 +43,8 @@ class RuntimeSettings:
     preset: str | None = None  # for jobs that don't say
     keep_jobs: int = Settings.keep_jobs
     publish_timeout_s: float = Settings.publish_timeout_hours * HOUR_S
+    resume: CarryLimits = field(
+        default_factory=lambda: CarryLimits(Settings.resume_interval * 60, int(Settings.resume_max_gib * GIB))
+    )
     limits: JobLimits = field(default_factory=JobLimits)
     rhythm: Rhythm = field(default_factory=Rhythm)

@@ -44,9 +44,19 @@ class _Run:
     state: RunState
 
     def save_resume(self) -> None:
-        best = self.folder / BEST if self.state.best_epoch is not None else None
-        save_resume(self.folder / RESUME, self.state, asdict(self.settings), self.learner, best)
-        self.progress.saved_resume(self.folder / RESUME)
+        """Write the resume file. It only helps a later run, so a disk that does not take it stops nobody."""
+        state, best = self.state, self.folder / BEST if self.state.best_epoch is not None else None
+        try:
+            save_resume(self.folder / RESUME, state, asdict(self.settings), self.learner, best)
+        except (ResourceError, OSError, RuntimeError) as error:  # torch's writer raises the last of these
+            logger.warning("Where the training stands could not be saved: %s. It goes on.", clause(error))
+            return
+        self.progress.saved_resume(self.folder / RESUME, self.epochs)
+
+    @property
+    def epochs(self) -> float:
+        """How far the run is, with the part of the present epoch that is done."""
+        return self.state.epoch + (self.state.step / self.state.steps_in_epoch if self.state.step else 0.0)
 
 
 def fit(
@@ -60,7 +70,7 @@ def fit(
     """Train until all epochs are done, nothing gets better any more, or `progress` says stop.
 
     Goes on from `folder/resume.pt` where there is one (it holds the best checkpoint so far as well), and
-    writes `best.safetensors`, `last.safetensors` and `resume.pt`.
+    writes `best.safetensors`, `last.safetensors` and, from time to time, `resume.pt`.
 
     Args:
         clock: seconds of a clock that never goes back; decides when to save and to report.
@@ -68,7 +78,7 @@ def fit(
     Raises:
         UserError: there is nothing to train on.
         ModelError: losses or gradients stayed infinite, or the task saw the model collapse.
-        ResourceError: memory or disk ran out.
+        ResourceError: memory ran out, or the disk while a checkpoint was written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     model = task.model.to(settings.device) if settings.device else task.model
@@ -146,7 +156,8 @@ def fit(
         reported_at = clock()
         state.step = 0
 
-    run.save_resume()
+    if progress.needs_resume(finished=not stopped):
+        run.save_resume()
     _save_checkpoint(run, LAST)
     return _outcome(run)
 

@@ -2,14 +2,16 @@
 
 import errno
 import logging
+import zipfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import Field, TypeAdapter
 from torch import nn
 
 from codex_worker.errors import ResourceError
@@ -18,24 +20,28 @@ from codex_worker.training.averaging import WeightAverage
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
+Count = Annotated[int, Field(ge=0)]
 
 
 @dataclass
 class RunState:
     """Where a run stands. Everything else (batches, learning rates, random draws) follows from it."""
 
-    epoch: int = 0  # whole epochs done
-    step: int = 0  # updates done in the present epoch
-    steps_in_epoch: int = 0  # how many updates the present epoch has in all
+    epoch: Count = 0  # whole epochs done
+    step: Count = 0  # updates done in the present epoch
+    steps_in_epoch: Count = 0  # how many updates the present epoch has in all
     loss_sums: dict[str, float] = field(default_factory=dict)  # of the present epoch, over its batches
-    batches_counted: int = 0
-    skipped_steps: int = 0
-    skipped_in_a_row: int = 0
+    batches_counted: Count = 0
+    skipped_steps: Count = 0
+    skipped_in_a_row: Count = 0
     best_epoch: int | None = None
     best_value: float | None = None
     best_metrics: dict[str, float] = field(default_factory=dict)
     rows: list[dict[str, float]] = field(default_factory=list)
     stopped_early: bool = False
+
+
+_STATE = TypeAdapter(RunState)
 
 
 @dataclass(frozen=True)
@@ -89,10 +95,11 @@ def load_resume(
     model, optimizer, average = learner.model, learner.optimizer, learner.average
     began = {name: value.to("cpu", copy=True) for name, value in model.state_dict().items()}
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = _content(path)
         if content["format"] != FORMAT:
             raise ValueError(f"format {content['format']} is not {FORMAT}")
-        state = RunState(**content["state"])
+        state = _STATE.validate_python(content["state"])
+        old_settings = dict(content["settings"])
         model.load_state_dict(content["model"])
         own_options = [
             {name: value for name, value in group.items() if name != "params"}
@@ -115,7 +122,7 @@ def load_resume(
         return None
     changed = [
         f"{name} {old} -> {settings.get(name)}"
-        for name, old in content["settings"].items()
+        for name, old in old_settings.items()
         if settings.get(name) != old
     ]
     if changed:
@@ -126,14 +133,22 @@ def load_resume(
 def saved_settings(path: Path) -> dict[str, Any] | None:
     """The settings of the run that wrote a resume file; None where there is no readable one."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        settings: dict[str, Any] = dict(content["settings"])
+        settings: dict[str, Any] = dict(_content(path, mmap=True)["settings"])
     except FileNotFoundError:
         return None
     except Exception as error:  # damaged bytes lead torch's reader into any error; the log names it
         logger.warning("%s cannot be read (%s)", path, error)
         return None
     return settings
+
+
+def _content(path: Path, *, mmap: bool = False) -> dict[str, Any]:
+    """What a file of tensors and plain values holds. Raises for code in it, and for what is packed."""
+    with zipfile.ZipFile(path) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise ValueError("it is packed, as this worker writes none")
+    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    return content
 
 
 def write_beside(path: Path, write: Callable[[Path], None]) -> None:
@@ -148,7 +163,7 @@ def write_beside(path: Path, write: Callable[[Path], None]) -> None:
         partial.replace(path)
     except Exception as error:
         # safetensors and torch report a full disk as errors of their own, without its number.
-        full = getattr(error, "errno", None) == errno.ENOSPC or any(
+        full = getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT} or any(
             words in str(error) for words in ("No space left", "PytorchStreamWriter")
         )
         if full:

@@ -58,8 +58,11 @@ class TrainingObserver(Protocol):
     def saved_best(self, path: Path, metrics: dict[str, float]) -> None:
         """A checkpoint better than all before was written to `path`."""
 
-    def saved_resume(self, path: Path) -> None:
-        """The resume file was written anew."""
+    def needs_resume(self, *, finished: bool) -> bool:
+        """Whether the file is worth writing as a run ends; `finished`: by itself, nobody told it to."""
+
+    def saved_resume(self, path: Path, epochs: float) -> None:
+        """The resume file was written anew, so many epochs into the run."""
 
 
 @dataclass(frozen=True)

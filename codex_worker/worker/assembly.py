@@ -28,7 +28,8 @@ from codex_worker.supervisor.handlers_found import handlers_root
 from codex_worker.supervisor.job_folder import JobFolder
 from codex_worker.supervisor.machine import memory_limit
 from codex_worker.supervisor.project_access import RepositoryScanner
-from codex_worker.supervisor.settings import HOUR_S, JobLimits, RuntimeSettings
+from codex_worker.supervisor.resume_saving import CarryLimits
+from codex_worker.supervisor.settings import GIB, HOUR_S, JobLimits, RuntimeSettings
 from codex_worker.worker.loop import LoopSettings, Worker
 from codex_worker.worker.projects import FixedProjects, ProjectSource, ServerProjects, job_of
 
@@ -168,6 +169,7 @@ class Assembly:
             preset=self._settings.preset,
             keep_jobs=self._settings.keep_jobs,
             publish_timeout_s=self._settings.publish_timeout_hours * HOUR_S,
+            resume=CarryLimits(self._settings.resume_interval * 60, int(self._settings.resume_max_gib * GIB)),
             limits=limits,
         )
 

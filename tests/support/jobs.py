@@ -88,7 +88,7 @@ class FakeProject:
     def fetch_resume(self) -> Path | None:
         return None
 
-    def save_resume(self, file: Path) -> None:
+    def save_resume(self, file: Path, epochs: float = 0.0) -> None:
         pass
 
     def publish_cells(self, results: Sequence[CellResult]) -> Published:

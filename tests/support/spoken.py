@@ -86,5 +86,8 @@ class Unwatched:
     def saved_best(self, path: Path, metrics: dict[str, float]) -> None:
         pass
 
-    def saved_resume(self, path: Path) -> None:
+    def needs_resume(self, *, finished: bool) -> bool:
+        return True
+
+    def saved_resume(self, path: Path, epochs: float) -> None:
         pass

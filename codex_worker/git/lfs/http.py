@@ -107,6 +107,10 @@ class HttpStore:
     ) -> Generator[tuple[Pointer, T], None, None]:
         """Move every object, some at a time; yield each with its outcome. The first exception ends it all."""
         stopped = Event()
+        if len(pointers) == 1:  # in the caller's own thread: a program that exits waits for those of a pool
+            answer = self._ask(operation, pointers, stopped)[pointers[0]]
+            yield pointers[0], move(pointers[0], answer, stopped)
+            return
         with ThreadPoolExecutor(self._settings.concurrent_transfers, thread_name_prefix="lfs") as pool:
             try:
                 for group in self._groups(pointers):

@@ -27,6 +27,7 @@ from handlers.steps import (
     TrainingProgress,
     cells_to_train_on,
     check_up,
+    leave_if_preempted,
     project_of,
     say,
     threads,
@@ -80,6 +81,7 @@ def train(
     with naming_unmatched(cells):
         corpus = work.corpus(clips, FetchedCells(fetched.cells, cells.skipped + fetched.skipped))
     trained = work.train(corpus)
+    leave_if_preempted(callbacks, trained.outcome)
     _report(job, callbacks, corpus, fetched)
     checkpoint = job.folder / "asr_model.safetensors"
     shutil.copyfile(trained.checkpoint, checkpoint)

@@ -38,7 +38,6 @@ class VoiceProgress(TrainingProgress):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(job, callbacks, METRICS)
-        self._job = job
         self._task = task
         self._clock = clock
         self._spoken_at = clock()

@@ -28,7 +28,15 @@ from codex_worker.stabletts.vocos import Vocos
 from codex_worker.training.loop import TrainingOutcome, fit
 from codex_worker.training.machine import this_machine
 from handlers.base import JobCallbacks, JobContext, Result, Trained, run_training
-from handlers.steps import cells_to_train_on, check_up, project_of, say, threads, training_folder
+from handlers.steps import (
+    cells_to_train_on,
+    check_up,
+    leave_if_preempted,
+    project_of,
+    say,
+    threads,
+    training_folder,
+)
 from handlers.told import facts_of_training, naming_unmatched
 from handlers.tts.stabletts.listener import Listener, listener_of
 from handlers.tts.stabletts.progress import VoiceProgress
@@ -198,6 +206,7 @@ def _fit(
     say(callbacks, 0, f"Training on {len(task.training)} recordings", "training")
     progress = VoiceProgress(job, callbacks, task)
     outcome = fit(task, recipe.training, folder, progress)
+    leave_if_preempted(callbacks, outcome)
     progress.speak_waiting()
     return task, outcome
 

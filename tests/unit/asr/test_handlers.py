@@ -10,9 +10,11 @@ from codex_worker.asr import transcribe
 from codex_worker.asr.align import fit_of
 from codex_worker.asr.load import load_checkpoint
 from codex_worker.asr.start import FromCheckpoint
-from codex_worker.errors import DataError, JobCanceled, UserError
+from codex_worker.errors import DataError, JobCanceled, Preempted, UserError
+from codex_worker.job.api import StopReason
 from codex_worker.job.memory import MemoryCallbacks, MemoryScanner, files_below, job_in
 from handlers.asr.w2v2bert import inference, training, training_and_inference
+from handlers.steps import TrainingProgress
 from sample.make_codex_project import make_project
 from tests.support.noted import noted
 from tests.support.present import present
@@ -128,7 +130,26 @@ def test_a_canceled_training_publishes_what_it_has_and_then_ends(sample, tmp_pat
     with pytest.raises(JobCanceled):
         training.run(job, callbacks)
     assert any("checkpoint/asr_model" in path for path in callbacks.scanner.artifacts)
-    assert callbacks.scanner.resume
+    assert callbacks.scanner.resume is None, "nobody goes on with it"
+
+
+def test_a_preempted_training_leaves_its_state_and_no_half_trained_model(sample, tmp_path):
+    _, files = sample
+    job = job_in(tmp_path / "job", {"epochs": 50}, mode="training")
+    callbacks = MemoryCallbacks(
+        MemoryScanner(files, job), job, stop_after_looks=6, reason=StopReason.PREEMPTED
+    )
+    with pytest.raises(Preempted):
+        training.run(job, callbacks)
+    assert callbacks.scanner.resume is not None
+    assert not any("/checkpoint/" in path for path in callbacks.scanner.artifacts)
+
+
+@pytest.mark.parametrize(("mode", "kept"), [("training", False), ("training_and_inference", True)])
+def test_a_finished_training_is_kept_for_another_attempt_only_where_inference_follows(tmp_path, mode, kept):
+    job = job_in(tmp_path / "job", mode=mode)
+    progress = TrainingProgress(job, MemoryCallbacks(MemoryScanner({}, job), job), ["epoch"])
+    assert progress.needs_resume(finished=True) is kept
 
 
 def test_a_list_that_leaves_no_cell_is_refused_with_what_to_do(sample, tmp_path):

@@ -51,7 +51,10 @@ class Watcher:
     def saved_best(self, path, metrics):
         self.best.append(metrics["epoch"])
 
-    def saved_resume(self, path):
+    def needs_resume(self, *, finished):
+        return True
+
+    def saved_resume(self, path, epochs):
         pass
 
 

@@ -11,6 +11,7 @@ import torch
 
 from codex_worker.audio.decode import decode
 from codex_worker.errors import DataError, JobCanceled, UserError
+from codex_worker.job.api import StopReason, stop_error
 from codex_worker.job.memory import MemoryCallbacks, MemoryScanner, job_in
 from codex_worker.stabletts.checkpoint import read_checkpoint
 from codex_worker.stabletts.configuration import TINY
@@ -275,21 +276,23 @@ def test_training_goes_on_from_a_project_checkpoint(project, trained, tmp_path):
     assert present(read_checkpoint(file).voice).base == result["checkpoint_path"]
 
 
-def test_a_cancelled_training_publishes_what_it_has(project, tmp_path):
+@pytest.mark.parametrize("reason", [StopReason.CANCELED, StopReason.PREEMPTED])
+def test_a_training_that_is_stopped_leaves_a_model_or_what_the_next_attempt_needs(project, tmp_path, reason):
     made, _ = project
     job, callbacks, _ = job_for(project, tmp_path, {**some(made, 8), "epochs": 500})
     reported = callbacks.heartbeat
 
     def heartbeat(epochs_completed=None, message=None, stage=None):
         if stage == "training" and epochs_completed and epochs_completed >= 1:
-            callbacks.stop()
+            callbacks.stop(reason)
         reported(epochs_completed, message, stage)
 
     callbacks.heartbeat = heartbeat
-    with pytest.raises(JobCanceled):
+    with pytest.raises(type(stop_error(reason))):
         training.run(job, callbacks)
-    assert any("/checkpoint/" in path for path in callbacks.scanner.artifacts)
-    assert callbacks.scanner.resume is not None
+    is_preempted = reason is StopReason.PREEMPTED
+    assert any("/checkpoint/" in path for path in callbacks.scanner.artifacts) is not is_preempted
+    assert (callbacks.scanner.resume is not None) is is_preempted
 
 
 def test_a_cancelled_speaking_job_keeps_what_was_spoken(project, trained, tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
+import errno
 import json
 import pickle
+import zipfile
 from dataclasses import replace
 
 import pytest
@@ -244,19 +246,52 @@ def test_running_out_of_memory_is_a_resource_error_that_says_what_to_do(tmp_path
         run(tmp_path, task=task)
 
 
-def test_a_full_disk_is_a_resource_error_and_the_old_resume_file_stays(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        OSError(errno.EIO, "Input/output error"),
+        RuntimeError("[enforce fail at inline_container.cc] PytorchStreamWriter failed writing file data/0"),
+    ],
+    ids=["full", "quota", "broken", "torch"],
+)
+def test_a_disk_that_takes_no_resume_file_stops_no_training(tmp_path, monkeypatch, caplog, error):
     run(tmp_path, watcher=Watcher(2))
     before = (tmp_path / RESUME).read_bytes()
 
-    def full(content, path):
+    def refuses(content, path):
         path.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
+        raise error
 
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(ResourceError, match="Free some disk space"):
-        run(tmp_path)
+    monkeypatch.setattr(torch, "save", refuses)
+    watcher = Watcher()
+    _, _, outcome = run(tmp_path, watcher=watcher)
+    assert outcome.ended == "finished" and watcher.resumes == []
+    assert "Where the training stands could not be saved" in caplog.text
     assert (tmp_path / RESUME).read_bytes() == before
     assert not list(tmp_path.glob("partial-*"))
+
+
+def test_a_full_disk_is_a_resource_error_where_it_takes_no_checkpoint(tmp_path, monkeypatch):
+    task = TinyTask()
+
+    def full(path, metadata):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(task, "save", full)
+    with pytest.raises(ResourceError, match="Free some disk space"):
+        run(tmp_path, task=task)
+
+
+@pytest.mark.parametrize("ended", ["finished", "stopped"])
+def test_a_run_that_nobody_goes_on_with_writes_no_resume_file_at_its_end(tmp_path, monkeypatch, ended):
+    watcher = Watcher(2 if ended == "stopped" else None)
+    asked = []
+    monkeypatch.setattr(watcher, "needs_resume", lambda *, finished: asked.append(finished))
+    _, _, outcome = run(tmp_path, watcher=watcher)
+    assert outcome.ended == ended and asked == [ended == "finished"]
+    assert watcher.resumes == [] and not (tmp_path / RESUME).exists()
 
 
 class Evil:
@@ -276,6 +311,41 @@ def test_a_damaged_or_hostile_resume_file_costs_progress_but_runs_nothing(tmp_pa
     assert "training starts from the beginning" in caplog.text
     fresh, _, _ = run(tmp_path / "fresh")
     assert_same_weights(task.model.state_dict(), fresh.model.state_dict())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content["state"].update(epoch="many"),
+        lambda content: content["state"].update(epoch=-1),
+        lambda content: content["state"].update(rows=[1]),
+        lambda content: content.update(state=[1]),
+        lambda content: content.update(settings=7),
+        lambda content: content.update(best="a text"),
+        lambda content: content.update(average={"tensors": 3, "updates": None}),
+        lambda content: content["optimizer"].update(state="gone"),
+    ],
+)
+def test_a_resume_file_with_senseless_values_costs_progress_only(tmp_path, caplog, change):
+    run(tmp_path, watcher=Watcher(2))
+    content = torch.load(tmp_path / RESUME, weights_only=True)
+    change(content)
+    torch.save(content, tmp_path / RESUME)
+    _, _, outcome = run(tmp_path)
+    assert outcome.ended == "finished"
+    assert "training starts from the beginning" in caplog.text
+
+
+def test_a_packed_resume_file_is_not_unpacked(tmp_path, caplog):
+    """A few kilobytes of it may be gigabytes in memory."""
+    run(tmp_path, watcher=Watcher(2))
+    whole = tmp_path / "whole.pt"
+    (tmp_path / RESUME).rename(whole)
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(tmp_path / RESUME, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    run(tmp_path)
+    assert "it is packed" in caplog.text and "training starts from the beginning" in caplog.text
 
 
 def test_a_resume_file_of_another_model_is_not_mixed_in(tmp_path, caplog):

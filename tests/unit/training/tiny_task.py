@@ -77,7 +77,10 @@ class Watcher:
     def saved_best(self, path, metrics):
         self.best.append((path, metrics))
 
-    def saved_resume(self, path):
+    def needs_resume(self, *, finished):
+        return True
+
+    def saved_resume(self, path, epochs):
         self.resumes.append(path)
 
 

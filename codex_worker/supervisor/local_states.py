@@ -1,0 +1,134 @@
+"""Resume states on this machine's own disk: the newest one of each job, whatever became of its upload.
+
+A state lies at `<work dir>/states/<job>-<repository>/<sha256>.pt`, outside the job folder that a child may
+write to, and `newest.json` beside it says whose it is. It comes there as a hard link: nothing is copied.
+"""
+
+import hashlib
+import logging
+import os
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from codex_worker.contract.records import ResumePointer
+from codex_worker.git.lfs.pointer import pointer_for
+
+logger = logging.getLogger(__name__)
+
+# A state is of use until another machine has gone on with the job, so only the last few are.
+KEPT_JOBS = 3
+_NOTE, _ARRIVED, _TAKEN = "newest.json", "arrived.pt", "taken.pt"
+_MAX_NOTE_BYTES = 10_000
+
+
+class StateNote(BaseModel):
+    """Whose state a file holds, and how far it is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    attempt: str  # "<number>-<nonce>"
+    number: int = Field(ge=1)
+    code: str  # the handler and the version that wrote it
+    epochs: float = Field(ge=0, allow_inf_nan=False)
+    oid: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size: int = Field(ge=1)
+
+
+def is_at_least_as_far(local: StateNote, carried: ResumePointer | None) -> bool:
+    """Whether nothing is lost by going on from this machine's state instead of the one on the server.
+
+    What a later attempt carried may be of a start from nothing; what the same or an earlier one carried was
+    saved on this disk first.
+    """
+    if carried is None:
+        return True
+    if carried.attempt is None:  # of a version that did not say
+        return False
+    return carried.attempt <= local.number or local.epochs >= (carried.epochs or 0.0)
+
+
+class LocalState:
+    """The place of one job's newest state. Methods raise OSError where the disk does not take or give it."""
+
+    def __init__(self, work_dir: Path, address: str, job_id: str) -> None:
+        self._root = work_dir / "states"
+        self._folder = self._root / f"{job_id}-{hashlib.sha256(address.encode()).hexdigest()[:16]}"
+
+    def take(self, file: Path) -> None:
+        """Takes over a file that the child has finished; `settle` makes it the newest state."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        partial = self._folder / "partial.pt"
+        partial.unlink(missing_ok=True)
+        try:
+            os.link(file, partial, follow_symlinks=False)
+        except OSError:  # a disk without hard links
+            shutil.copyfile(file, partial, follow_symlinks=False)
+        if partial.is_symlink() or not partial.is_file():
+            partial.unlink()
+            raise OSError(f"{file.name} is no plain file")
+        partial.replace(self._folder / _ARRIVED)
+
+    def settle(self, attempt: str, code: str, epochs: float) -> StateNote | None:
+        """Makes what arrived the newest state; None where nothing has. Reads the file for its digest."""
+        taken = self._folder / _TAKEN
+        try:
+            (self._folder / _ARRIVED).replace(taken)
+        except FileNotFoundError:
+            return None
+        pointer = pointer_for(taken)
+        note = StateNote(
+            attempt=attempt,
+            number=int(attempt.partition("-")[0]),
+            code=code,
+            epochs=epochs,
+            oid=pointer.oid,
+            size=pointer.size,
+        )
+        taken.replace(self.path_of(note))
+        partial = self._folder / "partial.json"
+        partial.write_text(note.model_dump_json(), encoding="utf-8")
+        partial.replace(self._folder / _NOTE)
+        for old in self._folder.glob("*.pt"):
+            if old.name not in {f"{note.oid}.pt", _ARRIVED}:
+                old.unlink(missing_ok=True)
+        return note
+
+    def path_of(self, note: StateNote) -> Path:
+        """Where a settled state lies, until the next one is settled."""
+        return self._folder / f"{note.oid}.pt"
+
+    def newest(self, attempts: Collection[str], code: str) -> StateNote | None:
+        """The state that one of these attempts left here with the same code; None where there is none."""
+        try:
+            with (self._folder / _NOTE).open("rb") as file:
+                note = StateNote.model_validate_json(file.read(_MAX_NOTE_BYTES))
+        except FileNotFoundError:
+            return None
+        except ValidationError:
+            logger.warning("%s cannot be read; the state beside it is not used", self._folder / _NOTE)
+            return None
+        # A job that was deleted and submitted again under its old id is another job.
+        return note if note.attempt in attempts and note.code == code else None
+
+    def copy(self, note: StateNote, target: Path) -> bool:
+        """Copies a state, and says whether it is whole: a machine may have lost its power while it wrote."""
+        shutil.copyfile(self.path_of(note), target)
+        found = pointer_for(target)
+        return (found.oid, found.size) == (note.oid, note.size)
+
+    def forget(self) -> None:
+        """Removes the job's state; it is over."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def forget_old(self) -> None:
+        """Removes what jobs before the last few left here."""
+        try:
+            folders = sorted(self._root.iterdir(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        except OSError:
+            return  # none yet, or another worker removes them now
+        for folder in folders[KEPT_JOBS:]:
+            if folder != self._folder:
+                shutil.rmtree(folder, ignore_errors=True)
