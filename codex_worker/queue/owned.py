@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar, cast
 
 from codex_worker.clock import Clock
-from codex_worker.contract.guards import check_change
+from codex_worker.contract.guards import MAX_FILE_BYTES, check_change
 from codex_worker.contract.job_record import LOG, METRICS, name_of
 from codex_worker.contract.manifest import JobEntry
 from codex_worker.contract.paths import log_path, metrics_path, response_path
+from codex_worker.contract.plain_text import plain_bytes
 from codex_worker.contract.records import Attempt, End, EndState, Lease, ResumePointer, now_utc, read_record
 from codex_worker.contract.response import end_response, running_response
 from codex_worker.contract.state import Budgets, JobFacts, failures_of, uses_up_budget, was_deleted
@@ -224,6 +225,7 @@ class OwnedJob:
         now = self._clock.monotonic()
         if not self._audience.sees_progress(now) or not self._is_due(stage, epochs_completed, message, now):
             return False
+        log, metrics = _publishable(log), _publishable(metrics)
 
         def build(facts: JobFacts, snapshot: Snapshot, heads: Heads) -> Change[None]:
             retries = failures_of(facts)
@@ -251,8 +253,10 @@ class OwnedJob:
     def end(self, outcome: Outcome, *, log: bytes | None = None, metrics: bytes | None = None) -> End:
         """Ends the attempt: the end file, response, log and metrics in one commit, with lease and record.
 
-        Answers the end as it stands in the repository.
+        Answers the end as it stands in the repository. Whatever log and metrics hold, they are made such as
+        can be committed: an end never depends on them.
         """
+        log, metrics = _publishable(log), _publishable(metrics)
 
         def build(facts: JobFacts, snapshot: Snapshot, heads: Heads) -> Change[End]:
             end = self._end_record(outcome, facts, log, metrics)
@@ -396,3 +400,7 @@ class OwnedJob:
         except DataError as error:
             logger.warning("%s It counts as none.", error)
             return None
+
+
+def _publishable(content: bytes | None) -> bytes | None:
+    return None if content is None else plain_bytes(content, MAX_FILE_BYTES)

@@ -1,6 +1,5 @@
 """One attempt at one job: a folder, a log, a child, and the last word in the project."""
 
-import json
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,8 @@ from codex_worker.job.api import JobContext, Scanner
 from codex_worker.job.channel import Assignment
 from codex_worker.job.ends import Cause
 from codex_worker.job.failures import describe
+from codex_worker.job.machine_paths import MachinePaths
+from codex_worker.job.plain_values import plain_result
 from codex_worker.job.summary import with_saved
 from codex_worker.publish.standing import AtHead, Publications
 from codex_worker.queue.owned import Outcome, OwnedJob
@@ -39,7 +40,6 @@ from codex_worker.supervisor.unpublished import Outbox, Owner
 
 logger = logging.getLogger(__name__)
 
-MAX_RESULT_BYTES = 64_000
 LAST_STATE_S = 60.0  # for the state of an attempt that failed; the next job waits meanwhile
 
 
@@ -107,7 +107,8 @@ class Supervisor:
         with JobFolder.create(self._settings.work_dir, owned.entry.job_id, owned.attempt.name) as folder:
             outbox = Outbox(folder)
             outbox.belongs_to(Owner(address, owned.attempt))
-            log = JobLog(folder.log_path, self._secrets.redact, self._clock.time)
+            paths = self._machine_paths(folder.path)
+            log = JobLog(folder.log_path, self._secrets.redact, self._clock.time, paths.shortened)
             with log.capturing():
                 log.header(
                     job=owned.entry.job_id,
@@ -115,9 +116,9 @@ class Supervisor:
                     project=project,
                     commit=owned.commit,
                     version=self._settings.version,
-                    folder=folder.path,
                 )
-                outcome = self._attempt(_Seen(owned, address, folder, log), project, outbox)
+                logger.info("The job folder is %s", folder.path)  # short in the job's own log
+                outcome = self._attempt(_Seen(owned, address, folder, log, paths), project, outbox)
             log.close()
         remove_old(self._settings.work_dir, self._settings.keep_jobs)
         return outcome
@@ -129,6 +130,7 @@ class Supervisor:
         try:
             outcome = self._compute(seen, project, outbox)
             if outcome is not None:
+                outcome = seen.without_paths(outcome)
                 seen.log.line("worker", f"The attempt ended: {outcome.state.value}. {outcome.message}")
             self._finish_resume(seen, outcome)
             if outcome is not None:
@@ -139,21 +141,9 @@ class Supervisor:
             beat.join(self._settings.rhythm.beat_s)
 
     def _compute(self, seen: "_Seen", project: str, outbox: Outbox) -> Outcome | None:
-        """Runs the child; whatever goes wrong on the way is an outcome as well."""
-        owned, folder = seen.owned, seen.folder
+        """Runs the child; whatever goes wrong on the way, or after it, is an outcome as well."""
         try:
-            entry = owned.entry
-            handlers = find_handlers(self._settings.handlers_root)
-            handler = choose_handler(handlers, entry.job_type, entry.model_type, entry.mode)
-            notes = options_of(entry).notes  # refused before anything is fetched
-            for note in notes:
-                seen.log.line("worker", note)
-            opened = self._open_project(owned, folder, seen.address)
-            seen.resume = self._resume_saver(seen, handler, opened)
-            services = Services(folder, opened, outbox, self._back_off(), seen.resume)
-            assignment = Assignment(handler, self._job(owned, project, opened.commit, folder.path))
-            departure = self._supervise(seen, assignment, services)
-            publish_left_behind(folder, services)
+            return self._run(seen, project, outbox)
         except LeaseLost as error:
             logger.warning("%s", error)
             return None
@@ -162,6 +152,21 @@ class Supervisor:
             if not isinstance(error, WorkerError):
                 logger.exception("The attempt could not be run")
             return Outcome(EndState.FAILED, kind, message)
+
+    def _run(self, seen: "_Seen", project: str, outbox: Outbox) -> Outcome | None:
+        owned, folder = seen.owned, seen.folder
+        entry = owned.entry
+        handlers = find_handlers(self._settings.handlers_root)
+        handler = choose_handler(handlers, entry.job_type, entry.model_type, entry.mode)
+        notes = options_of(entry).notes  # refused before anything is fetched
+        for note in notes:
+            seen.log.line("worker", note)
+        opened = self._open_project(owned, folder, seen.address)
+        seen.resume = self._resume_saver(seen, handler, opened)
+        services = Services(folder, opened, outbox, self._back_off(), seen.resume)
+        assignment = Assignment(handler, self._job(owned, project, opened.commit, folder.path))
+        departure = self._supervise(seen, assignment, services)
+        publish_left_behind(folder, services)
         at_head = self._at_head(departure, seen)
         if at_head is not None:
             departure = _counted(departure, at_head)
@@ -300,23 +305,46 @@ class Supervisor:
         except (WorkerError, OSError) as error:
             logger.error("The end of the attempt could not be written: %s", error)
             outbox.keep_end(outcome)
+        except Exception as error:  # a defect of ours must not leave the job without an end
+            logger.exception("The end of the attempt could not be written")
+            self._end_plainly(seen, Outcome(EndState.FAILED, *describe(error)), outbox)
+
+    def _end_plainly(self, seen: "_Seen", outcome: Outcome, outbox: Outbox) -> None:
+        """An end with nothing in it that could be in its way; the worker goes on in any case."""
+        try:
+            seen.owned.end(outcome)
+        except Exception:
+            logger.exception("Not even a plain end could be written; it is kept and offered again")
+            outbox.keep_end(outcome)
+
+    def _machine_paths(self, folder: Path) -> MachinePaths:
+        settings, home = self._settings, self._environment.get("HOME")
+        folders = {settings.work_dir: "(work folder)"}
+        folders |= dict.fromkeys((settings.code_root, settings.handlers_root), "(code)")
+        return MachinePaths(folder, folders | ({Path(home): "~"} if home else {}))
 
 
 class _Seen:
     """An attempt as its threads share it: a supervision's view of the queue's job."""
 
-    def __init__(self, owned: OwnedJob, address: str, folder: JobFolder, log: JobLog) -> None:
+    def __init__(
+        self, owned: OwnedJob, address: str, folder: JobFolder, log: JobLog, paths: MachinePaths
+    ) -> None:
         self.owned = owned
         self.address = address
         self.folder = folder
         self.log = log
+        self.paths = paths
         self.watch: ChildWatch | None = None
         self.resume: ResumeSaver | None = None
         self.publications = Publications(owned.entry.job_id, owned.repository, owned.entry)
 
     @property
     def progress(self) -> JobProgress:
-        return JobProgress() if self.watch is None else self.watch.progress
+        if self.watch is None:
+            return JobProgress()
+        progress = self.watch.progress
+        return replace(progress, message=self.paths.shortened(progress.message))
 
     def beat(self, progress: JobProgress) -> None:
         self.owned.beat(progress.stage, progress.epochs_completed, progress.message)
@@ -328,6 +356,7 @@ class _Seen:
         return cause
 
     def report(self, progress: JobProgress) -> None:
+        progress = self.progress
         self.owned.progress(
             progress.stage,
             progress.epochs_completed,
@@ -335,6 +364,11 @@ class _Seen:
             self.log.content(),
             self.folder.metrics(),
         )
+
+    def without_paths(self, outcome: Outcome) -> Outcome:
+        """As the project may read it: without paths of this machine."""
+        result = self.paths.in_values(dict(outcome.result))
+        return replace(outcome, message=self.paths.shortened(outcome.message), result=result)
 
     def lost(self) -> None:
         if self.watch is not None:
@@ -372,8 +406,7 @@ def _truthful(outcome: Outcome, artifacts: list[str], progress: JobProgress) -> 
         result["checkpoint_path"] = models[-1]
     epochs = result.get("epochs_completed", progress.epochs_completed)
     epochs = int(epochs) if isinstance(epochs, int | float) else None
-    if len(json.dumps(result)) > MAX_RESULT_BYTES:
-        logger.warning("The handler's result is too long for response.yaml; only its plain values are kept.")
-        result = {k: v for k, v in result.items() if isinstance(v, int | float) or len(json.dumps(v)) < 1000}
-        result = dict(list(result.items())[:50])
+    result, lost = plain_result(result)
+    for what in lost:
+        logger.warning("Of the result: %s.", what)
     return replace(outcome, result=result, epochs_completed=epochs)

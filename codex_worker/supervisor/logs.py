@@ -6,67 +6,99 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+from codex_worker.contract.plain_text import plain_line
+from codex_worker.git.credentials import REDACTED
+from codex_worker.supervisor.kept_lines import HEAD_BYTES, TAIL_BYTES, KeptLines
+from codex_worker.supervisor.output_lines import lines_of
+
 MAX_LINE_LENGTH = 4000
-HEAD_BYTES = 200_000
-TAIL_BYTES = 600_000
-# The folder keeps more than the repository gets; beyond this only the newest part is kept, in memory.
-MAX_FILE_BYTES = 50_000_000
+# A secret may be cut by line ends, into so many lines at most.
+SECRET_LINES = 4
+_LONGEST_SECRET = 8000
 
 Redact = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class _Line:
+    moment: str
+    source: str
+    secret: str  # as it came
+    shown: str
+
+    @property
+    def data(self) -> bytes:
+        return f"{self.moment} {self.source}: {self.shown}\n".encode(errors="replace")
+
+    @property
+    def hidden(self) -> "_Line":
+        return _Line(self.moment, self.source, "", REDACTED)
 
 
 class JobLog:
     """Lines with their time and source. The beginning and the end are published, the middle is left out.
 
-    Safe to use from any thread.
+    `redact` takes secrets out; `shorten` is for paths of this machine. Safe to use from any thread.
     """
 
-    def __init__(self, path: Path, redact: Redact, now_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        redact: Redact,
+        now_s: Callable[[], float],
+        shorten: Callable[[str], str] = lambda text: text,
+    ) -> None:
         self._redact = redact
+        self._shorten = shorten
         self._now_s = now_s
         self._lock = threading.Lock()
-        self._head: list[bytes] = []
-        self._tail: deque[bytes] = deque()
-        self._head_bytes = self._tail_bytes = self._left_out = 0
-        self._file: BinaryIO | None = path.open("wb", buffering=0)
-        self._file_bytes = 0
+        self._kept = KeptLines(path)
+        self._newest: deque[_Line] = deque(maxlen=4 * SECRET_LINES)  # of all sources together
 
     def header(self, **facts: object) -> None:
         """The first lines: which job, attempt and version this is."""
         for name, value in facts.items():
             self.line("worker", f"{name.replace('_', ' ')}: {value}")
 
-    def line(self, source: str, text: str) -> None:
-        """Adds one line. What is too long is cut; secrets go first, so that none is cut in two."""
-        text = self._redact(text.rstrip())
-        if len(text) > MAX_LINE_LENGTH:
-            text = f"{text[:MAX_LINE_LENGTH]} ... ({len(text) - MAX_LINE_LENGTH} characters more)"
+    def line(self, source: str, text: str, left_out: int = 0) -> None:
+        """Adds one line. What is too long is cut; secrets go first, so that none is cut in two.
+
+        `left_out` characters of the line were never read.
+        """
         moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(self._now_s()))
+        text = text.rstrip()
+        line = _Line(moment, source, text, self._shown(text, left_out))
         with self._lock:
-            self._add(f"{moment} {source}: {text}\n".encode(errors="replace"))
+            together = self._holding_a_secret_with(line)
+            if together:
+                newest = list(self._newest)
+                again = newest[-together:]
+                self._kept.take_back([each.data for each in again])
+                self._newest = deque(newest[:-together], self._newest.maxlen)
+                for each in again:
+                    self._add(each.hidden if each.source == source else each)
+                line = line.hidden
+            self._add(line)
 
     def content(self) -> bytes:
         """What is published: the beginning, a note of how much is missing, the end."""
         with self._lock:
-            note = [f"... {self._left_out} lines are left out here ...\n".encode()] if self._left_out else []
-            return b"".join([*self._head, *note, *self._tail])
+            return self._kept.content()
 
     def close(self) -> None:
         """Closes the file; `content` still answers."""
         with self._lock:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
+            self._kept.close()
 
     def read_from(self, pipe: BinaryIO, source: str) -> None:
-        """Takes a process's output until its end. A progress bar that redraws itself counts as one line."""
-        while line := pipe.readline(64 * 1024):
-            text = line.decode("utf-8", errors="replace").rstrip("\r\n").rpartition("\r")[2]
-            if text.strip():
-                self.line(source, text)
+        """Takes a process's output until its end."""
+        for line in lines_of(pipe):
+            self.line(source, line.text, line.left_out)
 
     @contextmanager
     def capturing(self, level: int = logging.INFO) -> Iterator[None]:
@@ -80,23 +112,34 @@ class JobLog:
         finally:
             root.removeHandler(handler)
 
-    def _add(self, line: bytes) -> None:
-        if self._file is not None and self._file_bytes + len(line) <= MAX_FILE_BYTES:
-            try:
-                self._file.write(line)
-                self._file_bytes += len(line)
-            except OSError:  # a full disk: the log in memory goes on and will say why the job failed
-                self._file.close()
-                self._file = None
-        if self._head_bytes + len(line) <= HEAD_BYTES and not self._tail:
-            self._head.append(line)
-            self._head_bytes += len(line)
-            return
-        self._tail.append(line)
-        self._tail_bytes += len(line)
-        while self._tail_bytes > TAIL_BYTES:
-            self._tail_bytes -= len(self._tail.popleft())
-            self._left_out += 1
+    def _add(self, line: _Line) -> None:
+        self._kept.add(line.data)
+        self._newest.append(line)
+
+    def _shown(self, text: str, left_out: int) -> str:
+        shown = self._redact(text)
+        if left_out:  # the end of what was read may be the first half of a secret
+            shown, left_out = shown[:-_LONGEST_SECRET], left_out + min(_LONGEST_SECRET, len(shown))
+        shown = plain_line(self._shorten(shown))
+        left_out += max(0, len(shown) - MAX_LINE_LENGTH)
+        return f"{shown[:MAX_LINE_LENGTH]} ... ({left_out} characters more)" if left_out else shown
+
+    def _holding_a_secret_with(self, line: _Line) -> int:
+        """How many of the newest lines hold a secret together with this one that none holds alone."""
+        earlier = [each for each in self._newest if each.source == line.source]
+        texts = [line.secret[:_LONGEST_SECRET].lstrip()]
+        for each in islice(reversed(earlier), SECRET_LINES - 1):
+            texts.insert(0, each.secret[-_LONGEST_SECRET:].strip())
+        if not self._hides_more(texts):
+            return 0
+        together = len(texts)
+        while together > 2 and self._hides_more(texts[-together + 1 :]):
+            together -= 1
+        first = earlier[-together + 1]
+        return next(back for back, each in enumerate(reversed(self._newest), 1) if each is first)
+
+    def _hides_more(self, texts: list[str]) -> bool:
+        return self._redact("".join(texts)) != "".join(map(self._redact, texts))
 
 
 class _ToJobLog(logging.Handler):

@@ -37,7 +37,7 @@ def circular():
         (-(2**63) - 1, None, "x is a number beyond 64 bits"),
         (2**63 - 1, 2**63 - 1, None),
         (True, True, None),
-        ("a\0b\x1b[31m\x85\ud800\r\nc\td", "a\ufffdb\ufffd[31m\ufffd\ufffd\nc\td", None),
+        ("a\0b\x1b[31m\x85\ud800\r\nc\td", "a\ufffdb\ufffd[31m\ufffd\ufffd\r\nc\td", None),
         ("\U0001f600", "\U0001f600", None),
         ({"\ud800": 1, 3: 2, None: 4}, {"\ufffd": 1, "3": 2, "None": 4}, None),
         ({10**5000: 1}, {"None": 1}, None),
