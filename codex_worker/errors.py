@@ -91,8 +91,23 @@ class AccessDenied(SystemFault):
     """The server knows us, or no token, and says no: a right or a scope is missing."""
 
 
-class PushRefused(SystemFault):
-    """The server refused a push that no other writer was in the way of; the text holds its words."""
+class ProjectGone(AccessDenied):
+    """There is no such project, or it is hidden from us: an answer, which waiting does not change soon."""
+
+
+class Refused(SystemFault):
+    """A server understood and says no; the text holds its words, `status` its HTTP status where it has one.
+
+    While something is published this says nothing against what was computed.
+    """
+
+    def __init__(self, message: str = "", status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class PushRefused(Refused):
+    """The server refused a push that no other writer was in the way of."""
 
 
 def clause(words: object) -> str:

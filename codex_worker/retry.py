@@ -15,12 +15,15 @@ from typing import TypeVar
 
 import tenacity
 
-from codex_worker.errors import AccessDenied, ServerUnreachable
+from codex_worker.errors import AccessDenied, ProjectGone, Refused, ResourceError, ServerUnreachable
 
 logger = logging.getLogger(__name__)
 
 # What may be over later: everything else is an answer. A person may put a valid token into its file.
 PASSING = (ServerUnreachable, AccessDenied)
+# What a publication may fail for that says nothing about the result: the server's will, or this machine's disk.
+# The result is kept and offered again.
+TAKEN_LATER = (*PASSING, Refused, ResourceError, OSError)
 
 T = TypeVar("T")
 
@@ -76,13 +79,16 @@ class BackOff:
         """The action's answer. Raises its last error when the schedule is at its end, and others at once."""
         began_s = self.monotonic()
         return tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(self.schedule.passing),
+            retry=tenacity.retry_if_exception(self._may_pass),
             wait=self._pause_s,
             stop=lambda state: self._is_over(state, began_s),
             before_sleep=self._say,
             sleep=self._rest,
             reraise=True,
         )(action)
+
+    def _may_pass(self, error: BaseException) -> bool:
+        return isinstance(error, self.schedule.passing) and not isinstance(error, ProjectGone)
 
     def _pause_s(self, state: tenacity.RetryCallState) -> float:
         asked_s = getattr(_error_of(state), "wait_s", None)

@@ -4,11 +4,12 @@ Source: https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from codex_worker.errors import AccessDenied, ServerUnreachable, SystemFault, UserError
+from codex_worker.errors import AccessDenied, ProjectGone, Refused, ServerUnreachable, UserError
 from codex_worker.git.credentials import Credentials, origin_of
 from codex_worker.git.lfs.pointer import Pointer
 from codex_worker.git.lfs.transport import Denied, LfsHttp, ObjectNotFound
@@ -17,6 +18,9 @@ MEDIA_TYPE = "application/vnd.git-lfs+json"
 Operation = Literal["download", "upload"]
 
 _MAX_ANSWER_BYTES = 4 << 20
+_UNKNOWN_TOKEN, _NO_LFS = 401, 501
+# Words about what a token or member may do; a 403 also tells of maintenance, quotas and archived projects.
+_OF_RIGHTS = re.compile(r"access|permission|scope|forbidden|token|member|role|not allowed", re.IGNORECASE)
 # The connection says these itself. A chunked upload is refused by the servers in front of many GitLabs.
 _CONNECTION_HEADERS = {"transfer-encoding", "content-length", "connection", "host"}
 
@@ -53,8 +57,8 @@ class BatchClient:
     def ask(self, operation: Operation, pointers: list[Pointer]) -> dict[Pointer, BatchAnswer]:
         """One request; an object that the answer leaves out counts as one with an error.
 
-        Raises Transient for what may pass, also for a token that was just replaced by a newer one, and
-        AccessDenied where the token is refused.
+        Raises ServerUnreachable for what may pass, also for a token that was just replaced by a newer one,
+        AccessDenied where the token is refused, ProjectGone, and Refused for any other no.
         """
         url = f"{self._repository_url}/info/lfs/objects/batch"
         what = f"Asking {self._repository_url} for the {operation} of {len(pointers)} large files"
@@ -71,12 +75,13 @@ class BatchClient:
             self._credentials.refresh()
             if self._credentials.headers_for(url) != authorisation:
                 raise ServerUnreachable(f"{what}: the old token was refused.", wait_s=0.0) from denied
-            needed = "write_repository and the role Developer" if operation == "upload" else "read_repository"
-            raise AccessDenied(
-                f"{what}: the token was refused ({denied}). It has to be valid, with the scope {needed}."
-            ) from denied
+            raise _refusal(denied, operation, what) from denied
         except ObjectNotFound as error:
-            raise AccessDenied(f"{error} There is no such project, or the token may not see it.") from error
+            raise ProjectGone(f"{error} There is no such project, or the token may not see it.") from error
+        except Refused as refused:
+            if operation == "download" and refused.status == _NO_LFS:
+                raise UserError(str(refused)) from refused  # a job that needs recordings has none to read
+            raise
         answers = _parse_answers(content, what)
         left_out = BatchAnswer({}, 500, "its answer does not mention this object")
         return {pointer: answers.get(pointer.oid, left_out) for pointer in pointers}
@@ -96,14 +101,26 @@ class BatchClient:
         return headers
 
 
+def _refusal(denied: Denied, operation: Operation, what: str) -> AccessDenied | Refused:
+    """What a 401 or 403 means. Only a 401 is sure to be about the token; a 403 means what its words say."""
+    needed = "write_repository and the role Developer" if operation == "upload" else "read_repository"
+    if denied.status == _UNKNOWN_TOKEN:
+        return AccessDenied(
+            f"{what}: the token was refused ({denied}). It has to be valid, with the scope {needed}."
+        )
+    if denied.detail and not _OF_RIGHTS.search(denied.detail):
+        return Refused(f"{what}: the server says no ({denied}).", denied.status)
+    return AccessDenied(f"{what}: the server says no ({denied}). The token needs the scope {needed}.")
+
+
 def _parse_answers(content: bytes, what: str) -> dict[str, BatchAnswer]:
-    """By oid. Raises SystemFault for anything that is not an answer of the batch API."""
+    """By oid. Raises Refused for anything that is not an answer of the batch API."""
     if len(content) > _MAX_ANSWER_BYTES:
-        raise SystemFault(f"{what}: the answer is over {_MAX_ANSWER_BYTES} bytes.")
+        raise Refused(f"{what}: the answer is over {_MAX_ANSWER_BYTES} bytes.")
     try:
         return {str(item["oid"]): _parse_answer(item) for item in json.loads(content)["objects"]}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SystemFault(f"{what}: the answer is not one of the Git LFS batch API.") from error
+        raise Refused(f"{what}: the answer is not one of the Git LFS batch API.") from error
 
 
 def _parse_answer(item: dict[str, Any]) -> BatchAnswer:

@@ -12,14 +12,14 @@ from pathlib import Path
 from threading import Event
 from typing import TypeVar
 
-from codex_worker.errors import AccessDenied, DataError, ResourceError, ServerUnreachable, SystemFault
+from codex_worker.errors import AccessDenied, DataError, Refused, ServerUnreachable, SystemFault, clause
 from codex_worker.git.credentials import Credentials
 from codex_worker.git.lfs.batch import MEDIA_TYPE, BatchAnswer, BatchClient, Operation
 from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.objects import BLOCK_BYTES
 from codex_worker.git.lfs.pointer import Pointer, pointer_for
 from codex_worker.git.lfs.store import OnProgress, ProgressCount, not_uploaded
-from codex_worker.git.lfs.transport import STORAGE_FULL, Denied, HttpSettings, LfsHttp
+from codex_worker.git.lfs.transport import REMEDIES, Denied, HttpSettings, LfsHttp, ObjectNotFound, passes
 
 T = TypeVar("T")
 # So many objects may be out of reach for reasons of their own; more, and it is the server.
@@ -99,7 +99,7 @@ class HttpStore:
                 if answer.error_code in _GONE:
                     absent.add(pointer)
                 elif answer.error_code is not None:
-                    raise self._error_of(pointer, answer)
+                    raise self._error_of("download", pointer, answer)
         return absent
 
     def _each(
@@ -192,7 +192,12 @@ class HttpStore:
                 with self._transport.answer_to("POST", verify.href, headers, what, data=body):
                     pass
 
-        self._moving("upload", pointer, answer, put, stopped)
+        try:
+            self._moving("upload", pointer, answer, put, stopped)
+        except ObjectNotFound as error:
+            raise Refused(
+                str(error)
+            ) from error  # the place it was to go to, so nothing is wrong with the file
 
     def _moving(
         self,
@@ -212,7 +217,7 @@ class HttpStore:
         def attempt() -> T:
             answer = answers.pop() if answers else self._batch.ask(operation, [pointer])[pointer]
             if answer.error_code is not None:
-                raise self._error_of(pointer, answer)
+                raise self._error_of(operation, pointer, answer)
             try:
                 return move(answer)
             except Denied as denied:
@@ -220,7 +225,7 @@ class HttpStore:
                 if Denied in second_chances:
                     second_chances.remove(Denied)
                     raise ServerUnreachable(said, wait_s=0.0) from denied
-                raise SystemFault(said) from denied
+                raise Refused(said, denied.status) from denied
             except DataError as error:
                 if answer.actions and DataError in second_chances:
                     second_chances.remove(DataError)
@@ -229,13 +234,14 @@ class HttpStore:
 
         return self._transport.retrying(attempt, stopped)
 
-    def _error_of(self, pointer: Pointer, answer: BatchAnswer) -> Exception:
+    def _error_of(self, operation: Operation, pointer: Pointer, answer: BatchAnswer) -> Exception:
         code = answer.error_code or 0
-        said = f"The server says of {pointer.oid}: {self._credentials.redact(answer.error_message)} ({code})."
-        if code in _GONE:
-            return not_uploaded(pointer)
-        if code == 507:
-            return ResourceError(f"{said} {STORAGE_FULL}")
-        if code == 429 or code >= 500:
+        words = clause(self._credentials.redact(answer.error_message))
+        said = " ".join(
+            filter(None, [f"The server says of {pointer.oid}: {words} ({code}).", REMEDIES.get(code)])
+        )
+        if passes(code):
             return ServerUnreachable(said)
-        return DataError(said)
+        if operation == "upload":
+            return Refused(said, code)
+        return not_uploaded(pointer) if code in _GONE else DataError(said)

@@ -1,6 +1,8 @@
 """HTTP for large files: secrets stay with the host they are for; a failure says whether to try again."""
 
+import json
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,14 +14,22 @@ from urllib.parse import urljoin
 import requests
 import urllib3
 
-from codex_worker.errors import DataError, ResourceError, ServerUnreachable, SystemFault, UserError
+from codex_worker.errors import DataError, Refused, ServerUnreachable, clause
 from codex_worker.git.credentials import Credentials, Origin, origin_of
 from codex_worker.git.plain_session import plain_session
 from codex_worker.retry import LARGE_FILES, BackOff, asked_for_s
 
 logger = logging.getLogger(__name__)
 
-STORAGE_FULL = "Its storage is full: free some space there or raise the quota."
+_TOO_LARGE = "This is larger than the server accepts: its administrator can raise the limit."
+# What a person can do about a refusal, by its status.
+REMEDIES = {
+    406: _TOO_LARGE,
+    413: _TOO_LARGE,
+    422: "The server does not accept this file.",
+    501: "Turn on Git LFS in the project's settings.",
+    507: "Its storage is full: free some space there or raise the quota.",
+}
 
 T = TypeVar("T")
 _REDIRECTS = {301, 302, 303, 307, 308}
@@ -28,6 +38,8 @@ _MAX_REDIRECTS = 5
 # What is no secret and means the same anywhere: all that goes along to another host.
 _HEADERS_FOR_ANYONE = {"accept", "accept-encoding", "content-type", "user-agent"}
 _SHOWN_CHARACTERS = 300
+_READ_BYTES = 4000
+_MARKUP = re.compile(r"<(style|script|title)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -58,6 +70,7 @@ class Denied(Exception):
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(f"HTTP {status} {detail}".strip())
         self.status = status
+        self.detail = detail
 
 
 class LfsHttp:
@@ -100,8 +113,8 @@ class LfsHttp:
         """Send a request, follow its redirects, and give the successful answer, its body still unread.
 
         Raises ServerUnreachable for what may pass (also while the body is read inside the block), Denied for
-        401 and 403, ObjectNotFound for 404, and an error with the server's words, naming `what`, for every
-        other refusal.
+        401 and 403, ObjectNotFound for 404 and 410, and Refused with the server's words, naming `what`, for
+        everything else.
         """
         timeout = (self._settings.connect_timeout_s, answer_timeout_s or self._settings.answer_timeout_s)
         try:
@@ -144,23 +157,21 @@ class LfsHttp:
             url = urljoin(url, response.headers["Location"])
             there = self._checked_origin(url, what)
             if here.scheme == "https" and there.scheme != "https":
-                raise SystemFault(f"{what}: {here} sends us on to {there} without encryption; not followed.")
+                raise Refused(f"{what}: {here} sends us on to {there} without encryption; not followed.")
             if method != "GET" and (
                 response.status_code not in _METHOD_KEEPING_REDIRECTS or method == "POST"
             ):
-                raise SystemFault(
-                    f"{what}: {here} says that this has moved. Check the address of the project."
-                )
+                raise Refused(f"{what}: {here} says that this has moved. Check the address of the project.")
             if there != here:
                 headers = {
                     name: value for name, value in headers.items() if name.lower() in _HEADERS_FOR_ANYONE
                 }
-        raise SystemFault(f"{what}: sent from one address to the next more than {_MAX_REDIRECTS} times.")
+        raise Refused(f"{what}: sent from one address to the next more than {_MAX_REDIRECTS} times.")
 
     def _checked_origin(self, url: str, what: str) -> Origin:
         origin = origin_of(url)
         if origin is None:
-            raise SystemFault(f"{what}: the server named an address that is not a plain http(s):// one.")
+            raise Refused(f"{what}: the server named an address that is not a plain http(s):// one.")
         return origin
 
     def _refuse(self, response: requests.Response, what: str) -> None:
@@ -171,22 +182,35 @@ class LfsHttp:
             raise Denied(status, detail)
         if status in {404, 410}:
             raise ObjectNotFound(said)
-        if status == 413:
-            raise UserError(
-                f"{said} The file is larger than the server accepts: its administrator can raise the limit."
-            )
-        if status == 422:
-            raise DataError(f"{said} The server does not accept this file.")
-        if status == 501:
-            raise UserError(f"{said} Turn on Git LFS in the project's settings.")
-        if status == 507:
-            raise ResourceError(f"{said} {STORAGE_FULL}")
-        if status in {408, 429} or status >= 500:
+        if passes(status):
             raise ServerUnreachable(said, asked_for_s(response.headers, self._clock()))
-        raise SystemFault(said)
+        raise Refused(" ".join(filter(None, [said, REMEDIES.get(status)])), status)
 
     def _words_of(self, response: requests.Response) -> str:
         """The beginning of the server's explanation, fit to be shown."""
-        content = response.raw.read(_SHOWN_CHARACTERS, decode_content=False)
-        text = " ".join(content.decode("utf-8", errors="replace").split())
-        return self._credentials.redact(text)
+        content = response.raw.read(_READ_BYTES, decode_content=False)
+        text = self._credentials.redact(words_in(content.decode("utf-8", errors="replace")))
+        return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+
+
+def passes(status: int) -> bool:
+    """Whether a status says that the same request may be answered later."""
+    return status in {408, 429} or (status >= 500 and status not in REMEDIES)
+
+
+def words_in(text: str) -> str:
+    """What an answer's body says to people: the message of a JSON object, a page without its markup."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if isinstance(found, dict) and isinstance(found.get("message"), str):
+        text = found["message"]
+    elif text.lstrip().startswith("<"):
+        text = _MARKUP.sub(" ", text)
+    return clause("".join(letter if letter.isprintable() else " " for letter in text))
+
+
+def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Stands in the place where requests would otherwise look for a password in ~/.netrc."""
+    return request

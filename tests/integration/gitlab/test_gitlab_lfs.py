@@ -12,7 +12,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from codex_worker.errors import AccessDenied, DataError, ResourceError, SystemFault, UserError
+from codex_worker.errors import AccessDenied, DataError, ProjectGone, Refused, SystemFault, UserError
 from codex_worker.git.credentials import Credentials
 from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.http import HttpStore
@@ -241,6 +241,14 @@ def test_one_object_that_the_server_cannot_give_does_not_stop_the_others(setting
     assert sum(isinstance(result, DataError) for result in results.values()) == 1
 
 
+def refuse_object(setting, pointer, code):
+    """The batch itself is answered; the object in it is refused."""
+    error = {"code": code, "message": "a fault on demand"}
+    setting.server.faults.answer(200, "/objects/batch", times=None)
+    answer = {"objects": [{"oid": pointer.oid, "size": pointer.size, "error": error}]}
+    setting.server.faults.rules[-1].response.body = json.dumps(answer).encode()
+
+
 def test_headers_that_ran_out_are_asked_for_anew_once(setting):
     objects = setting.uploaded(3)
 
@@ -291,17 +299,60 @@ def test_a_project_one_may_not_see_is_said_to_be_so(setting):
 
 
 @pytest.mark.parametrize(
-    ("status", "error", "advice"),
+    ("status", "said"),
     [
-        (413, UserError, "larger than the server accepts"),
-        (422, DataError, "does not accept this file"),
-        (507, ResourceError, "storage is full"),
+        (400, "answered 400"),
+        (404, "answered 404"),
+        (406, "larger than the server accepts"),
+        (413, "larger than the server accepts"),
+        (418, "answered 418"),
+        (422, "does not accept this file"),
+        (501, "Turn on Git LFS"),
+        (507, "storage is full"),
     ],
 )
-def test_refused_uploads_say_what_to_do(setting, status, error, advice):
-    setting.server.faults.answer(status, "/gitlab-lfs/", method="PUT", times=None)
-    with pytest.raises(error, match=advice):
+@pytest.mark.parametrize(
+    ("where", "method"), [("/gitlab-lfs/", "PUT"), ("/objects/batch", "POST"), ("", None)]
+)
+def test_a_refused_upload_is_a_refusal_wherever_it_is_said_and_says_what_to_do(
+    setting, status, said, where, method
+):
+    objects = setting.recordings(1)
+    if where:
+        setting.server.faults.answer(status, where, method=method, times=None)
+    else:
+        refuse_object(setting, objects[0][0], status)
+    refused = ProjectGone if status == 404 and where == "/objects/batch" else Refused
+    with pytest.raises(refused, match="fault on demand") as caught:
+        setting.store.upload(objects)
+    assert said in str(caught.value) or not where
+    assert str(caught.value).endswith(".") and ".." not in str(caught.value)
+    assert sum(setting.waits) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ("You cannot write to this read-only GitLab instance.", Refused),
+        ("Your action has been rejected because the namespace storage limit has been reached.", Refused),
+        ("You can't push code to an archived project.", Refused),
+        ("<html><head><title>403</title></head><body>Blocked by the firewall</body></html>", Refused),
+        ("Access forbidden. Check your access level.", AccessDenied),
+        ("", AccessDenied),
+    ],
+)
+def test_a_403_says_what_the_server_said_and_blames_the_token_only_where_that_is_meant(setting, words, error):
+    setting.server.faults.answer(403, "/objects/batch", times=None)
+    body = words if words.startswith("<") else json.dumps({"message": words})
+    setting.server.faults.rules[-1].response.body = body.encode()
+    with pytest.raises(error) as caught:
         setting.store.upload(setting.recordings(1))
+    said = str(caught.value)
+    assert "the token was refused" not in said
+    assert ("write_repository" in said) == (error is AccessDenied)
+    assert (
+        words.rpartition("<body>")[2].removesuffix("</body></html>").rstrip(".") in said and "<" not in said
+    )
 
 
 def test_a_project_without_lfs_says_how_to_turn_it_on(setting):
