@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 # What may be over later: everything else is an answer. A person may put a valid token into its file.
 PASSING = (ServerUnreachable, AccessDenied)
-# What a publication may fail for that says nothing about the result: the server's will, or this machine's disk.
+# What a publication may fail for that says nothing of the result: the server's will, this machine's disk.
 # The result is kept and offered again.
 TAKEN_LATER = (*PASSING, Refused, ResourceError, OSError)
 
@@ -58,6 +58,10 @@ LARGE_FILES = RetrySchedule(1.0, 60.0, tries=6, passing=(ServerUnreachable,), le
 TRANSACTION = RetrySchedule(2.0, 60.0, timeout_s=60.0)
 # Results that took hours to make, while the server is away; for how long is the operator's choice.
 PUBLICATION = RetrySchedule(5.0, 15 * 60.0)
+# A GPU is not held by a server: after so long a result is kept, and the next job begins.
+PUBLISH_PATIENCE_S = 90.0
+# What a job needs for its work, before anything is computed; then its attempt has failed.
+READ_PATIENCE_S = 3600.0
 
 
 def _nothing() -> None:

@@ -224,9 +224,10 @@ class Settings:
         default_text="seen by their jobs", group=LIMITS,
     )  # fmt: skip
     publish_timeout_hours: float = setting(
-        "keep trying for this long to publish to a server that is away",
-        variable="CODEX_PUBLISH_TIMEOUT_HOURS", metavar="HOURS", parse=hours(), default=24.0,
-        default_text="24", group=LIMITS,
+        "stay for this long when nothing is left to do but results that a server does not take; 0: leave at "
+        "once. They are kept, and offered again all the while",
+        variable="CODEX_PUBLISH_TIMEOUT_HOURS", metavar="HOURS", parse=number(0, _MOST_HOURS),
+        default=24.0, default_text="24", group=LIMITS,
     )  # fmt: skip
     resume_interval: float = setting(
         "upload a training's state for the next attempt this often, or more rarely, so that uploads take at "

@@ -11,5 +11,5 @@ class ExitCode(IntEnum):
     USAGE = 2
     BAD_DATA = 65  # EX_DATAERR of sysexits.h: running it again cannot help
     CANCELED = 70
-    RELEASED = 75  # EX_TEMPFAIL of sysexits.h: state saved, somebody else may go on
+    RELEASED = 75  # EX_TEMPFAIL of sysexits.h: state or results are kept, something is left to do
     UNFIT = 78  # EX_CONFIG of sysexits.h: this worker can do no job as it is

@@ -1,11 +1,12 @@
 """Files of a job: models and samples as large files, reports as they are."""
 
 import logging
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from codex_worker.contract.guards import MAX_FILE_BYTES
 from codex_worker.contract.ids import check_repository_path
 from codex_worker.contract.paths import job_folder
+from codex_worker.contract.records import Attempt
 from codex_worker.errors import DataError, SystemFault
 from codex_worker.git.lfs.pointer import Pointer, pointer_for
 from codex_worker.git.lfs.store import LfsStore
@@ -38,24 +39,29 @@ def publish_artifact(owned: OwnedJob, store: LfsStore, file: Path, folder: str) 
     if pointer.size == 0:
         raise DataError(f"{file.name} is empty and cannot be published.")
     content = _plain_text(file, pointer) or _upload(store, file, pointer)
-    stem = f"{job_folder(owned.attempt.job_id)}/{folder}/{file.stem}-{owned.attempt.name}"
-    check_repository_path(f"{stem}{file.suffix}")
+    expected = PurePosixPath(artifact_path(owned.attempt, file, folder))
+    check_repository_path(str(expected))
     message = f"Job {owned.attempt.job_id}: {folder}/{file.name}"
 
     texts = [content] if needs_copy(content) else []
 
     def build(snapshot: Snapshot) -> PublishedChange[str]:
-        path, again = f"{stem}{file.suffix}", 1
+        path, again = str(expected), 1
         while (present := snapshot.read(path)) is not None:
             if present == content:  # an earlier try landed, or the handler published it before
                 return PublishedChange({}, message, [file_line(path, content)], texts, path)
             again += 1
-            path = f"{stem}-{again}{file.suffix}"
+            path = str(expected.with_stem(f"{expected.stem}-{again}"))
         return PublishedChange({path: content}, message, [file_line(path, content)], texts, path)
 
     path = owned.publish(build)
     logger.info("Published %s (%.1f MB) as %s", file.name, pointer.size / 1e6, path)
     return path
+
+
+def artifact_path(attempt: Attempt, file: Path, folder: str) -> str:
+    """Where a file of an attempt comes to lie, unless another one of its name lies there."""
+    return f"{job_folder(attempt.job_id)}/{folder}/{file.stem}-{attempt.name}{file.suffix}"
 
 
 def _plain_text(file: Path, pointer: Pointer) -> bytes | None:

@@ -227,6 +227,21 @@ class OwnedJob:
             return False
         log, metrics = _publishable(log), _publishable(metrics)
 
+        self._progress_at, self._progress_stage = now, stage
+        self._progress_told = (epochs_completed, message)
+        self.tell(stage, epochs_completed, message, log, metrics)
+        return True
+
+    def tell(
+        self,
+        stage: str,
+        epochs_completed: float | None,
+        message: str,
+        log: bytes | None = None,
+        metrics: bytes | None = None,
+    ) -> None:
+        """Writes response.yaml, log and metrics of a job that goes on, whoever sees that."""
+
         def build(facts: JobFacts, snapshot: Snapshot, heads: Heads) -> Change[None]:
             retries = failures_of(facts)
             moment = now_utc(self._clock.time())
@@ -237,10 +252,7 @@ class OwnedJob:
             files = self._projections(response, log, metrics)
             return Change(files, f"Job {self.attempt.job_id}: {stage}")
 
-        self._progress_at, self._progress_stage = now, stage
-        self._progress_told = (epochs_completed, message)
         self._transact(build, patience_s=TRANSACTION.timeout_s)
-        return True
 
     def _is_due(self, stage: str, epochs_completed: float | None, message: str, now_s: float) -> bool:
         if self._progress_at is None or stage != self._progress_stage:

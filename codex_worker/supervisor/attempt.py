@@ -21,10 +21,11 @@ from codex_worker.job.plain_values import plain_result
 from codex_worker.job.summary import with_saved
 from codex_worker.publish.standing import AtHead, Publications
 from codex_worker.queue.owned import Outcome, OwnedJob
-from codex_worker.retry import PUBLICATION, BackOff
+from codex_worker.retry import PUBLICATION, PUBLISH_PATIENCE_S, READ_PATIENCE_S, BackOff
 from codex_worker.supervisor.child_watch import ChildWatch, Leaving, Terms
 from codex_worker.supervisor.conversation import JobProgress
 from codex_worker.supervisor.decide import Departure, outcome_of
+from codex_worker.supervisor.ending import Ending
 from codex_worker.supervisor.handlers_found import choose_handler, find_handlers
 from codex_worker.supervisor.job_folder import JobFolder, remove_old
 from codex_worker.supervisor.local_states import LocalState
@@ -134,7 +135,8 @@ class Supervisor:
                 seen.log.line("worker", f"The attempt ended: {outcome.state.value}. {outcome.message}")
             self._finish_resume(seen, outcome)
             if outcome is not None:
-                self._end(seen, outcome, outbox)
+                back_off = self._back_off(PUBLISH_PATIENCE_S)
+                Ending(seen.owned, outbox, back_off, seen.log.content, seen.folder.metrics).write(outcome)
             return outcome
         finally:
             over.set()
@@ -163,11 +165,12 @@ class Supervisor:
             seen.log.line("worker", note)
         opened = self._open_project(owned, folder, seen.address)
         seen.resume = self._resume_saver(seen, handler, opened)
-        services = Services(folder, opened, outbox, self._back_off(), seen.resume)
+        reading, publishing = self._back_off(READ_PATIENCE_S), self._back_off(PUBLISH_PATIENCE_S)
+        services = Services(folder, opened, outbox, reading, publishing, seen.resume)
         assignment = Assignment(handler, self._job(owned, project, opened.commit, folder.path))
         departure = self._supervise(seen, assignment, services)
         publish_left_behind(folder, services)
-        at_head = self._at_head(departure, seen)
+        at_head = None if outbox.reason is not None else self._at_head(departure, seen)
         if at_head is not None:
             departure = _counted(departure, at_head)
         outcome = outcome_of(departure, self._settings.limits)
@@ -193,7 +196,7 @@ class Supervisor:
         if self.leaving.event.is_set() or (cause is not None and not cause.ending.publishes):
             return None
         try:
-            return self._back_off().insist(lambda: seen.publications.look(thorough=True))
+            return self._back_off(PUBLISH_PATIENCE_S).insist(lambda: seen.publications.look(thorough=True))
         except (WorkerError, OSError) as error:
             logger.warning("Nobody knows whether all results are still at the head: %s", error)
             return None
@@ -271,9 +274,9 @@ class Supervisor:
             limits.append(now_s + self._settings.limits.max_job_s)
         return min(limits, default=None)
 
-    def _back_off(self) -> BackOff:
+    def _back_off(self, patience_s: float) -> BackOff:
         return BackOff(
-            replace(PUBLICATION, timeout_s=self._settings.publish_timeout_s),
+            replace(PUBLICATION, timeout_s=min(patience_s, self._settings.publish_timeout_s)),
             self._clock.monotonic,
             lambda pause_s: self._clock.wait(self._give_up, pause_s),
             self._give_up,
@@ -293,29 +296,6 @@ class Supervisor:
                 complaints.say(f"{error} The lease is beaten again soon.")
             except Exception:  # a defect of ours must not end a job that goes well
                 logger.exception("Beating the lease failed; the job goes on")
-
-    def _end(self, seen: "_Seen", outcome: Outcome, outbox: Outbox) -> None:
-        """Writes the end; kept for later where the server does not take it now."""
-        try:
-            self._back_off().insist(
-                lambda: seen.owned.end(outcome, log=seen.log.content(), metrics=seen.folder.metrics())
-            )
-        except LeaseLost as error:
-            logger.warning("The end of the attempt is not written: %s", error)
-        except (WorkerError, OSError) as error:
-            logger.error("The end of the attempt could not be written: %s", error)
-            outbox.keep_end(outcome)
-        except Exception as error:  # a defect of ours must not leave the job without an end
-            logger.exception("The end of the attempt could not be written")
-            self._end_plainly(seen, Outcome(EndState.FAILED, *describe(error)), outbox)
-
-    def _end_plainly(self, seen: "_Seen", outcome: Outcome, outbox: Outbox) -> None:
-        """An end with nothing in it that could be in its way; the worker goes on in any case."""
-        try:
-            seen.owned.end(outcome)
-        except Exception:
-            logger.exception("Not even a plain end could be written; it is kept and offered again")
-            outbox.keep_end(outcome)
 
     def _machine_paths(self, folder: Path) -> MachinePaths:
         settings, home = self._settings, self._environment.get("HOME")

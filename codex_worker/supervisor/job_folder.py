@@ -24,10 +24,14 @@ LOG_NAME = "logs.txt"
 METRICS_NAME = "training_metrics.csv"
 
 
+class FolderInUse(SystemFault):
+    """Another process, or another attempt of this one, has the folder open."""
+
+
 class JobFolder:
     """An attempt's folder, locked while this object is open.
 
-    Raises SystemFault where another process has it open.
+    Raises FolderInUse where somebody has it open.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,7 +49,7 @@ class JobFolder:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self._lock.close()
-            raise SystemFault(f"The job folder {path} is in use by another worker.") from error
+            raise FolderInUse(f"The job folder {path} is in use by another worker.") from error
 
     @classmethod
     def create(cls, work_dir: Path, job_id: str, attempt: str) -> "JobFolder":

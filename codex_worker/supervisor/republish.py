@@ -8,7 +8,7 @@ from codex_worker.clock import Clock
 from codex_worker.contract.manifest import JobEntry
 from codex_worker.contract.records import Attempt, Lease, now_utc, read_record
 from codex_worker.contract.state import State
-from codex_worker.errors import DataError, LeaseLost, WorkerError
+from codex_worker.errors import DataError, LeaseLost, SystemFault, WorkerError
 from codex_worker.queue.facts import lease_at
 from codex_worker.queue.job_queue import JobQueue
 from codex_worker.queue.owned import Outcome, OwnedJob, OwnerSettings
@@ -23,28 +23,40 @@ OpenQueue = Callable[[str], JobQueue]  # by the project's address
 
 
 def offer_again(work_dir: Path, open_queue: OpenQueue, open_project: OpenProject, clock: Clock) -> int:
-    """Publishes what waits in job folders; answers how much. The rest goes on waiting."""
+    """Publishes what waits in job folders, oldest first; answers how much. The rest goes on waiting."""
     done = 0
     for path in reversed(folders_in(work_dir)):
         if not has_unpublished(path):
             continue
         try:
             with JobFolder(path) as folder:
-                done += _offer(folder, open_queue, open_project, clock)
+                done += offer_kept(folder, open_queue, open_project, clock)
         except (WorkerError, OSError) as error:
-            logger.warning("The results in %s are still unpublished: %s", path, error)
+            logger.warning("The results of %s are kept and still unpublished: %s", path.name, error)
         except Exception:  # one project's data, or one folder, must not hold up the work for all others
-            logger.exception("The results in %s are still unpublished", path)
+            logger.exception("The results of %s are kept and still unpublished", path.name)
     return done
 
 
-def _offer(folder: JobFolder, open_queue: OpenQueue, open_project: OpenProject, clock: Clock) -> int:
+def offer_kept(
+    folder: JobFolder,
+    open_queue: OpenQueue,
+    open_project: OpenProject,
+    clock: Clock,
+    opened: Callable[[OwnedJob], object] = lambda owned: None,
+) -> int:
+    """Publishes what waits for one attempt; answers how much.
+
+    `opened` is told of the job once it is known to be there. Raises what the server says to what goes on
+    waiting, and SystemFault where nobody knows whose it is.
+    """
     outbox = Outbox(folder)
     owner = outbox.owner()
     if owner is None:
-        return 0
+        raise SystemFault(f"Nobody knows any more whose results {folder.notes} holds.")
     try:
         owned = reopen(open_queue(owner.project), owner.attempt, clock)
+        opened(owned)
         project = open_project(owned, folder, owner.project)
 
         def end(outcome: Outcome) -> None:

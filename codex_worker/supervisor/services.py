@@ -2,20 +2,22 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from codex_worker.codex.patch import RecordingPatch, patch_from_dict
 from codex_worker.contract.ids import check_repository_path
 from codex_worker.errors import SystemFault
-from codex_worker.job.api import CellResult, Scanner
-from codex_worker.retry import PASSING, BackOff
+from codex_worker.job.api import CellResult, Published, Scanner
+from codex_worker.retry import TAKEN_LATER, BackOff
 from codex_worker.supervisor.job_folder import JobFolder
 from codex_worker.supervisor.resume_saving import ResumeSaver
 from codex_worker.supervisor.unpublished import Outbox
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 MAX_PATHS = 200_000
 MAX_CELLS = 10_000
@@ -80,13 +82,16 @@ class Services:
         folder: JobFolder,
         scanner: Scanner,
         outbox: Outbox,
-        back_off: BackOff,
+        reading: BackOff,
+        publishing: BackOff,
         resume: ResumeSaver,
     ) -> None:
         self._folder = folder
         self._scanner = scanner
         self._outbox = outbox
-        self._back_off = back_off
+        self._reading = reading
+        self._publishing = publishing
+        self._is_taken = True  # what was published last
         self._resume = resume
         self.artifacts: list[str] = []
         self.cells: set[tuple[str, str]] = set()  # notebook and id of those that were written
@@ -119,11 +124,11 @@ class Services:
         return list(self._scanner.list_files(arguments.prefix))
 
     def _read_files(self, arguments: _Paths) -> dict[str, str]:
-        found = self._back_off.insist(lambda: self._scanner.read_files(_checked(arguments.paths)))
+        found = self._reading.insist(lambda: self._scanner.read_files(_checked(arguments.paths)))
         return {path: self._folder.relative(local) for path, local in found.items()}
 
     def _fetch_recordings(self, arguments: _Pointers) -> dict[str, Any]:
-        found = self._back_off.insist(
+        found = self._reading.insist(
             lambda: self._scanner.fetch_recordings(_checked(arguments.pointer_paths))
         )
         files = {path: self._folder.relative(local) for path, local in found.files.items()}
@@ -131,7 +136,7 @@ class Services:
 
     def _fetch_checkpoint(self, arguments: _Path) -> str:
         path = check_repository_path(arguments.path)
-        return self._folder.relative(self._back_off.insist(lambda: self._scanner.fetch_checkpoint(path)))
+        return self._folder.relative(self._reading.insist(lambda: self._scanner.fetch_checkpoint(path)))
 
     def _fetch_weights(self, arguments: _Name) -> dict[str, str]:
         weights = self._scanner.fetch_weights(arguments.name)
@@ -139,13 +144,14 @@ class Services:
 
     def _fetch_resume(self, _: _Nothing) -> str | None:
         here = self._folder.place("fetched/own-resume")
-        found = self._resume.fetch(here, lambda: self._back_off.insist(self._scanner.fetch_resume))
+        found = self._resume.fetch(here, lambda: self._reading.insist(self._scanner.fetch_resume))
         return None if found is None else self._folder.relative(found)
 
     def _publish_cells(self, arguments: _Cells) -> dict[str, Any]:
         results = [self._cell(cell) for cell in arguments.results]
-        published = self._insist_or_keep(
-            lambda: self._scanner.publish_cells(results), lambda: self._outbox.keep_cells(results)
+        published = self._publish_or_keep(
+            lambda: self._scanner.publish_cells(results),
+            lambda reason: self._keep_cells(results, reason),
         )
         written = [results[index] for index in published.applied]
         self.cells |= {(result.notebook, result.patch.cell_id) for result in written}
@@ -156,9 +162,9 @@ class Services:
 
     def _publish_artifact(self, arguments: _Artifact) -> str:
         file = self._folder.file(arguments.file)
-        path = self._insist_or_keep(
+        path = self._publish_or_keep(
             lambda: self._scanner.publish_artifact(file, arguments.folder),
-            lambda: self._outbox.keep_artifact(file, arguments.folder),
+            lambda reason: self._outbox.keep_artifact(file, arguments.folder, reason),
         )
         self.artifacts.append(path)
         return path
@@ -175,15 +181,25 @@ class Services:
         recording = None if cell.recording is None else self._folder.file(cell.recording)
         return CellResult(check_repository_path(cell.notebook), patch, recording)
 
-    def _insist_or_keep(self, publish: Callable[[], Any], keep: Callable[[], None]) -> Any:
+    def _keep_cells(self, results: Sequence[CellResult], reason: str) -> Published:
+        self._outbox.keep_cells(results, reason)
+        return Published(range(len(results)), {})
+
+    def _publish_or_keep(self, publish: Callable[[], T], keep: Callable[[str], T]) -> T:
+        """What publishing answers; where it fails for no fault of the result, what keeping it answers.
+
+        The child goes on in both cases: the work is done, and the rest of it may be small enough to be taken.
+        A server that was away is not waited for a second time, because the GPU would wait as well.
+        """
         try:
-            return self._back_off.insist(publish)
-        except PASSING as error:
-            keep()
-            raise SystemFault(
-                f"Results could not be published: {error} They are kept in the job folder "
-                f"{self._folder.path} and are offered again when the server takes them."
-            ) from error
+            answer = self._publishing.insist(publish) if self._is_taken else publish()
+        except TAKEN_LATER as error:
+            level = logging.WARNING if self._is_taken else logging.INFO
+            logger.log(level, "Not published now: %s It is kept, and offered again.", error)
+            self._is_taken = False
+            return keep(str(error))
+        self._is_taken = True
+        return answer
 
 
 def _checked(paths: Sequence[str]) -> list[str]:

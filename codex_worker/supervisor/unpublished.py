@@ -5,14 +5,15 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from codex_worker.codex.patch import patch_from_dict
 from codex_worker.contract.records import Attempt, EndState
-from codex_worker.errors import DataError, Kind
-from codex_worker.job.api import CellResult
+from codex_worker.errors import DataError, Kind, Refused, SystemFault
+from codex_worker.job.api import CellResult, Published
+from codex_worker.publish.artifacts import artifact_path
 from codex_worker.queue.owned import Outcome
 from codex_worker.supervisor.job_folder import UNPUBLISHED, JobFolder
 
@@ -68,6 +69,10 @@ class Waiting:
             raise DataError(f"{self.path} names {name!r}, which is no file that was kept with it.")
         return path
 
+    def again(self) -> "Waiting":
+        """As it is now."""
+        return replace(self, content=json.loads(self.path.read_text()))
+
     def remove(self) -> None:
         """It is published, or nobody will ever want it."""
         self.path.unlink(missing_ok=True)
@@ -96,8 +101,8 @@ class Outbox:
             logger.warning("Nobody knows whose results %s holds: %s", self._path.parent, error)
             return None
 
-    def keep_cells(self, results: Sequence[CellResult]) -> None:
-        """Keeps a batch of cells with their recordings."""
+    def keep_cells(self, results: Sequence[CellResult], reason: str) -> None:
+        """Keeps a batch of cells with their recordings, and for people why they are not published."""
         name, folder = self._next()
         cells = [
             {
@@ -107,12 +112,21 @@ class Outbox:
             }
             for index, result in enumerate(results)
         ]
-        self._write(name, {"call": "cells", "results": cells})
+        self._write(name, {"call": "cells", "results": cells, "reason": reason})
 
-    def keep_artifact(self, file: Path, folder: str) -> None:
-        """Keeps an artifact."""
+    def keep_artifact(self, file: Path, folder: str, reason: str) -> str:
+        """Keeps an artifact; answers the path that it will have in the repository.
+
+        Raises SystemFault where nobody has noted whose it is.
+        """
+        owner = self.owner()
+        if owner is None:
+            raise SystemFault(f"{file.name} could not be kept: {self._owner} is gone.")
+        path = artifact_path(owner.attempt, file, folder)
         name, kept = self._next()
-        self._write(name, {"call": "artifact", "folder": folder, "file": _keep(file, kept, "0")})
+        content = {"call": "artifact", "folder": folder, "file": _keep(file, kept, "0"), "path": path}
+        self._write(name, {**content, "reason": reason})
+        return path
 
     def keep_end(self, outcome: Outcome) -> None:
         """Keeps an attempt's end; log and metrics stay where they are."""
@@ -129,6 +143,19 @@ class Outbox:
             except (OSError, ValueError, KeyError, TypeError) as error:
                 logger.warning("%s cannot be read and stays unpublished: %s", path, error)
         return found
+
+    @property
+    def reason(self) -> str | None:
+        """Why the first result that waits is not published; None where no more than an end waits."""
+        results = (waiting for waiting in self.waiting() if waiting.call != "end")
+        return next((str(waiting.content.get("reason", "")) for waiting in results), None)
+
+    def amend_end(self, change: Callable[[Outcome], Outcome]) -> None:
+        """Puts the kept end right, where there is one."""
+        for waiting in self.waiting():
+            if waiting.call == "end":
+                outcome = asdict(change(waiting.outcome()))
+                self._write(waiting.path.stem, {**waiting.content, "outcome": outcome})
 
     def discard(self) -> None:
         """Nothing in it may be published any more."""
@@ -147,29 +174,77 @@ class Outbox:
         partial = self._path / f"{name}.part"
         partial.write_text(json.dumps(content))
         partial.replace(self._path / f"{name}.json")
-        logger.warning("Kept unpublished results in %s; they are offered again later.", self._path / name)
+
+
+def kept_sentence(worker_id: str, reason: str) -> str:
+    """What a translator reads of a job whose results wait: where they are, and what the server says."""
+    return (
+        f"The work is done. What the server does not take is kept on worker {worker_id} and offered again "
+        f"until it is taken: {reason}"
+    )
 
 
 def publish_waiting(
     outbox: Outbox,
-    cells: Callable[[Sequence[CellResult]], object],
-    artifact: Callable[[Path, str], object],
-    end: Callable[[Outcome], None],
+    cells: Callable[[Sequence[CellResult]], Published],
+    artifact: Callable[[Path, str], str],
+    end: Callable[[Outcome], object],
 ) -> int:
-    """Publishes what waits, in order; the first error ends it and is raised, and the rest goes on waiting."""
-    done = 0
+    """Publishes what waits, in order, and the end only behind all the rest; answers how much.
+
+    What the server refuses goes on waiting and does not stop the others; the first refusal is raised when
+    all were offered. Any other error is raised at once.
+    """
+    done, refusal = 0, None
     for waiting in outbox.waiting():
-        if waiting.call == "cells":
-            cells(waiting.cells())
-        elif waiting.call == "artifact":
-            artifact(waiting.file(str(waiting.content["file"])), str(waiting.content["folder"]))
-        elif waiting.call == "end":
-            end(waiting.outcome())
-        else:
-            raise DataError(f"{waiting.path} asks for {waiting.call!r}, which is nothing to publish.")
+        if waiting.call == "end" and refusal is not None:
+            break
+        try:
+            _publish(waiting, outbox, cells, artifact, end)
+        except Refused as error:
+            refusal = refusal or error
+            continue
         waiting.remove()
         done += 1
+    if refusal is not None:
+        raise refusal
     return done
+
+
+def _publish(
+    waiting: Waiting,
+    outbox: Outbox,
+    cells: Callable[[Sequence[CellResult]], Published],
+    artifact: Callable[[Path, str], str],
+    end: Callable[[Outcome], object],
+) -> None:
+    if waiting.call == "cells":
+        dropped = len(cells(waiting.cells()).dropped)
+        if dropped:
+            outbox.amend_end(lambda outcome: _with_fewer_cells(outcome, dropped))
+    elif waiting.call == "artifact":
+        path = artifact(waiting.file(str(waiting.content["file"])), str(waiting.content["folder"]))
+        if path != (expected := waiting.content.get("path", path)):
+            outbox.amend_end(lambda outcome: _with_path(outcome, expected, path))
+    elif waiting.call == "end":
+        end(waiting.again().outcome())  # what was published before it may have put it right
+    else:
+        raise DataError(f"{waiting.path} asks for {waiting.call!r}, which is nothing to publish.")
+
+
+def _with_fewer_cells(outcome: Outcome, dropped: int) -> Outcome:
+    """People had changed these cells before the server took them."""
+    written = outcome.result.get("cells_written")
+    message = f"{outcome.message} {dropped} of these cells had been changed meanwhile and were left alone."
+    result = (
+        {**outcome.result, "cells_written": written - dropped} if isinstance(written, int) else outcome.result
+    )
+    return replace(outcome, message=message, result=result)
+
+
+def _with_path(outcome: Outcome, expected: str, path: str) -> Outcome:
+    result = {key: path if value == expected else value for key, value in outcome.result.items()}
+    return replace(outcome, result=result)
 
 
 def _keep(file: Path, folder: Path, name: str) -> str:

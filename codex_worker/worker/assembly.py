@@ -74,7 +74,13 @@ class Assembly:
         )
         forced = self._forced
         settle_s = self._settings.settle_minutes * 60
-        loop = LoopSettings(self._work_dir, self._settings.loop_interval, forced, settle_s)
+        loop = LoopSettings(
+            self._work_dir,
+            self._settings.loop_interval,
+            forced,
+            settle_s,
+            self._settings.publish_timeout_hours * HOUR_S,
+        )
         source = FixedProjects(()) if forced else self._source()
         worker = Worker(source, self.open_queue, supervisor, self.open_project, self._clock, loop)
         return worker, supervisor

@@ -18,7 +18,9 @@ from codex_worker.errors import AccessDenied, Kind, ResourceError, UserError, Wo
 from codex_worker.job.ends import Cause, exit_code
 from codex_worker.queue.job_queue import JobQueue
 from codex_worker.queue.owned import Outcome, OwnedJob
+from codex_worker.settings import Settings
 from codex_worker.supervisor.attempt import OpenProject, Supervisor
+from codex_worker.supervisor.keeper import Keeper
 from codex_worker.supervisor.machine import unfitness
 from codex_worker.supervisor.republish import offer_again
 from codex_worker.worker.health import Health
@@ -39,6 +41,8 @@ VERDICT_WITHIN_S = 360.0
 SETTLE_LOOK_EVERY_S = 20.0
 # After a look at a project that has more to see than one look may cost.
 MORE_AFTER_S = 1.0
+# A worker with nothing to do looks so often whether its kept results were taken.
+PUBLICATION_LOOK_EVERY_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class LoopSettings:
     interval_s: float = -1.0  # negative: exit when nothing is left
     force_job: tuple[ProjectAddress, str] | None = None
     settle_s: float = 0.0  # for so long after its last job a worker looks whether the results stand
+    publish_timeout_s: float = Settings.publish_timeout_hours * 3600  # before it leaves with kept results
 
 
 class Worker:
@@ -77,8 +82,12 @@ class Worker:
         self._served: Counter[tuple[str, Hour]] = Counter()
         self._over = threading.Event()
         self._released = False
+        self._waits_for_publication = False
         self._settles_until_s = float("-inf")
         self._source_trouble = ""
+        self._keeper = Keeper(
+            settings.work_dir, self._open_queue, open_project, clock, supervisor.read_token_again
+        )
 
     def run(self) -> ExitCode:
         """The worker's exit code."""
@@ -89,21 +98,25 @@ class Worker:
             return self._loop()
         except ResourceError as error:
             logger.error("%s", error)
+            if self._settings.interval_s < 0:
+                self._stay_with_results()
             return ExitCode.UNFIT
         finally:
             self._over.set()
             self._looks.close()
 
     def _loop(self) -> ExitCode:
-        waited_s = 0.0
+        waited_s, idle_since_s = 0.0, None
         leaving = self._supervisor.leaving.event
+        offer_again(self._settings.work_dir, self._queue, self._open_project, self._clock)
         while not leaving.is_set():
+            self._keeper.look_after(self._over)
             self._stay_fit()
-            offer_again(self._settings.work_dir, self._queue, self._open_project, self._clock)
             self._poll()
             if self._do_next():
-                waited_s = 0.0
+                waited_s, idle_since_s = 0.0, None
                 continue
+            idle_since_s = self._clock.monotonic() if idle_since_s is None else idle_since_s
             self._remove_tombstones()
             if self._settings.interval_s >= 0:
                 self._rest(leaving)
@@ -117,9 +130,45 @@ class Worker:
                     logger.info("Nothing is pending; waiting to see whether other workers' jobs are alive.")
                 self._clock.wait(leaving, WATCH_EVERY_S)
                 waited_s += WATCH_EVERY_S
-            else:
-                return self._nothing_left()
-        return ExitCode.RELEASED if self._released else ExitCode.DONE
+            elif not self._await_publication(idle_since_s):
+                return self._code(self._nothing_left())
+        return ExitCode.RELEASED if self._released else self._code(ExitCode.DONE)
+
+    def _await_publication(self, since_s: float) -> bool:
+        """Waits a little for kept results to be taken; False where there is nothing to wait for any more.
+
+        They are in no other place than this machine, which may delete itself when the worker leaves.
+        """
+        left_s = since_s + self._settings.publish_timeout_s - self._clock.monotonic()
+        if left_s <= 0 or not self._keeper.may_be_taken:
+            return False
+        if not self._waits_for_publication:
+            self._waits_for_publication = True
+            logger.warning(
+                "Results are kept in %s and offered again for up to %.1f hours (--publish-timeout-hours). "
+                "Whoever ends this worker finds them there, and a worker with this folder goes on.",
+                self._settings.work_dir, left_s / 3600,
+            )  # fmt: skip
+        end_s = self._clock.monotonic() + min(left_s, WATCH_EVERY_S)
+        leaving = self._supervisor.leaving.event
+        while self._keeper.holds_results and (left_s := end_s - self._clock.monotonic()) > 0:
+            if self._clock.wait(leaving, min(left_s, PUBLICATION_LOOK_EVERY_S)):
+                break
+        return True
+
+    def _stay_with_results(self) -> None:
+        """Does nothing more but to offer what is kept, for as long as that may help."""
+        since_s = self._clock.monotonic()
+        self._keeper.look_after(self._over)
+        while not self._supervisor.leaving.event.is_set() and self._await_publication(since_s):
+            pass
+
+    def _code(self, code: ExitCode) -> ExitCode:
+        """The exit code, which never says that all is done while results wait."""
+        if not self._keeper.holds_results:
+            return code
+        logger.error("Results that could not be published are kept in %s.", self._settings.work_dir)
+        return ExitCode.RELEASED
 
     def _rest(self, leaving: threading.Event) -> None:
         """Waits for the next poll, or until there is news: a silent worker's job, the end of a late look."""
@@ -349,9 +398,10 @@ class Worker:
         while self._is_settling and not leaving.is_set():
             self._clock.wait(leaving, SETTLE_LOOK_EVERY_S)
             self._look(watched)
+        self._stay_with_results()
         if outcome is None:
-            return Cause.LOST.ending.exit_code
-        return exit_code(outcome.state, outcome.kind)
+            return self._code(Cause.LOST.ending.exit_code)
+        return self._code(exit_code(outcome.state, outcome.kind))
 
     def _watched(self, project: ProjectAddress) -> WatchedProject:
         if project.address not in self._projects:

@@ -14,6 +14,7 @@ from codex_worker.contract.paths import response_path
 from codex_worker.git.memory import MemoryServer, MemoryTransport
 from codex_worker.git.repository import Change, Repository
 from codex_worker.job.api import CellResult, Fetched, Published, Weights
+from codex_worker.publish.artifacts import artifact_path
 from codex_worker.queue.owned import PublishedChange
 from codex_worker.supervisor.attempt import Secrets, Supervisor
 from codex_worker.supervisor.job_folder import JobFolder
@@ -60,6 +61,7 @@ class FakeProject:
     job: OwnedJob
     contents: Mapping[str, bytes] = field(default_factory=dict)
     on_publish: Callable[[], None] = lambda: None
+    name_of: Callable[[str], str] = str
     published: list[str] = field(default_factory=list)
 
     @property
@@ -97,7 +99,7 @@ class FakeProject:
 
     def publish_artifact(self, file: Path, folder: str) -> str:
         self.on_publish()
-        path = f"gpu_jobs/job_{self.job.entry.job_id}/{folder}/{file.stem}-{self.job.attempt.name}.csv"
+        path = artifact_path(self.job.attempt, file.with_name(self.name_of(file.name)), folder)
         self.job.publish(lambda snapshot: PublishedChange({path: file.read_bytes()}, "an artifact"))
         self.published.append(path)
         return path
@@ -122,6 +124,9 @@ class Stage:
         self.secrets = Secrets()
         self.contents: Mapping[str, bytes] = {}
         self.on_publish: Callable[[], None] = lambda: None
+        self.refused: dict[str, Exception] = {}  # why the results of these jobs are not taken
+        self.refusals = 0
+        self.name_of: Callable[[str], str] = str
         self.fault: Callable[[str, str], None] = lambda call, when: None
         self.projects: list[FakeProject] = []
         self.outcome: Outcome | None = None
@@ -212,7 +217,13 @@ class Stage:
         Repository(transport, self.clock).transact(_change(files))
 
     def _open_project(self, owned: OwnedJob, folder: JobFolder, address: str) -> FakeProject:
-        project = FakeProject(folder, owned, self.contents, self.on_publish)
+        def on_publish() -> None:
+            self.on_publish()
+            if (error := self.refused.get(owned.entry.job_id)) is not None:
+                self.refusals += 1
+                raise error
+
+        project = FakeProject(folder, owned, self.contents, on_publish, self.name_of)
         self.projects.append(project)
         return project
 

@@ -209,8 +209,3 @@ def words_in(text: str) -> str:
     elif text.lstrip().startswith("<"):
         text = _MARKUP.sub(" ", text)
     return clause("".join(letter if letter.isprintable() else " " for letter in text))
-
-
-def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Stands in the place where requests would otherwise look for a password in ~/.netrc."""
-    return request

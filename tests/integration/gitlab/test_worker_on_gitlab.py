@@ -35,6 +35,16 @@ assert fetched.files[{RECORDING!r}].read_bytes() == b"a recording", fetched.miss
 return {{"checkpoint_path": scanner.publish_artifact(folder / "model.safetensors", "checkpoint")}}
 """
 
+PUBLISH_AND_COUNT = """
+with open(folder.parent.parent / "computed", "a") as file:
+    file.write("x")
+(folder / "page.html").write_text("<p>a report</p>")
+(folder / "model.safetensors").write_bytes(bytes(range(256)) * 300)
+path = scanner.publish_artifact(folder / "model.safetensors", "checkpoint")
+scanner.publish_artifact(folder / "page.html", "report")
+return {"checkpoint_path": path}
+"""
+
 PUBLISH_TWICE = """
 def publish(name):
     (folder / name).write_bytes(name.encode() * 1000)
@@ -195,6 +205,32 @@ def test_a_token_that_ends_within_a_job_loses_nothing(place, monkeypatch, caplog
     attempts = [path for path in place.paths("team/mark") if "/attempt-" in path]
     assert len(attempts) == 1
     assert place.token not in caplog.text and fresh not in caplog.text
+
+
+def test_a_model_that_the_server_refuses_is_kept_and_published_by_the_next_worker_of_that_folder(place):
+    place.project("team/mark")
+    code = handlers_with(place.folder / "code", asr_w2v2bert_training=PUBLISH_AND_COUNT)
+    place.server.faults.answer(507, "/gitlab-lfs/", method="PUT", times=None)
+
+    status, output = place.process(code, "--publish-timeout-hours", "0", GITLAB_TOKEN=place.token)
+
+    assert status == ExitCode.RELEASED, output
+    response = place.response("team/mark")
+    assert response["state"] == "running"
+    assert "kept on worker tester" in response["status_message"] and "507" in response["status_message"]
+    assert output.count("storage is full") == 1, output
+    paths = place.paths("team/mark")
+    assert [path for path in paths if "/report/" in path], "what is small is taken"
+    assert not [path for path in paths if "/checkpoint/" in path or "/end-" in path]
+
+    place.server.faults.clear()
+    status, output = place.process(code, GITLAB_TOKEN=place.token)
+
+    assert status == ExitCode.DONE, output
+    response = place.response("team/mark")
+    assert response["state"] == "completed"
+    assert place.published("team/mark", response["result"]["checkpoint_path"]) == MODEL
+    assert len((place.folder / "computed").read_text()) == 1
 
 
 @pytest.mark.parametrize(

@@ -5,19 +5,25 @@ import os
 import re
 import signal
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from codex_worker.contract.state import State
-from codex_worker.errors import AccessDenied
+from codex_worker.errors import (
+    AccessDenied,
+    ProjectGone,
+    PushRefused,
+    Refused,
+    ResourceError,
+    ServerUnreachable,
+)
 from codex_worker.supervisor.attempt import Secrets
 from codex_worker.supervisor.job_folder import has_unpublished
 from codex_worker.supervisor.republish import offer_again
 from gitlab_jobs import Outcome
 from tests.support.event_clock import until
-from tests.support.jobs import Stage
+from tests.support.jobs import WAITING_THREADS, Stage
 
 WAIT_FOR_EVER = "import threading; threading.Event().wait()"
 SHOW_PID = "import os; (folder / 'pid').write_text(str(os.getpid())); (folder / 'reached').touch()"
@@ -399,43 +405,136 @@ def test_a_token_that_comes_back_publishes_everything(tmp_path):
     stage.secrets = Secrets(refresh=refresh)
     stage.set_limits(hang_s=1e9)
     stage.start()
-    stage.tick(stage.ended, step_s=5, waiting=2)
+    stage.tick(stage.ended, step_s=5, waiting=WAITING_THREADS + 1)
     assert stage.outcome is not None and stage.outcome.state == "completed"
     assert state == {"refused": 3, "read again": 3}
 
 
-def test_results_that_no_token_could_publish_are_kept_and_published_later(tmp_path):
+class Closed:
+    """A project that takes no results, or nothing at all, for as long as it is closed."""
+
+    def __init__(self, stage: Stage, error: Exception, *, pushes: bool) -> None:
+        self.error, self.pushes = error, pushes
+        self.is_closed = True
+        self.stage = stage
+        stage.on_publish, stage.fault = self.refuse, self.refuse_push
+
+    def refuse(self) -> None:
+        if self.is_closed:
+            raise self.error
+
+    def refuse_push(self, call: str, when: str) -> None:
+        # The claim is taken: it comes before the project is opened.
+        if call == "push" and when == "before" and self.pushes and self.is_closed and self.stage.projects:
+            raise self.error
+
+    def offered(self) -> int:
+        stage = self.stage
+        return offer_again(stage.work_dir, lambda _: stage.queue(), stage._open_project, stage.clock)
+
+
+PUBLISH_AND_GO_ON = """
+(folder / "m").write_text("x")
+path = scanner.publish_artifact(folder / "m", "report")
+open(folder / "computed", "a").write("once ")
+return {"report": path}
+"""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Refused("The server answered 507 (no room left)."),
+        PushRefused("The server refused the push: read-only for maintenance."),
+        AccessDenied("The token has expired."),
+        ServerUnreachable("No answer."),
+        ProjectGone("There is no such project."),
+        ResourceError("The disk is full."),
+        OSError(28, "No space left on device"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("pushes", [False, True])
+def test_a_result_that_is_not_taken_is_kept_and_published_later_and_never_made_twice(
+    tmp_path, error, pushes, caplog
+):
+    stage = Stage(tmp_path, PUBLISH_AND_GO_ON)
+    closed = Closed(stage, error, pushes=pushes)
+    stage.start()
+    stage.tick(stage.ended, step_s=5, waiting=WAITING_THREADS + 1)
+    folder = next(stage.work_dir.glob("job_*"))
+    assert stage.outcome is not None and stage.outcome.state == "completed"
+    assert has_unpublished(folder) and caplog.text.count(f"Not published now: {error}") == 1
+    if not pushes:
+        said = stage.response()
+        assert said["state"] == "running" and "kept on worker tester" in said["status_message"]
+        assert str(error) in said["status_message"]
+        assert "report" not in said.get("result", {})
+
+    assert closed.offered() == 0
+    assert stage.queue("next").claim("one") is None, "the job is still ours"
+    closed.is_closed = False
+    assert closed.offered() == 2
+    assert not has_unpublished(folder)
+    response = stage.response()
+    assert response["state"] == "completed"
+    assert stage.server.files()[response["result"]["report"]] == b"x"
+    assert (folder / "computed").read_text() == "once "
+
+
+def test_a_refused_file_does_not_stop_the_others_of_the_same_job(tmp_path):
     stage = Stage(
         tmp_path,
-        "(folder / 'm').write_text('x'); scanner.publish_artifact(folder / 'm', 'report'); return {}",
+        """
+        for name in ("large", "small"):
+            (folder / name).write_text(name)
+        paths = [scanner.publish_artifact(folder / name, "report") for name in ("large", "small")]
+        return {"large": paths[0], "small": paths[1]}
+        """,
     )
-    stage.settings = replace(stage.settings, publish_timeout_s=3600)
-    is_refused = True
-    asked = threading.Event()
+    offers: list[str] = []
+    taken: set[int] = set()
 
-    def refuse() -> None:
-        asked.set()
-        if is_refused:
-            raise AccessDenied("The token has expired.")
+    def refuse_the_first() -> None:
+        offers.append("one")
+        if len(offers) not in taken | {2}:
+            raise Refused("The server answered 413.")
 
-    def refuse_pushes(call: str, when: str) -> None:
-        if call == "push" and when == "before" and is_refused and stage.projects:
-            raise AccessDenied("The token has expired.")
-
-    stage.on_publish, stage.fault = refuse, refuse_pushes
-    stage.start()
-    assert asked.wait(30)
-    stage.tick(stage.ended, step_s=30, waiting=2)
-    folder = next(stage.work_dir.glob("job_*"))
-    assert stage.outcome is not None and "kept in the job folder" in stage.outcome.message
-    assert has_unpublished(folder) and stage.response()["state"] == "running"
-
-    assert offer_again(stage.work_dir, lambda _: stage.queue(), stage._open_project, stage.clock) == 0
-    is_refused = False
+    stage.on_publish = refuse_the_first
+    stage.run()
+    there = [path for path in stage.server.files() if "/report/" in path]
+    assert len(there) == 1 and "/small-1-" in there[0]
+    taken.add(3)
     assert offer_again(stage.work_dir, lambda _: stage.queue(), stage._open_project, stage.clock) == 2
-    assert not has_unpublished(folder)
-    assert any(path.startswith("gpu_jobs/job_one/report/m-1-") for path in stage.server.files())
-    assert "Waiting for the next worker" in stage.response()["status_message"]
+    result = stage.response()["result"]
+    assert [stage.server.files()[result[name]] for name in ("large", "small")] == [b"large", b"small"]
+
+
+def test_a_kept_file_that_comes_to_lie_elsewhere_is_named_where_it_lies(tmp_path):
+    stage = Stage(tmp_path, PUBLISH_AND_GO_ON)
+    closed = Closed(stage, Refused("No."), pushes=False)
+    stage.run()
+    closed.is_closed = False
+    stage.name_of = lambda name: f"another-{name}"
+    assert closed.offered() == 2
+    assert "/another-m-1-" in stage.response()["result"]["report"]
+
+
+def test_a_gpu_waits_a_short_while_for_a_server_and_then_no_more_in_the_same_job(tmp_path):
+    stage = Stage(
+        tmp_path,
+        """
+        for name in "abcdefgh":
+            (folder / name).write_text(name)
+            scanner.publish_artifact(folder / name, "report")
+        return {}
+        """,
+    )
+    Closed(stage, ServerUnreachable("No answer."), pushes=True)
+    began_s = stage.clock.time()
+    stage.start()
+    stage.tick(stage.ended, step_s=5, waiting=WAITING_THREADS + 1)
+    assert stage.clock.time() - began_s < 600
 
 
 def assert_killed(stage: Stage) -> Outcome:

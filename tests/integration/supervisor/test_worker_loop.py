@@ -8,7 +8,7 @@ import yaml
 
 from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.contract.paths import response_path
-from codex_worker.errors import AccessDenied, ServerUnreachable
+from codex_worker.errors import AccessDenied, ProjectGone, Refused, ServerUnreachable
 from codex_worker.git.memory import MemoryCommit, MemoryServer, MemoryTransport
 from codex_worker.git.repository import Repository
 from codex_worker.worker.loop import LoopSettings, Worker
@@ -95,6 +95,42 @@ def test_jobs_are_done_oldest_first_and_then_the_worker_exits(tmp_path):
     assert town.run() is ExitCode.DONE
     assert town.order() == ["early", "late", "undated"]
     assert town.response("a", "undated")["state"] == "completed"
+
+
+def test_the_next_job_begins_while_a_result_waits_and_the_worker_stays_until_it_is_taken(tmp_path):
+    handler = (
+        f"(folder / 'm').write_text('x')\nscanner.publish_artifact(folder / 'm', 'report')\n{WRITE_ORDER}"
+    )
+    town = Town(tmp_path, handler, full=server(job("one")), near=server(job("two")))
+    town.stage.refused["one"] = Refused("The server answered 507.")
+    thread = town.start()
+    town.tick(lambda: (town.stage.work_dir / "order").exists() and len(town.order()) == 2, step_s=20)
+    assert town.response("full", "one")["state"] == "running"
+    other = town.queue("full", "other")
+    other.look()
+    town.tick(lambda: town.stage.refusals > 7, step_s=20)
+    assert thread.is_alive(), "the results are nowhere but here"
+    assert other.look().silent == [], "nobody takes the job over"
+    town.stage.refused.clear()
+    town.tick(lambda: not thread.is_alive(), step_s=20)
+    assert town.code is ExitCode.DONE and town.order() == ["one", "two"]
+    assert town.response("full", "one")["state"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("error", "waits"), [(Refused("No room."), True), (ProjectGone("There is no such project."), False)]
+)
+def test_a_worker_with_unpublished_results_stays_for_its_time_where_that_may_be_of_use(
+    tmp_path, error, waits
+):
+    handler = "(folder / 'm').touch(); return {'m': scanner.publish_artifact(folder / 'm', 'report')}"
+    town = Town(tmp_path, handler, a=server(job("one")))
+    town.stage.refused["one"] = error
+    patience_s = 3600.0 if waits else 1e7
+    town.loop = replace(town.loop, publish_timeout_s=patience_s)
+    began_s = town.clock.time()
+    assert town.run() is ExitCode.RELEASED
+    assert (town.clock.time() - began_s >= patience_s) == waits
 
 
 def test_a_project_that_cannot_be_reached_disturbs_no_other(tmp_path, caplog):
