@@ -7,6 +7,7 @@ is a projection of this: the newest attempt, all ends, and what was published.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from pydantic import Field
 
@@ -35,7 +36,7 @@ class About(StoredRecord):
 
     version: int = VERSION
     since: str = Field(pattern=r"^[0-9a-f]{40,64}$")  # the branch's commit before the first claim
-    deleted: bool = False  # a person has deleted the job
+    deleted_at: datetime | None = None  # when a worker saw that a person had deleted the job
     settled: bool = False  # everything is at the head for good, and the ledger is closed
 
 

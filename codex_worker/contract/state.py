@@ -215,7 +215,9 @@ def was_deleted(facts: JobFacts) -> bool:
     whose attempt file is missing has to do for a proof.
     """
     if facts.record is not None:
-        return facts.record.about.deleted or (facts.removals is not None and facts.removals.of_job)
+        return facts.record.about.deleted_at is not None or (
+            facts.removals is not None and facts.removals.of_job
+        )
     nonces = {(name.number, name.nonce) for name in facts.attempts}
     if any((name.number, name.nonce) not in nonces for name in facts.ends):
         return True

@@ -129,7 +129,7 @@ class FactReader:
         needs_history = bool(facts.dropped) or (
             facts.final_end is None and (facts.entry is None or is_given_back)
         )
-        if found.record.about.deleted or not needs_history:
+        if found.record.about.deleted_at or not needs_history:
             return facts
         key = (heads.commit, found.commit)
         if self._removals.get(facts.job_id, ((), None))[0] != key:

@@ -9,7 +9,7 @@ import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 
 from codex_worker.clock import Clock
@@ -38,8 +38,9 @@ from codex_worker.queue.projections import (
     say_what_was_dropped,
 )
 from codex_worker.queue.record_reading import record_at
-from codex_worker.queue.recording import about_change, closed_ledger, next_page, record_move
+from codex_worker.queue.recording import closed_ledger, next_page, record_move
 from codex_worker.queue.silence import Look, SilenceLimits, SilenceWatch, look_of
+from codex_worker.queue.sweeping import Sweeper
 from codex_worker.retry import TRANSACTION
 
 __all__ = ["JobQueue", "JobView", "Outcome", "OwnedJob", "ProjectLook", "QueueSettings"]
@@ -48,10 +49,6 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 BuildClaim = Callable[[JobFacts, Snapshot, Heads], Change[Claim | None] | None]
-
-TOMBSTONE_LIFE = timedelta(days=30)
-WATCHER_LIFE = timedelta(days=1)
-MAX_TOMBSTONES_A_LOOK = 20  # each costs a request to read it
 
 
 @dataclass(frozen=True)
@@ -111,6 +108,7 @@ class JobQueue:
         self._clock = clock
         self._settings = settings or QueueSettings()
         self._reader = FactReader()
+        self._sweeper = Sweeper(repository, self._reader, self._now)
         self._places = RefPlaces()
         self.audience = Audience(self._settings.stays, self._settings.older_workers)
         self._watch = SilenceWatch(
@@ -120,7 +118,6 @@ class JobQueue:
         self._patience: dict[str, ReassertionPause] = {}
         self._last: Survey | None = None
         self._last_seen: tuple[str, tuple[tuple[str, str], ...]] = ("", ())
-        self._living_tombstones: set[str] = set()
         self._unsettled: set[str] = set()
         self._announced_s = float("-inf")
 
@@ -246,43 +243,11 @@ class JobQueue:
         return OwnLedger(ref, next_page(facts))
 
     def remove_tombstones(self) -> int:
-        """Deletes leases of jobs that have been final or gone for 30 days; answers how many."""
+        """Deletes the leases and records of jobs that nobody needs to know of; answers how many jobs."""
         heads = self.repository.look()
-        removed = read = 0
-        candidates = [v for v in self.survey(heads) if v.state.is_final or v.state is State.ABSENT]
-        for view in candidates:
-            ref, oid = lease_at(heads, view.job_id)
-            if ref is None and self._is_long_over(view):
-                removed += self._remove_record(view.job_id, heads)
-            if ref is None or oid is None or oid in self._living_tombstones:
-                continue
-            if read >= MAX_TOMBSTONES_A_LOOK:
-                break
-            read += 1
-            lease = self._reader.with_lease(view.facts, self.repository, heads).lease
-            if lease and self._now() - lease.at < TOMBSTONE_LIFE:
-                self._living_tombstones.add(oid)
-                continue
-            removed += self.repository.replace_lease(ref, oid, None).accepted
-            self._remove_record(view.job_id, heads)
-        self._remove_watchers(heads)
-        return removed
-
-    def _is_long_over(self, view: JobView) -> bool:
-        end = view.facts.newest_end
-        return end is not None and self._now() - end.ended_at >= TOMBSTONE_LIFE
-
-    def _remove_record(self, job_id: str, heads: Heads) -> bool:
-        ref = record_at(heads, job_id)
-        return ref is not None and self.repository.replace_lease(ref, heads.records[ref], None).accepted
-
-    def _remove_watchers(self, heads: Heads) -> None:
-        """Deletes the refs of workers that stayed once and have not been here for a day."""
-        for ref, oid in list(heads.watchers.items())[:MAX_TOMBSTONES_A_LOOK]:
-            said = self.repository.read_lease(ref, oid).decode(errors="replace").split()
-            at = yaml_text.read_time(said[0]) if said else None
-            if at is None or self._now() - at >= WATCHER_LIFE:
-                self.repository.replace_lease(ref, oid, None)
+        views = self.survey(heads)
+        over = [view.facts for view in views if view.state.is_final or view.state is State.ABSENT]
+        return self._sweeper.sweep(over, heads)
 
     def is_watched(self, views: list[JobView]) -> bool:
         """True while the project has to be looked at although its branch doesn't move.
@@ -438,14 +403,14 @@ class JobQueue:
 
     def _note_deletion(self, seen: JobFacts) -> bool:
         """Keeps in the record that a person deleted the job: the history that tells of it grows long."""
-        if seen.record is None or seen.record.about.deleted:
+        if seen.record is None or seen.record.about.deleted_at:
             return False
 
         def build(snapshot: Snapshot, heads: Heads) -> Change[None] | None:
             facts = self._facts(seen.job_id, snapshot, heads)
             if facts is None or job_state(facts, self._settings.budgets).state is not State.DELETED:
                 return None
-            files = {**closed_ledger(facts), **about_change(facts, deleted=True, settled=True)}
+            files = {**closed_ledger(facts, deleted_at=self._now())}
             ref = record_at(heads, seen.job_id)
             return Change({}, "", records=record_move(facts, ref, snapshot.commit, files))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from codex_worker.contract.job_record import (
     ABOUT,
@@ -57,19 +58,17 @@ def attempt_files(attempt: Attempt, end: End | None = None) -> dict[str, bytes |
     return files
 
 
-def about_change(facts: JobFacts, **changes: bool) -> dict[str, bytes | None]:
-    """What a record says of the job as a whole, changed."""
-    if facts.record is None:
-        return {}
-    return {ABOUT: facts.record.about.model_copy(update=changes).render()}
+def closed_ledger(facts: JobFacts, *, deleted_at: datetime | None = None) -> dict[str, bytes | None]:
+    """The record of a job whose results stand for good, or of one that a person has deleted.
 
-
-def closed_ledger(facts: JobFacts) -> dict[str, bytes | None]:
-    """The record of a job whose results stand for good: nobody has to read its ledger any more."""
+    Nobody has to read its ledger any more.
+    """
     if facts.record is None:
         return {}
     gone = [path for path in facts.record.blobs if path.startswith((PUBLISHED, PLAIN_FILES))]
-    return {**dict.fromkeys(gone), **about_change(facts, settled=True)}
+    before = facts.record.about
+    about = before.model_copy(update={"settled": True, "deleted_at": deleted_at or before.deleted_at})
+    return {**dict.fromkeys(gone), ABOUT: about.render()}
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ class Supervisor:
             self._give_up.clear()
         with JobFolder.create(self._settings.work_dir, owned.entry.job_id, owned.attempt.name) as folder:
             outbox = Outbox(folder)
-            outbox.belongs_to(Owner(address, owned.attempt))
+            outbox.belongs_to(Owner(address, owned.attempt, owned.commit))
             paths = self._machine_paths(folder.path)
             log = JobLog(folder.log_path, self._secrets.redact, self._clock.time, paths.shortened)
             with log.capturing():

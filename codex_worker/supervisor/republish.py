@@ -55,7 +55,7 @@ def offer_kept(
     if owner is None:
         raise SystemFault(f"Nobody knows any more whose results {folder.notes} holds.")
     try:
-        owned = reopen(open_queue(owner.project), owner.attempt, clock)
+        owned = reopen(open_queue(owner.project), owner.attempt, owner.commit, clock)
         opened(owned)
         project = open_project(owned, folder, owner.project)
 
@@ -72,8 +72,10 @@ def offer_kept(
     return done
 
 
-def reopen(queue: JobQueue, attempt: Attempt, clock: Clock) -> OwnedJob:
+def reopen(queue: JobQueue, attempt: Attempt, commit: str, clock: Clock) -> OwnedJob:
     """An earlier attempt of this machine, to publish for it. Whether it still may is for the fence to say.
+
+    `commit` is the claim's: what people did since tells a deletion from a merge.
 
     Raises LeaseLost where the job is gone altogether.
     """
@@ -88,7 +90,7 @@ def reopen(queue: JobQueue, attempt: Attempt, clock: Clock) -> OwnedJob:
         attempt=attempt,
         lease=_lease(queue, attempt, ref, lease_id, clock),
         lease_id=lease_id,
-        commit=heads.commit,
+        commit=commit,
         repository=queue.repository,
         beats=queue.repository,
         clock=clock,

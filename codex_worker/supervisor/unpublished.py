@@ -28,6 +28,7 @@ class Owner:
 
     project: str  # the repository's address
     attempt: Attempt
+    commit: str  # the claim's
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,21 @@ class Outbox:
     def belongs_to(self, owner: Owner) -> None:
         """Notes whose results these will be."""
         self._owner.write_text(
-            json.dumps({"project": owner.project, "attempt": owner.attempt.model_dump(mode="json")})
+            json.dumps(
+                {
+                    "project": owner.project,
+                    "attempt": owner.attempt.model_dump(mode="json"),
+                    "commit": owner.commit,
+                }
+            )
         )
 
     def owner(self) -> Owner | None:
         """Whose results these are; None where that was never noted, or cannot be read."""
         try:
             found = json.loads(self._owner.read_text())
-            return Owner(str(found["project"]), Attempt.model_validate(found["attempt"]))
+            attempt = Attempt.model_validate(found["attempt"])
+            return Owner(str(found["project"]), attempt, str(found["commit"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             logger.warning("Nobody knows whose results %s holds: %s", self._path.parent, error)
             return None

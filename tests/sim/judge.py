@@ -276,8 +276,9 @@ class Judge:
         elif path in before and not is_projection(path):
             self.complain(9, f"{author.worker} replaced {path}")
         elif path not in before and not is_projection(path):
-            if self._created.setdefault(path, data) != data and self.has_records:
+            if self._created.get(path, data) != data and self.has_records:
                 self.complain(9, f"{author.worker} used the path {path} a second time")
+            self._created[path] = data
             if path in self.removed_by_people:
                 self.complain(4, f"{author.worker} brought back {path}, which a person has removed")
             if path in self._seen_paths:

@@ -77,6 +77,7 @@ class Kept:
     """An end that could not be published; it outlives the process."""
 
     attempt: Attempt
+    commit: str
     outcome: Outcome
     log: bytes
     metrics: bytes
@@ -422,7 +423,7 @@ class Process:
             owned.end(outcome, log=log, metrics=metrics)
         except EXPECTED:
             if not self.is_dead:
-                self.machine.kept.append(Kept(owned.attempt, outcome, log, metrics))
+                self.machine.kept.append(Kept(owned.attempt, owned.commit, outcome, log, metrics))
         finally:
             if self.held is not None and self.held.owned is owned:
                 self._drop()
@@ -432,7 +433,9 @@ class Process:
         kept = self.machine.kept[0]
         self.running[-1] = ("main", kept.attempt)
         try:
-            reopen(self.queue, kept.attempt, self).end(kept.outcome, log=kept.log, metrics=kept.metrics)
+            reopen(self.queue, kept.attempt, kept.commit, self).end(
+                kept.outcome, log=kept.log, metrics=kept.metrics
+            )
         except (LeaseLost, SystemFault) as error:
             if isinstance(error, EXPECTED):
                 raise
