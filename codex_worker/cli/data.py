@@ -188,10 +188,12 @@ def _open(arguments: argparse.Namespace) -> _Source:
     from codex_worker.cli.reading import FolderReader, is_working_folder
     from codex_worker.codex.choose import Selection
     from codex_worker.git.lfs.cache import LfsCache
+    from codex_worker.worker.private_folder import make_private
     from codex_worker.worker.projects import project_at
 
     config = DatasetConfig.read(arguments.config)
     settings, credentials = access(arguments, config.source(str(arguments.config)))
+    make_private(settings.work_dir)
     address = arguments.project or config.project() or _address_by_number(config, credentials)
     selection = Selection(
         tuple(arguments.include) or config.names("dataset.include"),

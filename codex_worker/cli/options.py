@@ -1,6 +1,7 @@
 """A command line's settings and its token, from the options, the secrets file and the environment."""
 
 import argparse
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +13,8 @@ from codex_worker.token_server import SettingsSource
 
 if TYPE_CHECKING:
     from codex_worker.git.credentials import Credentials
+
+logger = logging.getLogger(__name__)
 
 # What the commands beside the worker itself need to reach a project.
 ACCESS = ("gitlab_url", "env_file", "work_dir")
@@ -27,7 +30,18 @@ def access(
 ) -> tuple[Settings, "Credentials"]:
     """What a command's own options, the secrets file and the environment say; `more` stands between these."""
     given = {name: getattr(arguments, name) for name in names}
-    return settings_and_token(given, os.environ, *more)
+    settings, credentials = settings_and_token(given, os.environ, *more)
+    warn_of_an_open_line(credentials)
+    return settings, credentials
+
+
+def warn_of_an_open_line(credentials: "Credentials") -> None:
+    """Says that everybody on the way to the server can read the token, where that is so."""
+    if credentials.token and credentials.origin and not credentials.origin.is_private:
+        logger.warning(
+            "The token goes to %s without encryption: everybody on the way there can read it. Give the "
+            "server's https:// address (--gitlab-url).", credentials.origin,
+        )  # fmt: skip
 
 
 def settings_and_token(

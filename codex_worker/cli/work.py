@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_worker import __version__
-from codex_worker.cli.options import settings_and_token
+from codex_worker.cli.options import settings_and_token, warn_of_an_open_line
 from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.errors import UserError, WorkerError
 from codex_worker.settings import Settings, add_options, all_settings
@@ -74,7 +74,9 @@ def main(argv: Sequence[str] | None = None, program: str = "worker_entry.py") ->
 def work(given: Mapping[str, object], environment: Mapping[str, str]) -> int:
     """The worker with these options. Raises UserError for what a person has to fix first."""
     from codex_worker.worker.assembly import Assembly, keep_out_of_reach
+    from codex_worker.worker.private_folder import make_private
 
+    os.umask(0o077)
     settings, credentials = settings_and_token(given, environment)
     settings = replace(settings, worker_id=settings.worker_id or _own_name(settings.work_dir))
     _start_logging(settings.verbose, credentials)
@@ -84,7 +86,9 @@ def work(given: Mapping[str, object], environment: Mapping[str, str]) -> int:
             "Use --env-file or $GITLAB_TOKEN instead."
         )
     keep_out_of_reach()
+    warn_of_an_open_line(credentials)
     _require_projects(settings, credentials)
+    make_private(settings.work_dir)
     assembly = Assembly(settings, credentials, environment)
     worker, supervisor = assembly.worker()
     _leave_on_signals(supervisor)

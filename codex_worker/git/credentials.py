@@ -4,6 +4,7 @@ import base64
 import logging
 import re
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import quote, urlsplit
@@ -34,6 +35,16 @@ class Origin:
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port == _DEFAULT_PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{host}{port}"
+
+    @property
+    def is_private(self) -> bool:
+        """Whether nobody else can read what is sent there: it is encrypted, or stays on this machine."""
+        if self.scheme == "https" or self.host == "localhost" or self.host.endswith(".localhost"):
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
 
 def origin_of(url: str) -> Origin | None:

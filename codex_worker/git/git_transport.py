@@ -121,7 +121,7 @@ class GitTransport:
             else:
                 refs[ref] = value
         if commit is None or branch is None:
-            raise AccessDenied(f"The repository {self.url} is empty or has no default branch.")
+            raise AccessDenied(_no_branch(self.url, branch))
         return heads_of(branch, commit, refs)
 
     def snapshot(self, heads: Heads) -> "GitSnapshot":
@@ -410,6 +410,19 @@ class GitSnapshot:
             blobs[oid.decode()] = output[start : start + length]
             position = start + length + 1
         return blobs
+
+
+def _no_branch(url: str, branch: str | None) -> str:
+    """git shows no HEAD for an empty repository, and for one whose HEAD names a branch that is not there."""
+    if branch is not None:
+        return f"The default branch of {url} ({branch.removeprefix('refs/heads/')}) is not there. Push it."
+    remedy = "in the project's settings"
+    if url.startswith("file:"):
+        remedy = "by git symbolic-ref HEAD refs/heads/NAME in it"
+    return (
+        f"The repository {url} is empty, or its default branch is one that it does not have: push to it, or "
+        f"choose a branch that is there as the default ({remedy})."
+    )
 
 
 def repository_url(address: str) -> str:

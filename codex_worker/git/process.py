@@ -12,7 +12,7 @@ from pathlib import Path
 
 from codex_worker.errors import AccessDenied, ResourceError, ServerUnreachable, SystemFault, clause
 from codex_worker.git.gate import Gate, Passage
-from codex_worker.git.surroundings import settings_for, variables
+from codex_worker.git.surroundings import settings_for, umask_for, variables
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +70,7 @@ class Git:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=variables(os.environ) | dict(environment or {}),
+                umask=umask_for(self._address),
             ) as process:
                 if passage:
                     passage.admit(process.pid)

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from codex_worker.git.network import network_variables
 
@@ -71,6 +72,19 @@ def settings_for(address: str | None) -> list[str]:
         for side in ("upload-pack", "receive-pack")
     ]
     return [*RUNS_NOTHING, *safe, *sides]
+
+
+def umask_for(address: str | None) -> int:
+    """The umask of a git command (-1: the worker's own, which keeps others out).
+
+    What is pushed to a repository on disk is for all who may use that repository.
+    """
+    if address is None or not address.startswith("file:"):
+        return -1
+    repository = Path(unquote(urlsplit(address).path))
+    inner = repository / ".git"
+    folder = inner if inner.is_dir() else repository
+    return 0o777 & ~folder.stat().st_mode if folder.is_dir() else -1
 
 
 def _server_command(side: str, safe: list[str]) -> str:

@@ -1,17 +1,20 @@
-"""The worker's own copy of LFS objects: by content, of bounded size, shared by all its jobs and processes."""
+"""The worker's own copy of LFS objects: by project and content, of bounded size, shared by its processes."""
 
+import copy
 import fcntl
+import hashlib
 import logging
 import os
 import secrets
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from codex_worker.errors import DataError
 from codex_worker.git.lfs.objects import ObjectFolder, ObjectWriter
-from codex_worker.git.lfs.pointer import Pointer
+from codex_worker.git.lfs.pointer import Pointer, pointer_for
 
 logger = logging.getLogger(__name__)
 
@@ -22,8 +25,19 @@ _RECOUNT_SHARE = 0.05
 _ABANDONED_AFTER_S = 24 * 3600.0
 
 
+@dataclass
+class _Count:
+    """Bytes in the folder when they were last counted, and what has been added since."""
+
+    counted_bytes: int = 0
+    added_bytes: int = 0
+
+
 class LfsCache:
     """Objects under `folder`, together at most `max_bytes` but for what is held.
+
+    Each project has its own (`of`): an oid is written in pointers that anybody may copy, so that it was
+    fetched for one project is no reason to give it to another.
 
     Several processes may use one folder. The least recently used objects go first; what is inside a
     `hold` of a living process never goes, even where that exceeds the limit:
@@ -36,21 +50,35 @@ class LfsCache:
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self.folder = folder
         self.max_bytes = max_bytes
-        self._objects = ObjectFolder(folder / "objects", folder / "incoming")
+        self._objects = self._objects_of("")
         self._holds = folder / "holds"
         self._holds.mkdir(parents=True, exist_ok=True)
         self._remove_abandoned()
-        self._counted_bytes = sum(size for _, size, _ in self._listing())
-        self._added_bytes = 0
+        self._count = _Count(sum(size for _, size, _ in self._listing()))
+
+    def of(self, project: str) -> "LfsCache":
+        """The part of this cache that belongs to the project at this address."""
+        own = copy.copy(self)
+        own._objects = self._objects_of(hashlib.sha256(project.encode()).hexdigest()[:16])
+        return own
 
     def find(self, pointer: Pointer) -> Path | None:
-        """The object's file, if it is here; counts as a use of it."""
+        """The object's file, if it is here and still what the pointer names; counts as a use of it.
+
+        A damaged one is removed, so that it is fetched again.
+        """
         path = self._objects.find(pointer)
-        if path is not None:
-            try:
+        try:
+            if path is not None:
                 os.utime(path)
-            except FileNotFoundError:
-                return None  # another process made room just now
+                if pointer_for(path) != pointer:
+                    logger.warning(
+                        "The object %s in %s was changed: it is fetched again.", pointer.oid, self.folder
+                    )
+                    path.unlink()
+                    return None
+        except FileNotFoundError:
+            return None  # another process made room just now
         return path
 
     @contextmanager
@@ -67,10 +95,11 @@ class LfsCache:
             )
         with self._objects.receive(pointer) as writer:
             yield writer
-        self._added_bytes += pointer.size
+        count = self._count
+        count.added_bytes += pointer.size
         if (
-            self._counted_bytes + self._added_bytes > self.max_bytes
-            or self._added_bytes > _RECOUNT_SHARE * self.max_bytes
+            count.counted_bytes + count.added_bytes > self.max_bytes
+            or count.added_bytes > _RECOUNT_SHARE * self.max_bytes
         ):
             self.make_room()
 
@@ -107,13 +136,15 @@ class LfsCache:
                     if path.name not in held:
                         path.unlink(missing_ok=True)
                         total_bytes -= size
-            self._counted_bytes = total_bytes
-            self._added_bytes = 0
+            self._count.counted_bytes, self._count.added_bytes = total_bytes, 0
         if total_bytes > self.max_bytes:
             logger.warning(
                 "The cache %s has %d bytes, more than its limit of %d: running jobs need them all.",
                 self.folder, total_bytes, self.max_bytes,
             )  # fmt: skip
+
+    def _objects_of(self, project: str) -> ObjectFolder:
+        return ObjectFolder(self.folder / "objects" / f"project-{project}", self.folder / "incoming")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -140,7 +171,7 @@ class LfsCache:
     def _listing(self) -> list[tuple[int, int, Path]]:
         """(last use in ns, size in bytes, path) of every object."""
         found = []
-        for path in self._objects.folder.glob("??/??/*"):
+        for path in (self.folder / "objects").glob("project-*/??/??/*"):
             try:
                 status = path.stat()
             except FileNotFoundError:

@@ -43,6 +43,7 @@ class HttpStore:
         sleep: Callable[[float], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._project = url.rstrip("/").removesuffix(".git")
         self._credentials = credentials
         self._settings = settings or HttpSettings()
         self._transport = LfsHttp(credentials, self._settings, sleep=sleep, clock=clock)
@@ -53,6 +54,7 @@ class HttpStore:
     ) -> dict[Pointer, Path | DataError]:
         """See LfsStore. An object that fails for itself is answered with its error; an outage is raised."""
         wanted = list(dict.fromkeys(pointers))
+        cache = cache.of(self._project)
         count = ProgressCount(wanted, on_progress)
         results: dict[Pointer, Path | DataError] = {}
         faults = 0

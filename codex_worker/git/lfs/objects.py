@@ -5,6 +5,7 @@ import hashlib
 import logging
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,13 +54,18 @@ class ObjectWriter:
 class ObjectFolder:
     """Objects by oid under `folder`; `incoming` (same file system) holds what is still being written.
 
-    With `durable`, an object is on the disk itself before it is visible, for stores that others rely on.
+    With `durable`, an object is on the disk itself before it is visible, for stores that others rely on; with
+    `as_open_as`, whoever may read and write that folder may do so with the objects, whatever this process's
+    own files are like.
     """
 
-    def __init__(self, folder: Path, incoming: Path, *, durable: bool = False) -> None:
+    def __init__(
+        self, folder: Path, incoming: Path, *, durable: bool = False, as_open_as: Path | None = None
+    ) -> None:
         self.folder = folder
         self.incoming = incoming
         self._durable = durable
+        self._mode = None if as_open_as is None else stat.S_IMODE(as_open_as.stat().st_mode)
 
     def path_of(self, pointer: Pointer) -> Path:
         """Where the object is, or would be."""
@@ -83,8 +89,8 @@ class ObjectFolder:
         path = self.path_of(pointer)
         temporary = self.incoming / f"{pointer.oid}-{secrets.token_hex(6)}"
         with disk_errors(self.folder):
-            self.incoming.mkdir(parents=True, exist_ok=True)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self._make(self.incoming)
+            self._make(path.parent)
             try:
                 with temporary.open("xb") as file:
                     writer = ObjectWriter(pointer, file)
@@ -93,9 +99,18 @@ class ObjectFolder:
                     if self._durable:
                         file.flush()
                         os.fsync(file.fileno())
+                if self._mode is not None:
+                    temporary.chmod(self._mode & 0o666)
                 temporary.replace(path)
             finally:
                 temporary.unlink(missing_ok=True)
+
+    def _make(self, folder: Path) -> None:
+        missing = [each for each in (folder, *folder.parents) if not each.exists()]
+        for each in reversed(missing):
+            each.mkdir(exist_ok=True)
+            if self._mode is not None:
+                each.chmod(self._mode)
 
     def copy_in(self, pointer: Pointer, source: Path) -> Path:
         """Copy a file in as this object. Raises DataError where the file is not what the pointer names."""

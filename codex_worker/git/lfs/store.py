@@ -59,13 +59,15 @@ class FileStore:
                 f"{repository} is not a git repository. Give the path of a repository, bare or not."
             )
         lfs = git_folder / "lfs"
-        self._objects = ObjectFolder(lfs / "objects", lfs / "tmp", durable=True)
+        self._project = str(git_folder.resolve())
+        self._objects = ObjectFolder(lfs / "objects", lfs / "tmp", durable=True, as_open_as=git_folder)
 
     def download(
         self, pointers: Iterable[Pointer], cache: LfsCache, *, on_progress: OnProgress | None = None
     ) -> dict[Pointer, Path | DataError]:
         """See LfsStore."""
         count = ProgressCount(wanted := list(dict.fromkeys(pointers)), on_progress)
+        cache = cache.of(self._project)
         results: dict[Pointer, Path | DataError] = {}
         with cache.hold(wanted):
             for pointer in wanted:

@@ -10,7 +10,8 @@ from codex_worker.errors import AccessDenied, ServerUnreachable
 from codex_worker.git.git_transport import GitTransport
 from codex_worker.git.network import trusted_certificates
 from codex_worker.git.plain_session import plain_session
-from codex_worker.git.process import Git
+from codex_worker.git.ports import RefMove
+from codex_worker.git.process import Git, network_error
 from codex_worker.git.surroundings import settings_for, variables
 from tests.support.queues import GitProject
 
@@ -109,3 +110,34 @@ def test_a_repository_of_another_owner_is_used_where_the_user_allows_it(monkeypa
         env=os.environ, check=True,
     )  # fmt: skip
     assert look("allowed").commit
+
+
+def test_what_is_pushed_to_a_repository_on_disk_is_for_all_who_may_use_it(tmp_path):
+    bare = GitProject({"a.txt": b"text"}, tmp_path).bare
+    bare.chmod(0o755)
+    transport = GitTransport(str(bare), tmp_path / "cache", author="w", email="w@example.org")
+    before = os.umask(0o077)
+    try:
+        with transport.locked():
+            made = transport.lease_commit(b"a lease")
+            assert transport.push([RefMove("refs/gpu-jobs/one", None, made)], atomic=False).accepted
+    finally:
+        os.umask(before)
+    for path in (bare / "refs/gpu-jobs/one", bare / "objects" / made[:2] / made[2:]):
+        assert path.stat().st_mode & 0o044 == 0o044 and path.parent.stat().st_mode & 0o055 == 0o055
+
+
+def test_a_default_branch_that_is_not_there_is_said_with_what_to_do(tmp_path):
+    bare = GitProject({"a.txt": b"text"}, tmp_path).bare
+    subprocess.run(["git", "-C", str(bare), "symbolic-ref", "HEAD", "refs/heads/gone"], check=True)
+    transport = GitTransport(str(bare), tmp_path / "cache", author="w", email="w@example.org")
+    with pytest.raises(AccessDenied, match="git symbolic-ref HEAD refs/heads/NAME"):
+        transport.look()
+
+
+@pytest.mark.parametrize("address", ["file:///srv/mark.git", "https://gitlab.example.org/mark.git", None])
+def test_nobody_is_sent_after_a_token_for_a_path(address):
+    said = str(
+        network_error("fetch", "fatal: '/srv/mark.git' does not appear to be a git repository", address)
+    )
+    assert ("token" in said) == (address is None or not address.startswith("file:"))

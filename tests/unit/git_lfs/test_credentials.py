@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codex_worker.cli.options import warn_of_an_open_line
 from codex_worker.errors import UserError
 from codex_worker.git.credentials import REDACTED, Credentials, read_env_file
 
@@ -154,3 +155,24 @@ def test_an_address_that_is_none_is_refused_without_showing_its_password():
 def test_credentials_do_not_travel_to_another_process():
     with pytest.raises(TypeError):
         pickle.dumps(Credentials(TOKEN, HOST))
+
+
+@pytest.mark.parametrize(
+    ("address", "is_private"),
+    [
+        ("https://gitlab.example.org", True),
+        ("http://gitlab.example.org", False),
+        ("http://10.0.0.5:8080", False),
+        ("http://localhost:8080", True),
+        ("http://gitlab.localhost", True),
+        ("http://127.0.0.2", True),
+        ("http://[::1]:80", True),
+        ("http://localhost.example.org", False),
+    ],
+)
+def test_who_sends_a_token_in_the_clear_is_told_so(caplog, address, is_private):
+    warn_of_an_open_line(Credentials(TOKEN, address))
+    assert ("without encryption" in caplog.text) != is_private
+    caplog.clear()
+    warn_of_an_open_line(Credentials(None, address))
+    assert not caplog.text
