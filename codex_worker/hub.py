@@ -125,6 +125,11 @@ class HubSettings:
     local_folder: Path | None = None
     timeout_s: float = 30.0
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where weights lie on this machine."""
+        return (self.cache_folder,) if self.local_folder is None else (self.cache_folder, self.local_folder)
+
 
 def hub_settings(settings: Settings, environment: Mapping[str, str]) -> HubSettings:
     """Where an operator wants weights to come from, as huggingface_hub itself reads it."""

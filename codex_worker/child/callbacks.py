@@ -104,9 +104,9 @@ class Line:
             waiting.put(message)
 
 
-def end_process_group() -> None:
-    """Without a supervisor nothing can be saved any more, and nobody would end this process."""
-    os.killpg(os.getpgrp(), signal.SIGKILL)
+def end_process() -> None:
+    """Without a supervisor nothing can be saved any more. What else this process started, its keeper ends."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 class ChildScanner:

@@ -1,4 +1,4 @@
-"""The process that computes: `python -m codex_worker.child.main <read fd> <write fd>`.
+"""The process that computes: `python -m codex_worker.child <read fd> <write fd> <walls>`.
 
 It is told its job over the channel, imports the handler, runs it and says one last word. It holds no
 token, and whatever it does to itself, its supervisor lives.
@@ -8,17 +8,16 @@ import contextlib
 import importlib
 import logging
 import os
-import resource
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from codex_worker.child import patching
-from codex_worker.child.callbacks import ChildCallbacks, Line, end_process_group
+from codex_worker.child.callbacks import ChildCallbacks, Line, end_process
+from codex_worker.child.walls import Walls, raise_walls
 from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.errors import Kind, SystemFault, WorkerError
 from codex_worker.job.api import JobContext, Result, StopReason
@@ -28,16 +27,18 @@ from codex_worker.job.summary import Summary
 
 logger = logging.getLogger(__name__)
 
-# The kernel, short of memory, ends the child rather than the supervisor.
-_OOM_SCORE = "700"
+_BESIDE_OTHER_THINGS = ("patches", "handlers")
 
 
 def main(argv: list[str]) -> None:
     """Runs one job and leaves with its exit code. Never returns."""
-    _be_a_good_child()
+    _import_while_folders_can_be_listed()
+    missing = raise_walls(Walls.of_text(argv[2]))
     logging.basicConfig(
         level=logging.INFO, stream=sys.stdout, format="%(levelname)s %(name)s: %(message)s", force=True
     )
+    for sentence in missing:
+        logger.warning("%s", sentence)
     read_fd, write_fd = int(argv[0]), int(argv[1])
     for fd in (read_fd, write_fd):
         os.set_inheritable(fd, False)  # what the handler starts must not hold the channel open
@@ -46,7 +47,7 @@ def main(argv: list[str]) -> None:
     if message is None:
         sys.exit(ExitCode.FAILED)
     assignment = Assignment.of_message(message)
-    line = Line(channel, on_end=end_process_group)
+    line = Line(channel, on_end=end_process)
     signal.signal(signal.SIGTERM, lambda *_: line.ask_to_stop(StopReason.PREEMPTED))
     line.start()
     word = run_handler(
@@ -94,8 +95,8 @@ def last_word(returned: object, marked: Result | None, failure: str | None) -> L
     return LastWord(kind=Kind.DATA, message=str(result.get("error_message") or "The handler gave no reason."))
 
 
-def _be_a_good_child() -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # Not on every system, and the job runs without it.
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
+def _import_while_folders_can_be_listed() -> None:
+    """What lies beside these packages (secrets, the work folder) is closed later, and so is their listing."""
+    for package in _BESIDE_OTHER_THINGS:
+        with contextlib.suppress(Exception):  # the handler's own import tells what is wrong
+            importlib.import_module(package)

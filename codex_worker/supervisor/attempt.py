@@ -34,7 +34,7 @@ from codex_worker.supervisor.process import ChildProcess
 from codex_worker.supervisor.resume_saving import ResumeSaver, StateOwner
 from codex_worker.supervisor.rounds import Complaints
 from codex_worker.supervisor.salvage import publish_left_behind
-from codex_worker.supervisor.sandbox import child_command, child_environment
+from codex_worker.supervisor.sandbox import child_command, child_environment, walls_around
 from codex_worker.supervisor.services import Services
 from codex_worker.supervisor.settings import RuntimeSettings
 from codex_worker.supervisor.unpublished import Outbox, Owner
@@ -210,8 +210,9 @@ class Supervisor:
             [settings.handlers_root, settings.code_root],
             self._secrets.redact,
         )
+        walls = walls_around(folder.path, settings, environment)
         child = ChildProcess(
-            child_command, environment, folder.path, partial(seen.log.read_from, source="job")
+            partial(child_command, walls), environment, folder.path, partial(seen.log.read_from, source="job")
         )
         terms = Terms(settings.limits, settings.rhythm, self._deadline_s(owned))
         watch = ChildWatch(child, services, seen, terms, self._clock, self.leaving, self._give_up)

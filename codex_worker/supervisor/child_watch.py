@@ -10,7 +10,6 @@ from codex_worker.job.channel import LastWord, Message
 from codex_worker.job.ends import Cause
 from codex_worker.supervisor.conversation import Conversation, JobProgress, Wishes
 from codex_worker.supervisor.decide import ChildState, Departure, Step, next_step
-from codex_worker.supervisor.machine import session_memory
 from codex_worker.supervisor.process import ChildProcess
 from codex_worker.supervisor.rounds import Rounds, WatchedJob
 from codex_worker.supervisor.services import Services
@@ -119,7 +118,7 @@ class ChildWatch:
     def _sight(self) -> ChildState:
         now_s, limits, rhythm = self._clock.monotonic(), self._terms.limits, self._terms.rhythm
         if now_s - self._memory_seen_s >= rhythm.memory_s and limits.memory_bytes is not None:
-            self._memory_bytes, self._memory_seen_s = session_memory(self._child.pid), now_s
+            self._memory_bytes, self._memory_seen_s = self._child.memory_bytes(), now_s
         return ChildState(
             now_s=now_s,
             last_sign_s=self._conversation.last_sign_s,

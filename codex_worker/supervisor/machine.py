@@ -4,7 +4,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,18 +128,12 @@ def memory_limit(proc: Path = Path("/proc"), cgroup_limits: tuple[Path, ...] = _
     return max(min(known) - RESERVED_BYTES, min(known) // 2) if known else None
 
 
-def session_memory(session: int, proc: Path = Path("/proc")) -> int:
-    """Bytes of memory that the processes of a session hold (resident; pages they share count once each)."""
+def memory_of(processes: Iterable[int], proc: Path = Path("/proc")) -> int:
+    """Bytes of memory that processes hold (resident; pages they share count once each)."""
     total = 0
-    for folder in proc.iterdir():
-        if not folder.name.isdigit():
-            continue
-        try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            if int(fields[3]) == session:
-                total += _anonymous_memory(folder)
-        except (OSError, IndexError, ValueError):
-            continue  # the process ended while it was looked at
+    for process in processes:
+        with suppress(OSError, IndexError, ValueError):  # it ended while it was looked at
+            total += _anonymous_memory(proc / str(process))
     return total
 
 

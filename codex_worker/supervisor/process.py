@@ -1,4 +1,4 @@
-"""A child process with its channel: in a session of its own, so that it can be ended with all it started."""
+"""A child process with its channel: under a keeper, so that it ends with all it started."""
 
 import os
 import signal
@@ -9,8 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from codex_worker.child.keeper import END_ALL, descendants
 from codex_worker.errors import SystemFault
 from codex_worker.job.channel import MAX_RESULTS_BYTES, Channel
+from codex_worker.supervisor.machine import memory_of
 
 _PUMP_PATIENCE_S = 5.0
 
@@ -56,15 +58,20 @@ class ChildProcess:
         self._pump.start()
 
     def kill(self) -> None:
-        """Ends it and everything it started, at once."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
+        """Ends it and everything it started, at once; the keeper finds what is started in this moment."""
+        for each in descendants(self.pid):
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(each, signal.SIGKILL)
+        # A job may have stopped its keeper, and a keeper may not have begun yet.
+        for number in (END_ALL, signal.SIGCONT):
+            self._process.send_signal(number)
+
+    def memory_bytes(self) -> int:
+        """What it and all that it started hold."""
+        return memory_of([self.pid, *descendants(self.pid)])
 
     def wait(self) -> int:
-        """Its return code, once it is gone; what it left running in its session is ended as well."""
-        # Until it is reaped its number can't be another's, so that killing the group is safe.
-        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-        self.kill()
+        """Its return code, once it and all that it started are gone."""
         return_code = self._process.wait()
         self._pump.join(_PUMP_PATIENCE_S)
         return return_code

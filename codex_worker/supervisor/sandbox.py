@@ -1,8 +1,13 @@
-"""The environment of the child: what computing needs, and nothing that is secret."""
+"""The environment of the child and the walls around it: what computing needs, and nothing that is secret."""
 
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
+
+from codex_worker.child.walls import Walls
+from codex_worker.supervisor.reach import devices, readable
+from codex_worker.supervisor.settings import RuntimeSettings
 
 # Everything else stays behind: a variable that nobody thought of may hold a secret.
 _PASSED = {
@@ -42,9 +47,23 @@ def child_environment(
     return environment
 
 
-def child_command(read_fd: int, write_fd: int) -> list[str]:
+def walls_around(folder: Path, settings: RuntimeSettings, environment: Mapping[str, str]) -> Walls:
+    """The walls of a job that works in `folder`."""
+    for shared in settings.shared:
+        with suppress(OSError):  # what isn't there when the walls rise stays closed; it may be filled later
+            shared.mkdir(parents=True, exist_ok=True)
+    return Walls(
+        folder=str(folder),
+        readable=readable(settings.code_root, settings.handlers_root, settings.shared, environment),
+        devices=devices(),
+        memory_bytes=settings.limits.memory_bytes,
+    )
+
+
+def child_command(walls: Walls, read_fd: int, write_fd: int) -> list[str]:
     """-P: the job folder, which is the child's working directory, must not become a place of code."""
-    return [sys.executable, "-P", "-m", "codex_worker.child", str(read_fd), str(write_fd)]
+    command = [sys.executable, "-P", "-m", "codex_worker.child"]
+    return [*command, str(read_fd), str(write_fd), walls.to_text()]
 
 
 def _is_safe(folder: Path) -> bool:

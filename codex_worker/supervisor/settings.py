@@ -40,6 +40,7 @@ class RuntimeSettings:
     code_root: Path  # where codex_worker and patches are imported from
     handlers_root: Path  # the folder that holds the `handlers` package
     version: str
+    shared: tuple[Path, ...] = ()  # what all jobs of this machine read: weights
     preset: str | None = None  # for jobs that don't say
     keep_jobs: int = Settings.keep_jobs
     publish_timeout_s: float = Settings.publish_timeout_hours * HOUR_S

@@ -172,6 +172,7 @@ class Assembly:
             code_root=Path(codex_worker.__file__).resolve().parents[1],
             handlers_root=handlers_root(),
             version=codex_worker.__version__,
+            shared=self._hub.settings.folders,
             preset=self._settings.preset,
             keep_jobs=self._settings.keep_jobs,
             publish_timeout_s=self._settings.publish_timeout_hours * HOUR_S,
