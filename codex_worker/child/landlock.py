@@ -23,6 +23,7 @@ _ALL_OF_VERSION_1 = (1 << 13) - 1
 _BIND_AND_CONNECT_TCP = 0b11
 _ABSTRACT_SOCKETS_AND_SIGNALS = 0b11
 
+_OWN_PROCESS = "/proc/self"
 _FOR_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEVICE
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
 _USE_DEVICE = _READ_FILE | _WRITE_FILE | _TRUNCATE | _IOCTL_DEVICE
@@ -60,6 +61,7 @@ def restrict(readable: Iterable[str], devices: Iterable[str], folder: str) -> No
     )
     size = 24 if known >= 6 else 16 if known >= 4 else 8
     descriptor = system_call(_CREATE_RULESET, ctypes.byref(ruleset), size, 0)
+    _hold(_OWN_PROCESS)
     try:
         for paths, rights in ((readable, _READ), (devices, _USE_DEVICE), ((folder,), _in_own_folder(known))):
             for path in paths:
@@ -77,6 +79,12 @@ def _handled(known: int) -> int:
 def _in_own_folder(known: int) -> int:
     """All but device files: they would lead to the disk itself."""
     return _handled(known) & ~(_MAKE_CHAR | _MAKE_BLOCK | _IOCTL_DEVICE)
+
+
+def _hold(path: str) -> None:
+    """Keeps it open for good: a folder of /proc may be made anew otherwise, and no rule knows the new one."""
+    with suppress(OSError):  # no /proc here
+        os.open(path, os.O_PATH | os.O_CLOEXEC)
 
 
 def _allow(ruleset: int, path: str, rights: int) -> None:

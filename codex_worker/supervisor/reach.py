@@ -9,7 +9,11 @@ _OF_AN_INSTALLATION = ("bin", "include", "lib", "lib64", "libexec", "share", "py
 _OF_THE_CODE = ("codex_worker", "patches")
 _HANDLERS = "handlers"
 _SYSTEM = (
-    "/usr", "/lib", "/lib64", "/bin", "/sbin", "/nix/store", "/gnu/store", "/proc", "/sys",
+    "/usr", "/lib", "/lib64", "/bin", "/sbin", "/nix/store", "/gnu/store", "/sys",
+    # Of /proc only this: other processes of the same user show their environment there. What a handler
+    # starts sees less still, for "self" is the job's own process.
+    "/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/sys", "/proc/driver",
+    "/proc/devices", "/proc/version", "/proc/filesystems", "/proc/modules", "/proc/uptime", "/proc/loadavg",
     # Of /etc only this: people keep secrets there.
     "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/ld.so.preload", "/etc/alternatives",
     "/etc/localtime", "/etc/timezone", "/etc/os-release", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf",
