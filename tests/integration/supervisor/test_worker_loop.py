@@ -18,8 +18,8 @@ from tests.support.event_clock import until
 from tests.support.jobs import Stage, manifest
 
 WRITE_ORDER = """
-with open(folder.parent / "order", "a") as file:
-    print(job.job_id, file=file)
+import time
+(folder / "begun").write_text(f"{time.monotonic_ns()} {job.job_id}")
 return {}
 """
 
@@ -72,7 +72,9 @@ class Town:
             self.clock.advance(step_s)
 
     def order(self) -> list[str]:
-        return (self.stage.work_dir / "order").read_text().split()
+        """The jobs whose handlers ran, in the order in which they began."""
+        begun = [path.read_text().split() for path in self.stage.work_dir.glob("job_*/begun")]
+        return [job_id for _, job_id in sorted(filter(None, begun), key=lambda each: int(each[0]))]
 
     def response(self, project: str, job_id: str) -> dict:
         return yaml.safe_load(self.servers[project].files()[f"gpu_jobs/job_{job_id}/response.yaml"])
@@ -272,7 +274,7 @@ def test_a_worker_with_an_interval_looks_again(tmp_path):
     town = Town(tmp_path, a=server(job("one")))
     town.loop = replace(town.loop, interval_s=300)
     thread = town.start()
-    town.tick(lambda: (town.stage.work_dir / "order").exists(), step_s=20)
+    town.tick(town.order, step_s=20)
     Repository(MemoryTransport(town.servers["a"]), town.clock).transact(
         lambda snapshot, heads: _change({"gpu_jobs/manifest.yaml": manifest(job("one"), job("two"))})
     )
