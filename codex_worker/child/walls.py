@@ -9,6 +9,7 @@ import resource
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from codex_worker.child import identity, landlock, seccomp
@@ -59,9 +60,8 @@ def raise_walls(walls: Walls) -> list[str]:
 
 
 def _raised(walls: Walls) -> Iterator[str]:
-    confined = False
     for name, limit in _limits(walls):
-        yield from _tried(f"a limit of {name}", lambda limit=limit: _lower(*limit))
+        yield from _tried(f"a limit of {name}", partial(_lower, *limit))
     yield from _tried("no new privileges", lambda: prctl(PR_SET_NO_NEW_PRIVS, 1))
     missing = list(_tried("Landlock", lambda: landlock.restrict(walls.readable, walls.devices, walls.folder)))
     confined = not missing

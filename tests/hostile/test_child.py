@@ -78,7 +78,7 @@ def prepare(folder: Path, port: int, bystander: int) -> None:
     code = handlers_with(folder / "code", asr_w2v2bert_training="return {}")
     shutil.copy(ROOT / "tests/support/attacker.py", code / "handlers/asr/w2v2bert/training.py")
     work, home = folder / "work", folder / "home"
-    targets = {
+    targets: dict[str, Any] = {
         "secrets": folder / "secrets.env",
         "recording": work / "job_theirs_1-aaaaaaaa/recordings/a.wav",
         "cached": work / "lfs/objects/aa/bb/aabb",
