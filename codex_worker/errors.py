@@ -95,6 +95,10 @@ class ProjectGone(AccessDenied):
     """There is no such project, or it is hidden from us: an answer, which waiting does not change soon."""
 
 
+class CacheBroken(SystemFault):
+    """A cache of this machine is damaged. It can be thrown away and fetched again."""
+
+
 class Refused(SystemFault):
     """A server understood and says no; the text holds its words, `status` its HTTP status where it has one.
 

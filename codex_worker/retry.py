@@ -15,7 +15,14 @@ from typing import TypeVar
 
 import tenacity
 
-from codex_worker.errors import AccessDenied, ProjectGone, Refused, ResourceError, ServerUnreachable
+from codex_worker.errors import (
+    AccessDenied,
+    CacheBroken,
+    ProjectGone,
+    Refused,
+    ResourceError,
+    ServerUnreachable,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +30,7 @@ logger = logging.getLogger(__name__)
 PASSING = (ServerUnreachable, AccessDenied)
 # What a publication may fail for that says nothing of the result: the server's will, this machine's disk.
 # The result is kept and offered again.
-TAKEN_LATER = (*PASSING, Refused, ResourceError, OSError)
+TAKEN_LATER = (*PASSING, Refused, ResourceError, CacheBroken, OSError)
 
 T = TypeVar("T")
 

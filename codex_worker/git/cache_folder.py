@@ -29,6 +29,11 @@ class CacheFolder:
         """The repository."""
         return self._git.folder
 
+    @property
+    def is_there(self) -> bool:
+        """Whether it was ever made; `prepare` looks whether it is as we left it."""
+        return (self.path / _READY).exists()
+
     def prepare(self) -> bool:
         """Makes the repository, where it is not there as we left it; True when it was made."""
         if self._is_ours():
@@ -49,6 +54,17 @@ class CacheFolder:
         (self.path / "config").write_text(self._config)
         self._git.local("hash-object", "-w", "-t", "tree", "--stdin")
         (self.path / _READY).touch()
+
+    def remove_stale_locks(self) -> None:
+        """Removes git's own locks; whoever calls this holds ours, so nobody works here who has made them.
+
+        They are left by a git that was killed, and stop every later one.
+        """
+        places = (self.path, self.path / "objects/info", self.path / "objects/pack")
+        found = [lock for place in places for lock in place.glob("*.lock")]
+        for lock in [*found, *(self.path / "refs").rglob("*.lock")]:
+            logger.info("Removing %s, which an interrupted git has left.", lock)
+            lock.unlink(missing_ok=True)
 
     def _is_ours(self) -> bool:
         config = self.path / "config"

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from codex_worker.contract.paths import (
@@ -18,8 +19,9 @@ from codex_worker.contract.paths import (
     RECORD_NAMESPACE,
     WATCHER_NAMESPACE,
 )
-from codex_worker.errors import AccessDenied, DataError, SystemFault
+from codex_worker.errors import AccessDenied, CacheBroken, SystemFault
 from codex_worker.git.cache_folder import CacheFolder
+from codex_worker.git.faults import local_fault
 from codex_worker.git.gate import Gate
 from codex_worker.git.ports import (
     Entry,
@@ -31,13 +33,17 @@ from codex_worker.git.ports import (
     heads_of,
     one_after_another,
 )
-from codex_worker.git.process import Git, network_error
+from codex_worker.git.process import Git
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 HEAD_REF = "refs/worker/head"
 TRY_REF = "refs/worker/try"
 NOTHING_SINCE = "no commits selected for shallow requests"
+NO_SUCH_COMMIT = "Not a valid commit name"  # it is none of this cache's, which is an answer
+FETCH_OF_A_COMMIT = ("--depth=1", "--filter=blob:none", "--no-tags", "--no-write-fetch-head")
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # the id that git gives a tree without entries
 LEASE_REF = "refs/worker/lease"
 RECORD_REF = "refs/worker/record"
@@ -101,6 +107,7 @@ class GitTransport:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 self._lock_held = True
                 try:
+                    self._cache.remove_stale_locks()
                     self._prepare()
                     yield
                 finally:
@@ -108,7 +115,7 @@ class GitTransport:
 
     def look(self) -> Heads:
         """Asks for the default branch and the leases."""
-        self._prepare()
+        self._ensure_there()
         output = self._git.online("ls-remote", "--symref", "origin", "HEAD", *OUR_REFS).decode()
         branch, commit = None, None
         refs: dict[str, str] = {}
@@ -131,7 +138,7 @@ class GitTransport:
         head = self._head()
         if head is None:
             raise SystemFault(f"git fetched no commit of {heads.branch} into {self.folder}.")
-        return GitSnapshot(self._git, head)
+        return GitSnapshot(self._git, head, self.renew)
 
     def commit(self, base: Snapshot, files: Mapping[str, bytes | None], message: str) -> str:
         """Builds a commit from the trees alone: no checkout, no blob of `base` is needed."""
@@ -170,7 +177,7 @@ class GitTransport:
 
     def lease_commit(self, content: bytes) -> str:
         """Makes a commit without parents or files whose message is `content`."""
-        self._prepare()
+        self._ensure_there()
         name, _, email = self._author.partition(" <")
         who = {"NAME": name, "EMAIL": email.rstrip(">"), "DATE": f"{int(self._now())} +0000"}
         environment = {f"GIT_{role}_{key}": who[key] for role in ("AUTHOR", "COMMITTER") for key in who}
@@ -193,7 +200,11 @@ class GitTransport:
         if missing and not self._bring_records(missing):
             for commit in missing:
                 self._bring_records([commit])
-        return {commit: GitSnapshot(self._git, commit) for commit in commits if commit in self._records_here}
+        return {
+            commit: GitSnapshot(self._git, commit, self.renew)
+            for commit in commits
+            if commit in self._records_here
+        }
 
     def _bring_records(self, commits: Sequence[str]) -> bool:
         options = ["--depth=1", "--filter=blob:limit=4k", "--no-tags", "--no-write-fetch-head", "origin"]
@@ -257,8 +268,9 @@ class GitTransport:
     def _bring_commits(self, commits: Iterable[str]) -> bool:
         """Fetches single commits with their trees; False where that is more than a look may cost."""
         wanted = sorted(set(commits))
-        options = ["--depth=1", "--filter=blob:none", "--no-tags", "--no-write-fetch-head"]
-        return not wanted or self._git.fetch_at_most(MAX_FETCHED_OBJECTS, *options, "origin", *wanted)
+        return not wanted or self._git.fetch_at_most(
+            MAX_FETCHED_OBJECTS, *FETCH_OF_A_COMMIT, "origin", *wanted
+        )
 
     def _bring_history(self, heads: Heads, record_ref: str) -> bool:
         options = ["--filter=blob:none", "--no-tags", "--no-write-fetch-head"]
@@ -301,12 +313,15 @@ class GitTransport:
         report = done.output.decode(errors="replace")
         refusals = [line for line in report.splitlines() if line.startswith("!")]
         if not refusals or any("[remote failure]" in line for line in refusals):
-            raise network_error("push", done.words, self.url)
+            raise self._git.fault("push", done.words)
         return PushAnswer(False, f"{report}\n{done.words}".strip())
 
     def contains(self, heads: Heads, commit: str) -> bool:
         """True when the fetched head descends from `commit` (within what the shallow cache knows)."""
-        return self._git.run("merge-base", "--is-ancestor", commit, HEAD_REF).code == 0
+        done = self._git.run("merge-base", "--is-ancestor", commit, HEAD_REF)
+        if done.code > 1 and NO_SUCH_COMMIT not in done.words:
+            raise local_fault("merge-base", done.words, self.folder)
+        return done.code == 0
 
     def _head(self) -> str | None:
         done = self._git.run("rev-parse", "--verify", "--quiet", HEAD_REF)
@@ -326,6 +341,19 @@ class GitTransport:
         if self._cache.prepare():
             self._records_here.clear()
 
+    def renew(self, commit: str | None = None) -> None:
+        """Throws the cache away and makes it anew, with one commit of the server's in it."""
+        logger.warning("The cache of %s is damaged; it is fetched again.", self.url)
+        with self.locked():
+            self._start_afresh()
+            if commit is not None:
+                self._git.online("fetch", *FETCH_OF_A_COMMIT, "origin", commit)
+
+    def _ensure_there(self) -> None:
+        if not self._cache.is_there:
+            with self.locked():
+                pass  # makes it
+
     def _start_afresh(self) -> None:
         self._records_here.clear()
         self._cache.make()
@@ -334,18 +362,17 @@ class GitTransport:
 class GitSnapshot:
     """One commit in the cache repository; blobs are fetched when they are read."""
 
-    def __init__(self, git: Git, commit: str) -> None:
+    def __init__(self, git: Git, commit: str, renew: Callable[[str], None]) -> None:
+        """`renew` makes a damaged cache anew, with this commit in it."""
         self.commit = commit
         self._git = git
+        self._renew = renew
         self._entries: dict[str, list[Entry]] = {}
 
     def files(self, prefix: str = "") -> list[Entry]:
         """All files below a folder, sorted by path."""
         if prefix not in self._entries:
-            arguments = ["ls-tree", "-r", "-z", self.commit]
-            if prefix:
-                arguments += ["--", prefix.rstrip("/") + "/"]
-            records = self._git.local(*arguments).split(b"\0")
+            records = self._tree(*([prefix.rstrip("/") + "/"] if prefix else []))
             self._entries[prefix] = [entry for record in records if (entry := _parse_entry(record))]
         return self._entries[prefix]
 
@@ -372,14 +399,29 @@ class GitSnapshot:
         wanted = list(dict.fromkeys(oids))
         if not wanted:
             return {}
-        present = self._present(wanted)
-        self._bring([oid for oid in wanted if oid not in present])
-        return self._contents(wanted)
+        return self._mended(lambda: self._fetched(wanted))
+
+    def _fetched(self, oids: list[str]) -> dict[str, bytes]:
+        present = self._present(oids)
+        self._bring([oid for oid in oids if oid not in present])
+        return self._contents(oids)
+
+    def _tree(self, *paths: str) -> list[bytes]:
+        arguments = ["ls-tree", "-r", "-z", self.commit, "--", *paths]
+        return self._mended(lambda: self._git.local(*arguments)).split(b"\0")
+
+    def _mended(self, action: Callable[[], T]) -> T:
+        """The action's answer, with a cache that is made anew where it turns out to be damaged."""
+        try:
+            return action()
+        except CacheBroken:
+            self._renew(self.commit)
+            return action()
 
     def _find(self, paths: list[str]) -> list[Entry]:
         if len(paths) > 200:
             return self.files()
-        records = self._git.local("ls-tree", "-r", "-z", self.commit, "--", *paths).split(b"\0")
+        records = self._tree(*paths)
         exact = set(paths)
         return [entry for record in records if (entry := _parse_entry(record)) and entry.path in exact]
 
@@ -405,7 +447,7 @@ class GitSnapshot:
             header_end = output.index(b"\n", position)
             oid, kind, *size = output[position:header_end].split()
             if kind != b"blob":
-                raise DataError(f"git has no blob {oid.decode()} in {self._git.folder}.")
+                raise CacheBroken(f"git has no blob {oid.decode()} in {self._git.folder}.")
             start, length = header_end + 1, int(size[0])
             blobs[oid.decode()] = output[start : start + length]
             position = start + length + 1

@@ -127,6 +127,9 @@ class MemoryTransport:
         """Nothing here has to be kept from other processes."""
         yield
 
+    def renew(self, commit: str | None = None) -> None:
+        """There is no cache that could be damaged."""
+
     def look(self) -> Heads:
         """The default branch and the leases."""
         self._fault("look", "before")

@@ -10,17 +10,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from codex_worker.errors import AccessDenied, ResourceError, ServerUnreachable, SystemFault, clause
+from codex_worker.errors import ServerUnreachable, WorkerError
+from codex_worker.git.faults import fault_here, local_fault, network_error
 from codex_worker.git.gate import Gate, Passage
 from codex_worker.git.surroundings import settings_for, umask_for, variables
 
 logger = logging.getLogger(__name__)
-
-_ACCESS_WORDS = re.compile(
-    r"authentication failed|could not read username|access denied|returned error: 40[134]|not found"
-    r"|does not appear to be a git repository|permission denied|dubious ownership|insufficient_scope",
-    re.IGNORECASE,
-)
 
 _ANNOUNCED = re.compile(rb"Receiving objects: .*?/(\d+)\)")
 
@@ -82,24 +77,22 @@ class Git:
                     ) from error
                 finally:
                     process.kill()
-        if b"No space left on device" in words:
-            raise ResourceError(f"The disk is full: git could not write to {self.folder}.")
         return Finished(process.returncode, output, self._said(words, passage))
 
     def local(
         self, *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None
     ) -> bytes:
-        """A command that asks no server. Raises SystemFault when it fails."""
+        """A command that asks no server. Raises ResourceError or CacheBroken when it fails."""
         done = self.run(*arguments, stdin=stdin, environment=environment)
         if done.code != 0:
-            raise SystemFault(f"git {arguments[0]} failed in {self.folder}: {done.words}")
+            raise local_fault(arguments[0], done.words, self.folder)
         return done.output
 
     def online(self, *arguments: str, stdin: bytes = b"", settings: Sequence[str] = ()) -> bytes:
-        """A command that asks the server. Raises ServerUnreachable or AccessDenied."""
+        """A command that asks the server. Raises what `fault` answers."""
         done = self.run(*arguments, stdin=stdin, settings=settings, online=True)
         if done.code != 0:
-            raise network_error(arguments[0], done.words, self._address)
+            raise self.fault(arguments[0], done.words)
         return done.output
 
     def fetch_at_most(self, max_objects: int, *arguments: str) -> bool:
@@ -113,8 +106,12 @@ class Git:
         if words is None:
             return False
         if process.returncode != 0:
-            raise network_error("fetch", self._said(words, passage), self._address)
+            raise self.fault("fetch", self._said(words, passage))
         return True
+
+    def fault(self, command: str, words: str) -> WorkerError:
+        """Why a command failed that asked the server: something here, or what the server answered."""
+        return fault_here(command, words, self.folder) or network_error(command, words, self._address)
 
     def _passage(self, online: bool) -> AbstractContextManager[Passage | None]:
         if not online or self._gate is None or self._address is None:
@@ -133,14 +130,6 @@ class Git:
         return self._redact(passage.words(text) if passage else text)
 
 
-def network_error(command: str, words: str, address: str | None = None) -> ServerUnreachable | AccessDenied:
-    """The error that git's words tell of; they only choose the message, never what is done to a job."""
-    last = clause(words)[-500:]
-    if _ACCESS_WORDS.search(words):
-        return AccessDenied(f"The repository cannot be used (git {command}): {last}. {_advice(address)}")
-    return ServerUnreachable(f"The git server did not answer as expected (git {command}): {last}.")
-
-
 def _words_unless_too_many(process: "subprocess.Popen[bytes]", max_objects: int) -> bytes | None:
     """Waits for a fetch's end; None where it was ended because the server announced too many objects."""
     timer = threading.Timer(600, process.kill)
@@ -157,9 +146,3 @@ def _words_unless_too_many(process: "subprocess.Popen[bytes]", max_objects: int)
         timer.cancel()
         process.wait()
     return bytes(words)
-
-
-def _advice(address: str | None) -> str:
-    if address is not None and address.startswith("file:"):
-        return "Check its path, and that the worker's user may read and write there."
-    return "Check its address, that the worker is a member, and the token's scopes and expiry date."

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
 from codex_worker.clock import Clock
-from codex_worker.errors import PushRefused
+from codex_worker.errors import CacheBroken, PushRefused
 from codex_worker.git.ports import GitPort, Heads, PathChange, PushAnswer, RefMove, Snapshot
+from codex_worker.git.refusals import refusal_sentence
 from codex_worker.retry import TRANSACTION, BackOff
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class RecordMove:
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,9 @@ class LockedTransport(GitPort, Protocol):
     def locked(self) -> AbstractContextManager[None]:
         """Held for a whole transaction."""
 
+    def renew(self, commit: str | None = None) -> None:
+        """Makes a damaged cache anew, with a commit of the server's in it; what was made there is gone."""
+
 
 @dataclass
 class _Try(Generic[T]):
@@ -123,17 +128,15 @@ class Repository:
 
     def look(self) -> Heads:
         """The default branch and our refs, with one request."""
-        return self._transport.look()
+        return self._mended(self._transport.look)
 
     def snapshot(self, heads: Heads | None = None) -> Snapshot:
         """The files at the head."""
-        with self._lock, self._transport.locked():
-            return self._transport.snapshot(heads or self._transport.look())
+        return self._locked(lambda: self._transport.snapshot(heads or self._transport.look()))
 
     def read_lease(self, ref: str, commit: str) -> bytes:
         """A lease's content."""
-        with self._lock, self._transport.locked():
-            return self._transport.read_lease(ref, commit)
+        return self._locked(lambda: self._transport.read_lease(ref, commit))
 
     def transact(self, build: Build[T], *, patience_s: float | None = TRANSACTION.timeout_s) -> Landed[T]:
         """Builds a change on the head and pushes it, again and again until it lands.
@@ -153,7 +156,7 @@ class Repository:
         return back_off.insist(lambda: self._until_landed(transaction))
 
     def _until_landed(self, transaction: _Transaction[T]) -> Landed[T]:
-        while (landed := self._try(transaction)) is None:
+        while (landed := self._mended(lambda: self._try(transaction))) is None:
             # Losers of a race wait a little at random, so that they do not meet again.
             longest_s = 0.05 * min(2 ** len(transaction.tries), 64)
             self._clock.sleep(self._chance.uniform(0, longest_s) + transaction.refusals)
@@ -180,24 +183,48 @@ class Repository:
         return None
 
     def replace_lease(self, ref: str, expected: str | None, commit: str | None) -> PushAnswer:
-        """Moves a lease ref alone; `commit` is one that `lease_commit` made, None deletes the ref."""
-        return self._transport.push([RefMove(ref, expected, commit)], atomic=False)
+        """Moves a lease ref alone; `commit` is one that `lease_commit` made, None deletes the ref.
+
+        Raises CacheBroken where that commit was lost with the cache, which is whole again then.
+        """
+        try:
+            return self._transport.push([RefMove(ref, expected, commit)], atomic=False)
+        except CacheBroken:
+            self._transport.renew()
+            raise
 
     def lease_commit(self, content: bytes) -> str:
         """Makes a lease's commit, here."""
-        return self._transport.lease_commit(content)
+        return self._mended(lambda: self._transport.lease_commit(content))
 
     def records(self, commits: Sequence[str]) -> dict[str, Snapshot]:
         """The files of records, by commit; one with too many of them is left out."""
-        with self._lock, self._transport.locked():
-            return self._transport.records(commits)
+        return self._locked(lambda: self._transport.records(commits))
 
     def ordinary_changes(
         self, heads: Heads, record_ref: str | None, since: str, paths: Sequence[str]
     ) -> list[PathChange] | None:
         """What people's own commits did to files since `since`; see GitPort."""
-        with self._lock, self._transport.locked():
-            return self._transport.ordinary_changes(heads, record_ref, since, paths)
+        return self._locked(lambda: self._transport.ordinary_changes(heads, record_ref, since, paths))
+
+    def _locked(self, action: Callable[[], R]) -> R:
+        def alone() -> R:
+            with self._lock, self._transport.locked():
+                return action()
+
+        return self._mended(alone)
+
+    def _mended(self, action: Callable[[], R]) -> R:
+        """The action's answer; where the cache turns out to be damaged, it is made anew once.
+
+        Raises CacheBroken where that does not help.
+        """
+        try:
+            return action()
+        except CacheBroken as broken:
+            logger.warning("%s", broken)
+            self._transport.renew()
+            return action()
 
     def _make(self, snapshot: Snapshot, change: Change[T]) -> _Try[T]:
         commit = self._transport.commit(snapshot, change.files, change.message) if change.files else None
@@ -241,7 +268,7 @@ def _believe_refusals(transaction: _Transaction[T], heads: Heads) -> None:
     refused = answer is not None and _same_refs(transaction.seen_before, heads, transaction.tries[-1])
     transaction.refusals = transaction.refusals + 1 if refused else 0
     if answer is not None and transaction.refusals >= REFUSALS_BEFORE_BELIEVING:
-        raise PushRefused(f"The server refused the push: {_last_words(answer.words)}")
+        raise PushRefused(refusal_sentence(answer.words))
 
 
 def _same_refs(before: Heads | None, now: Heads, attempt: _Try[T]) -> bool:
@@ -249,7 +276,3 @@ def _same_refs(before: Heads | None, now: Heads, attempt: _Try[T]) -> bool:
     if before is None or before.commit != now.commit or before.branch != now.branch:
         return False
     return all(before.at(ref) == now.at(ref) for ref in attempt.refs)
-
-
-def _last_words(words: str) -> str:
-    return " ".join(words.split())[-600:]

@@ -16,8 +16,8 @@ from codex_worker.contract.plain_text import plain_bytes
 from codex_worker.contract.records import Attempt, End, EndState, Lease, ResumePointer, now_utc, read_record
 from codex_worker.contract.response import end_response, running_response
 from codex_worker.contract.state import Budgets, JobFacts, failures_of, uses_up_budget, was_deleted
-from codex_worker.errors import DataError, Kind, LeaseLost, ServerUnreachable
-from codex_worker.git.ports import Heads, Snapshot, blob_id
+from codex_worker.errors import CacheBroken, DataError, Kind, LeaseLost, ServerUnreachable
+from codex_worker.git.ports import Heads, PushAnswer, Snapshot, blob_id
 from codex_worker.git.repository import Change, LeaseMove, Repository
 from codex_worker.job.ends import Cause
 from codex_worker.queue.audience import Audience
@@ -389,7 +389,7 @@ class OwnedJob:
             return
         self._unsent = commit
         for _ in range(3):
-            if self._beats.replace_lease(ref, self._lease_id, commit).accepted:
+            if self._moved(ref, commit).accepted:
                 self._lease_id, self._unsent = commit, None
                 return
             current = self._beats.look().leases.get(ref)
@@ -405,6 +405,13 @@ class OwnedJob:
             # An earlier try of ours landed after all, or somebody removed the ref: go on from there.
             self._lease_id = current
         raise ServerUnreachable(f"The lease of job {self.attempt.job_id} could not be replaced.")
+
+    def _moved(self, ref: str, commit: str) -> PushAnswer:
+        try:
+            return self._beats.replace_lease(ref, self._lease_id, commit)
+        except CacheBroken:
+            self._unsent = None  # that commit is lost; the next beat makes another one
+            raise
 
     def _held(self, ref: str, commit: str) -> Lease | None:
         try:
