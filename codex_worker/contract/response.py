@@ -1,7 +1,7 @@
 """`response.yaml`: what the records say, in the words that the plugin and older workers know."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from codex_worker.contract import yaml_text
@@ -69,14 +69,23 @@ def waiting_message(end: End) -> str:
     return f"Waiting for the next worker{reason}"
 
 
+# A claim by somebody we can't name: older workers take an unreadable response for one, and so do we.
+UNREADABLE: Mapping[str, Any] = {}
+_SIGNS = ("worker_id", "state", "timestamp")
+
+
 def read_response(data: bytes, where: str) -> Mapping[str, Any]:
-    """A response as a mapping; an unreadable one is `{}`: a claim by somebody we can't name."""
+    """A response as a mapping; an unreadable one is `{}`."""
     try:
         value = yaml_text.load(data, where)
     except DataError:
-        # Older workers take an unreadable response for a claim, and so do we.
-        return {}
-    return value if isinstance(value, Mapping) else {}
+        return UNREADABLE
+    return value if isinstance(value, Mapping) else UNREADABLE
+
+
+def signs_of(response: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Who answered, in what state and when; the rest, of any size, would be remembered for nothing."""
+    return {key: response[key] for key in _SIGNS if isinstance(response.get(key), str | int | float | date)}
 
 
 def _plain(moment: datetime) -> yaml_text.PlainTimestamp:

@@ -19,12 +19,13 @@ from codex_worker.contract.paths import (
     RECORD_NAMESPACE,
     WATCHER_NAMESPACE,
 )
-from codex_worker.errors import AccessDenied, CacheBroken, SystemFault
+from codex_worker.errors import AccessDenied, DataError, SystemFault
+from codex_worker.git.blobs import Blobs
 from codex_worker.git.cache_folder import CacheFolder
 from codex_worker.git.faults import local_fault
 from codex_worker.git.gate import Gate
+from codex_worker.git.git_snapshot import GitSnapshot
 from codex_worker.git.ports import (
-    Entry,
     Heads,
     PathChange,
     PushAnswer,
@@ -57,6 +58,11 @@ OUR_REFS = tuple(
 MAX_FETCHED_OBJECTS = 5_000
 # People whose last sync was before a job's claim, and who have synced since.
 MAX_FORKS = 100
+MAX_TOLD_BYTES = 20_000_000
+# Leases, records and watchers; each job has two of them.
+MAX_REFS = 100_000
+# Of the first fetch: a project's folders. Those known have some hundreds.
+MAX_FOLDERS = 200_000
 # A record holds an attempt, at most some twenty ends, and up to some hundred pieces of a ledger.
 MAX_RECORD_OBJECTS = 500
 
@@ -84,6 +90,7 @@ class GitTransport:
         self._now = now
         self._git = Git(folder, address=self.url, gate=gate, redact=redact)
         self._cache = CacheFolder(self._git, self.url)
+        self._blobs = Blobs(self._git)
         self._can_push_options = True
         self._can_atomic = True
         self._thread_lock = threading.RLock()
@@ -116,10 +123,9 @@ class GitTransport:
     def look(self) -> Heads:
         """Asks for the default branch and the leases."""
         self._ensure_there()
-        output = self._git.online("ls-remote", "--symref", "origin", "HEAD", *OUR_REFS).decode()
         branch, commit = None, None
         refs: dict[str, str] = {}
-        for line in output.splitlines():
+        for line in self._listed("ls-remote", "--symref", "origin", "HEAD", *OUR_REFS):
             value, _, ref = line.partition("\t")
             if ref == "HEAD" and value.startswith("ref: "):
                 branch = value.removeprefix("ref: ")
@@ -131,14 +137,22 @@ class GitTransport:
             raise AccessDenied(_no_branch(self.url, branch))
         return heads_of(branch, commit, refs)
 
-    def snapshot(self, heads: Heads) -> "GitSnapshot":
+    def _listed(self, *arguments: str) -> Iterator[str]:
+        """The refs of the server. Raises DataError where there are too many."""
+        with self._git.streaming(*arguments, online=True) as output:
+            for number, line in enumerate(output):
+                if number >= MAX_REFS:
+                    raise DataError(f"{self.url} has more than {MAX_REFS:,} refs of jobs; it is not read.")
+                yield line.decode(errors="surrogateescape").rstrip("\n")
+
+    def snapshot(self, heads: Heads) -> GitSnapshot:
         """Fetches the head that was seen (or a newer one, where the branch has moved since)."""
         if self._head() != heads.commit:
             self._fetch(heads.branch)
         head = self._head()
         if head is None:
             raise SystemFault(f"git fetched no commit of {heads.branch} into {self.folder}.")
-        return GitSnapshot(self._git, head, self.renew)
+        return GitSnapshot(self._git, self._blobs, head, self.renew)
 
     def commit(self, base: Snapshot, files: Mapping[str, bytes | None], message: str) -> str:
         """Builds a commit from the trees alone: no checkout, no blob of `base` is needed."""
@@ -201,7 +215,7 @@ class GitTransport:
             for commit in missing:
                 self._bring_records([commit])
         return {
-            commit: GitSnapshot(self._git, commit, self.renew)
+            commit: GitSnapshot(self._git, self._blobs, commit, self.renew)
             for commit in commits
             if commit in self._records_here
         }
@@ -233,17 +247,28 @@ class GitTransport:
         # Without its promisor git takes what is not here for missing, and does not go and fetch it all.
         settings = ["remote.origin.promisor=false", "log.showRoot=false"]
         kind = ["--raw", "-r", "--no-abbrev", "--no-renames", "-z"]
-        done = self._git.run(
+        said = self._bounded(
             "log", "--ignore-missing", "--no-merges", "--full-history", *kind, "--format=%x01%H",
             HEAD_REF, "--not", since, "--", *paths, settings=settings,
         )  # fmt: skip
-        if done.code != 0:
+        if said is None:
             return None
-        found = _path_changes(done.output)
+        found = _path_changes(said)
         for commit, parent in forks.items():
-            output = self._git.local("diff-tree", *kind, parent, commit, "--", *paths)
+            output = self._bounded("diff-tree", *kind, parent, commit, "--", *paths)
+            if output is None:
+                return None
             found += _path_changes(b"\x01" + commit.encode() + b"\0" + output)
         return found
+
+    def _bounded(self, *arguments: str, settings: Sequence[str] = ()) -> bytes | None:
+        """What git tells of the history; None where it cannot, or one commit changed a world of files."""
+        try:
+            with self._git.streaming(*arguments, settings=settings) as output:
+                said = output.read(MAX_TOLD_BYTES + 1)
+        except SystemFault:
+            return None
+        return said if len(said) <= MAX_TOLD_BYTES else None
 
     def _forks(self, since: str) -> dict[str, str]:
         """The commits since `since` that forked before it, whose parents are not here: commit -> parent."""
@@ -335,7 +360,8 @@ class GitTransport:
                 return
             logger.info("Starting a fresh cache of %s: its new history is long.", self.url)
             self._start_afresh()
-        self._git.online("fetch", "--depth=1", *options)
+        if not self._git.fetch_at_most(MAX_FOLDERS, "--depth=1", *options):
+            raise DataError(f"{self.url} has more folders, or longer ones, than can be read.")
 
     def _prepare(self) -> None:
         if self._cache.prepare():
@@ -359,101 +385,6 @@ class GitTransport:
         self._cache.make()
 
 
-class GitSnapshot:
-    """One commit in the cache repository; blobs are fetched when they are read."""
-
-    def __init__(self, git: Git, commit: str, renew: Callable[[str], None]) -> None:
-        """`renew` makes a damaged cache anew, with this commit in it."""
-        self.commit = commit
-        self._git = git
-        self._renew = renew
-        self._entries: dict[str, list[Entry]] = {}
-
-    def files(self, prefix: str = "") -> list[Entry]:
-        """All files below a folder, sorted by path."""
-        if prefix not in self._entries:
-            records = self._tree(*([prefix.rstrip("/") + "/"] if prefix else []))
-            self._entries[prefix] = [entry for record in records if (entry := _parse_entry(record))]
-        return self._entries[prefix]
-
-    def existing(self, paths: Iterable[str]) -> set[str]:
-        """Those of the paths that are files of this commit."""
-        wanted = list(paths)
-        return {entry.path for entry in self._find(wanted)} & set(wanted) if wanted else set()
-
-    def read(self, path: str) -> bytes | None:
-        """A file's bytes; None where it isn't there."""
-        return self.read_many([path]).get(path)
-
-    def read_many(self, paths: Iterable[str]) -> dict[str, bytes]:
-        """Several files with one request; those that aren't there are left out."""
-        wanted = dict.fromkeys(paths)
-        if not wanted:
-            return {}
-        found = {entry.path: entry.oid for entry in self._find(list(wanted))}
-        blobs = self.read_blobs(found.values())
-        return {path: blobs[found[path]] for path in wanted if path in found and found[path] in blobs}
-
-    def read_blobs(self, oids: Iterable[str]) -> dict[str, bytes]:
-        """Several blobs by their ids, with one request for those that are not here yet."""
-        wanted = list(dict.fromkeys(oids))
-        if not wanted:
-            return {}
-        return self._mended(lambda: self._fetched(wanted))
-
-    def _fetched(self, oids: list[str]) -> dict[str, bytes]:
-        present = self._present(oids)
-        self._bring([oid for oid in oids if oid not in present])
-        return self._contents(oids)
-
-    def _tree(self, *paths: str) -> list[bytes]:
-        arguments = ["ls-tree", "-r", "-z", self.commit, "--", *paths]
-        return self._mended(lambda: self._git.local(*arguments)).split(b"\0")
-
-    def _mended(self, action: Callable[[], T]) -> T:
-        """The action's answer, with a cache that is made anew where it turns out to be damaged."""
-        try:
-            return action()
-        except CacheBroken:
-            self._renew(self.commit)
-            return action()
-
-    def _find(self, paths: list[str]) -> list[Entry]:
-        if len(paths) > 200:
-            return self.files()
-        records = self._tree(*paths)
-        exact = set(paths)
-        return [entry for record in records if (entry := _parse_entry(record)) and entry.path in exact]
-
-    def _present(self, oids: list[str]) -> set[str]:
-        """Which blobs are here; asking git directly would make it fetch the others one by one."""
-        every = ("--batch-all-objects", "--unordered", "--batch-check=%(objectname)")
-        listing = self._git.local("cat-file", *every)
-        return set(listing.decode().split()) & set(oids)
-
-    def _bring(self, oids: list[str]) -> None:
-        if not oids:
-            return
-        self._git.online(
-            "fetch", "--no-tags", "--no-write-fetch-head", "--filter=blob:none", "--stdin", "origin",
-            stdin="\n".join(oids).encode(), settings=["fetch.negotiationAlgorithm=noop"],
-        )  # fmt: skip
-
-    def _contents(self, oids: list[str]) -> dict[str, bytes]:
-        output = self._git.local("cat-file", "--batch", stdin="".join(f"{oid}\n" for oid in oids).encode())
-        blobs: dict[str, bytes] = {}
-        position = 0
-        while position < len(output):
-            header_end = output.index(b"\n", position)
-            oid, kind, *size = output[position:header_end].split()
-            if kind != b"blob":
-                raise CacheBroken(f"git has no blob {oid.decode()} in {self._git.folder}.")
-            start, length = header_end + 1, int(size[0])
-            blobs[oid.decode()] = output[start : start + length]
-            position = start + length + 1
-        return blobs
-
-
 def _no_branch(url: str, branch: str | None) -> str:
     """git shows no HEAD for an empty repository, and for one whose HEAD names a branch that is not there."""
     if branch is not None:
@@ -473,14 +404,6 @@ def repository_url(address: str) -> str:
         return address
     path = Path(os.path.expandvars(address)).expanduser().resolve()
     return path.as_uri()
-
-
-def _parse_entry(record: bytes) -> Entry | None:
-    meta, tab, path = record.partition(b"\t")
-    if not tab:
-        return None
-    _, kind, oid = meta.split()
-    return Entry(path.decode("utf-8", "surrogateescape"), oid.decode()) if kind == b"blob" else None
 
 
 def _path_changes(output: bytes) -> list[PathChange]:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from codex_worker.errors import AccessDenied, SystemFault
+from codex_worker.contract.limits import AT_ONCE_BYTES, most_bytes
+from codex_worker.errors import AccessDenied, DataError, SystemFault
 from codex_worker.git.ports import (
     Entry,
     Heads,
@@ -230,15 +231,25 @@ class MemorySnapshot:
 
     def read(self, path: str) -> bytes | None:
         """A file's bytes; None where it isn't there."""
-        return self.tree.get(path)
+        return self.read_many([path]).get(path)
 
     def read_many(self, paths: Iterable[str]) -> dict[str, bytes]:
-        """Several files; those that aren't there are left out."""
-        return {path: self.tree[path] for path in paths if path in self.tree}
+        """Several files; those that aren't there, or are too large, are left out."""
+        found = {path: self.tree[path] for path in paths if path in self.tree}
+        return {path: data for path, data in found.items() if len(data) <= most_bytes(path)}
 
-    def read_blobs(self, oids: Iterable[str]) -> dict[str, bytes]:
+    def read_each(self, paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """The same, one after another."""
+        yield from self.read_many(paths).items()
+
+    def read_blobs(self, limits: Mapping[str, int], *, at_once: int = AT_ONCE_BYTES) -> dict[str, bytes]:
         """Several blobs by their ids."""
-        wanted = set(oids)
+        found = {oid: data for oid, data in self._blobs(set(limits)).items() if len(data) <= limits[oid]}
+        if sum(map(len, found.values())) > at_once:
+            raise DataError(f"{len(found)} files are too large together and are not read.")
+        return found
+
+    def _blobs(self, wanted: set[str]) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
         seen: set[str] = set()
         commits = deque([self.commit])

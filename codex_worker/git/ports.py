@@ -1,11 +1,12 @@
 """What a transaction needs of a repository; real git and the in-memory twin both offer it."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol
 
+from codex_worker.contract.limits import AT_ONCE_BYTES
 from codex_worker.contract.paths import (
     LEASE_BRANCHES,
     LEASE_NAMESPACE,
@@ -15,7 +16,7 @@ from codex_worker.contract.paths import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A file in a commit."""
 
@@ -24,12 +25,16 @@ class Entry:
 
 
 class Snapshot(Protocol):
-    """The files of one commit."""
+    """The files of one commit.
+
+    A file that is larger than its kind may be (codex_worker.contract.limits) is left out where files are
+    read. Raises DataError where there are more files, or bytes at once, than can be read.
+    """
 
     commit: str
 
     def files(self, prefix: str = "") -> list[Entry]:
-        """All files below a folder, sorted by path."""
+        """All files below a folder, sorted by path; those whose names are no UTF-8 are left out."""
 
     def existing(self, paths: Iterable[str]) -> set[str]:
         """Those of the paths that are files of this commit."""
@@ -40,8 +45,11 @@ class Snapshot(Protocol):
     def read_many(self, paths: Iterable[str]) -> dict[str, bytes]:
         """Several files with one request; those that aren't there are left out."""
 
-    def read_blobs(self, oids: Iterable[str]) -> dict[str, bytes]:
-        """Several blobs by their ids with one request."""
+    def read_each(self, paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """The same, one after another: all of them together may be larger than the memory."""
+
+    def read_blobs(self, limits: Mapping[str, int], *, at_once: int = AT_ONCE_BYTES) -> dict[str, bytes]:
+        """Several blobs by their ids with one request, each with how many bytes it may have at most."""
 
 
 @dataclass(frozen=True)

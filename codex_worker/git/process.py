@@ -5,10 +5,12 @@ import os
 import re
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, cast
 
 from codex_worker.errors import ServerUnreachable, WorkerError
 from codex_worker.git.faults import fault_here, local_fault, network_error
@@ -17,6 +19,15 @@ from codex_worker.git.surroundings import settings_for, umask_for, variables
 
 logger = logging.getLogger(__name__)
 
+# What one fetch may bring, packed. A project's trees are a few MB; its notebooks, all at once, some ten.
+MAX_FETCHED_BYTES = 256 * 1024 * 1024
+LONGEST_S = 600.0
+MOST_WORDS_BYTES = 20_000
+# git unpacks what is larger as a stream, instead of in its memory.
+_STREAMED = ("core.bigFileThreshold=8m",)
+
+_RECEIVED = re.compile(rb"objects: [^\r\n]*?, ([0-9.]+) (bytes|[KMG]iB)")
+_UNITS = {b"bytes": 1, b"KiB": 2**10, b"MiB": 2**20, b"GiB": 2**30}
 _ANNOUNCED = re.compile(rb"Receiving objects: .*?/(\d+)\)")
 
 
@@ -95,14 +106,54 @@ class Git:
             raise self.fault(arguments[0], done.words)
         return done.output
 
-    def fetch_at_most(self, max_objects: int, *arguments: str) -> bool:
-        """A fetch that is ended as soon as the server announces more objects; False when it was."""
-        with self._passage(online=True) as passage:
-            command = self._command(("fetch", "--progress", *arguments), (), passage)
-            process = subprocess.Popen(command, stderr=subprocess.PIPE, env=variables(os.environ))
+    @contextmanager
+    def streaming(
+        self, *arguments: str, stdin: bytes = b"", settings: Sequence[str] = (), online: bool = False
+    ) -> Iterator[IO[bytes]]:
+        """The output of a command, as it comes: whoever has had enough leaves, and the command is ended.
+
+        Raises what `local` raises, and where it asks the server what `online` does.
+        """
+        with (
+            TemporaryFile() as given,
+            TemporaryFile() as words,
+            self._passage(online) as passage,
+            _started(
+                self._command(arguments, settings, passage), umask_for(self._address), given, words, stdin
+            ) as process,
+        ):
             if passage:
                 passage.admit(process.pid)
-            words = _words_unless_too_many(process, max_objects)
+            output = cast(IO[bytes], process.stdout)
+            yield output
+            if output.read(1):
+                return  # there is more, and nobody wants it
+            code = process.wait()
+            words.seek(0)
+            said = self._said(words.read(MOST_WORDS_BYTES), passage)
+        if code != 0 and online:
+            raise self.fault(arguments[0], said)
+        if code != 0:
+            raise local_fault(arguments[0], said, self.folder)
+
+    def fetch_at_most(
+        self, max_objects: int, *arguments: str, stdin: bytes = b"", settings: Sequence[str] = ()
+    ) -> bool:
+        """A fetch that is ended as soon as more objects are announced, or too much has come; False then."""
+        with self._passage(online=True) as passage, TemporaryFile() as given:
+            given.write(stdin)
+            given.seek(0)
+            command = self._command(("fetch", "--progress", *arguments), (*_STREAMED, *settings), passage)
+            process = subprocess.Popen(
+                command,
+                stdin=given,
+                stderr=subprocess.PIPE,
+                env=variables(os.environ),
+                umask=umask_for(self._address),
+            )
+            if passage:
+                passage.admit(process.pid)
+            words = _words_unless_too_much(process, max_objects)
         if words is None:
             return False
         if process.returncode != 0:
@@ -130,15 +181,42 @@ class Git:
         return self._redact(passage.words(text) if passage else text)
 
 
-def _words_unless_too_many(process: "subprocess.Popen[bytes]", max_objects: int) -> bytes | None:
-    """Waits for a fetch's end; None where it was ended because the server announced too many objects."""
-    timer = threading.Timer(600, process.kill)
+@contextmanager
+def _started(
+    command: Sequence[str], umask: int, given: IO[bytes], words: IO[bytes], stdin: bytes
+) -> "Iterator[subprocess.Popen[bytes]]":
+    """A command that does not outlive whoever reads it."""
+    given.write(stdin)
+    given.seek(0)
+    process = subprocess.Popen(
+        command,
+        stdin=given,
+        stdout=subprocess.PIPE,
+        stderr=words,
+        env=variables(os.environ),
+        umask=umask,
+    )
+    timer = threading.Timer(LONGEST_S, process.kill)
+    timer.start()
+    try:
+        yield process
+    finally:
+        timer.cancel()
+        process.kill()
+        process.wait()
+        cast(IO[bytes], process.stdout).close()
+
+
+def _words_unless_too_much(process: "subprocess.Popen[bytes]", max_objects: int) -> bytes | None:
+    """Waits for a fetch's end; None where it was ended because it is more than we want."""
+    timer = threading.Timer(LONGEST_S, process.kill)
     timer.start()
     words = bytearray()
     try:
         while chunk := os.read(process.stderr.fileno(), 4096):  # type: ignore[union-attr]
             words += chunk
-            if max((int(n) for n in _ANNOUNCED.findall(words)), default=0) > max_objects:
+            announced = max((int(n) for n in _ANNOUNCED.findall(words)), default=0)
+            if announced > max_objects or _received_bytes(words) > MAX_FETCHED_BYTES:
                 process.kill()
                 return None
             del words[:-20_000]
@@ -146,3 +224,9 @@ def _words_unless_too_many(process: "subprocess.Popen[bytes]", max_objects: int)
         timer.cancel()
         process.wait()
     return bytes(words)
+
+
+def _received_bytes(words: bytes | bytearray) -> int:
+    """How much has come over the line, by the last of git's own reports."""
+    reports = _RECEIVED.findall(words)
+    return int(float(reports[-1][0]) * _UNITS[reports[-1][1]]) if reports else 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from codex_worker.contract import yaml_text
+from codex_worker.contract.limits import LOOK_BYTES, MANIFEST_BYTES, RECORD_BYTES, most_bytes
 from codex_worker.contract.manifest import BadEntry, Manifest, read_manifest
 from codex_worker.contract.paths import (
     JOBS_FOLDER,
@@ -21,7 +22,7 @@ from codex_worker.contract.paths import (
     response_path,
 )
 from codex_worker.contract.records import End, Lease, read_record
-from codex_worker.contract.response import read_response
+from codex_worker.contract.response import UNREADABLE, read_response, signs_of
 from codex_worker.contract.state import JobFacts, Removals
 from codex_worker.errors import DataError, UserError
 from codex_worker.git.ports import Entry, Heads, Snapshot
@@ -146,8 +147,14 @@ class FactReader:
         paths = {(kind, entry.oid): entry.path for entry in entries if (kind := _kind_of(entry.path))}
         known = {key: remembered[key] for key in paths if key in remembered}
         new = {key: path for key, path in paths.items() if key not in known}
-        contents = snapshot.read_blobs(oid for _, oid in new)
-        fresh = {key: _parsed(key[0], contents.get(key[1], b""), path) for key, path in new.items()}
+        # What is one of a few small files for one look can be a manifest of some size for another.
+        contents = {
+            **snapshot.read_blobs(
+                {oid: RECORD_BYTES for kind, oid in new if kind != "manifest"}, at_once=LOOK_BYTES
+            ),
+            **snapshot.read_blobs({oid: MANIFEST_BYTES for kind, oid in new if kind == "manifest"}),
+        }
+        fresh = {key: _parsed(key[0], contents.get(key[1]), path) for key, path in new.items()}
         of_this_commit = {**known, **fresh}
         if fresh:
             fits = len(remembered) + len(fresh) <= MAX_PARSED
@@ -238,16 +245,28 @@ def _kind_of(path: str) -> str | None:
     return "end" if name and name.kind == "end" else None
 
 
-def _parsed(kind: str, data: bytes, where: str) -> Any:
-    if kind == "response":
-        return read_response(data, where)
+def _parsed(kind: str, data: bytes | None, where: str) -> Any:
+    """What a file says; `data` None: it is too large to be read."""
     try:
+        if data is None:
+            raise DataError(f"{where} is too large ({most_bytes(where):,} bytes at most) and is not read.")
+        if kind == "response":
+            return signs_of(read_response(data, where))
         if kind == "end":
             return read_record(End, data, where)
         return read_manifest(yaml_text.load(data, where))
     except (DataError, UserError) as error:
-        # An unreadable manifest must not look like an empty one: it would withdraw every job.
-        if kind == "manifest":
-            return (Manifest(), str(error))
-        logger.warning("%s It still ends its attempt.", error)
-        return None
+        return _unreadable(kind, str(error))
+    except Exception as error:  # a defect of ours that one file finds must not cost the other jobs
+        logger.exception("%s cannot be read", where)
+        return _unreadable(kind, f"{where} cannot be read ({type(error).__name__}).")
+
+
+def _unreadable(kind: str, sentence: str) -> Any:
+    if kind == "manifest":
+        # It must not look like an empty one: that would withdraw every job.
+        return (Manifest(), sentence)
+    if kind == "response":
+        return UNREADABLE
+    logger.warning("%s It still ends its attempt.", sentence)
+    return None

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from codex_worker.contract.limits import JOB_TEXT_BYTES
 from codex_worker.contract.paths import log_path, metrics_path, response_path
 from codex_worker.contract.records import Attempt, End
 from codex_worker.contract.response import end_response, read_response, running_response
@@ -138,7 +139,7 @@ def _blobs(snapshot: Snapshot, wanted: Mapping[str, str]) -> dict[str, bytes | N
     if not wanted:
         return {}
     try:
-        contents = snapshot.read_blobs(wanted.values())
+        contents = snapshot.read_blobs(dict.fromkeys(wanted.values(), JOB_TEXT_BYTES))
     except SystemFault as error:
         # The response matters most; a log that the server does not give out now is tried again later.
         logger.warning("An old log or metrics file cannot be read any more: %s", error)

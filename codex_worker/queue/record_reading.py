@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from codex_worker.contract import yaml_text
 from codex_worker.contract.ids import job_id_problem
 from codex_worker.contract.job_record import JobRecord, parse_job_record, small_files
+from codex_worker.contract.limits import MANIFEST_BYTES
 from codex_worker.contract.manifest import read_manifest
 from codex_worker.contract.paths import MANIFEST, RECORD_BRANCHES, RECORD_NAMESPACE, job_folder
 from codex_worker.contract.state import JobFacts, Removals
-from codex_worker.errors import DataError, UserError
+from codex_worker.errors import DataError, SystemFault, UserError
 from codex_worker.git.ports import Heads, PathChange, Snapshot
 from codex_worker.git.repository import Repository
 
@@ -109,7 +110,8 @@ def removals_of(
 def _commits_without_entry(job_id: str, changes: list[PathChange], snapshot: Snapshot) -> set[str]:
     """The commits that took the job's entry out of the manifest."""
     of_manifest = [change for change in changes if change.path == MANIFEST and change.before]
-    blobs = snapshot.read_blobs({oid for c in of_manifest for oid in (c.before, c.after) if oid})
+    versions = {oid for c in of_manifest for oid in (c.before, c.after) if oid}
+    blobs = snapshot.read_blobs(dict.fromkeys(versions, MANIFEST_BYTES))
     return {
         change.commit
         for change in of_manifest
@@ -136,10 +138,14 @@ def _is(found: FoundRecord | None, commit: str) -> bool:
 def _parsed(job_id: str, commit: str, snapshot: Snapshot | None) -> JobRecord | None:
     if snapshot is None:
         return None
-    blobs = {entry.path: entry.oid for entry in snapshot.files()}
     try:
+        blobs = {entry.path: entry.oid for entry in snapshot.files()}
         contents = snapshot.read_many(small_files(blobs))
         return parse_job_record(job_id, commit, blobs, contents)
     except DataError as error:
         logger.warning("%s It counts as none.", error)
-        return None
+    except SystemFault:
+        raise
+    except Exception:  # one record that our code was not made for must not cost the other jobs
+        logger.exception("The record of job %s cannot be read. It counts as none.", job_id)
+    return None

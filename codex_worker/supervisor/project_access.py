@@ -57,8 +57,8 @@ class RepositoryReader:
         """Copies text files into the job folder."""
         found: dict[str, Path] = {}
         for start in range(0, len(paths), PATHS_AT_ONCE):
-            contents = self._snapshot.read_many(paths[start : start + PATHS_AT_ONCE])
-            found |= {path: self._folder.put(f"files/{path}", data) for path, data in contents.items()}
+            for path, data in self._snapshot.read_each(paths[start : start + PATHS_AT_ONCE]):
+                found[path] = self._folder.put(f"files/{path}", data)
         return found
 
     def fetch_recordings(self, pointer_paths: Sequence[str]) -> Fetched:

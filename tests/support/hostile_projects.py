@@ -1,5 +1,9 @@
 """Projects that mean harm beside an innocent one, and the one poll in which all of them are looked at."""
 
+import json
+import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -91,3 +95,67 @@ class Village:
         if isinstance(where, MemoryServer):
             return MemoryTransport(where, self.fault if name == "bad" else None)
         return GitTransport(str(where), self._folder / f"{name}.git", author="tester", email="t@example.org")
+
+
+def bare_repository(folder: Path, files: Mapping[str, bytes]) -> Path:
+    """A repository whose branch holds these files; names may be any bytes (surrogateescape)."""
+    git(folder, "init", "-q", "--bare", "-b", "main", str(folder))
+    for key in ("uploadpack.allowFilter", "uploadpack.allowAnySHA1InWant"):
+        git(folder, "config", key, "true")
+    stream = [b"commit refs/heads/main\ncommitter m <m@example.org> 1790000000 +0000\ndata 0\n"]
+    for path, data in files.items():
+        stream += [b"M 100644 inline ", _quoted(path), b"\ndata %d\n" % len(data), data, b"\n"]
+    git(folder, "fast-import", "--quiet", stdin=b"".join([*stream, b"done\n"]))
+    return folder
+
+
+def tree_bomb(
+    folder: Path, place: str, *, levels: int = 11, width: int = 10, leaf: bytes | None = b"x"
+) -> None:
+    """Puts a folder of `width` ** `levels` files, or of empty folders, at a place in the branch."""
+    if leaf is None:
+        kind, oid = b"40000", git(folder, "mktree")
+    else:
+        kind, oid = b"100644", git(folder, "hash-object", "-w", "--stdin", stdin=leaf)
+    for _ in range(levels):
+        lines = [b"%s %d\0" % (kind, number) + bytes.fromhex(oid.decode()) for number in range(width)]
+        oid = git(folder, "hash-object", "-w", "-t", "tree", "--stdin", stdin=b"".join(lines))
+        kind = b"40000"
+    stream = b"commit refs/heads/main\ncommitter m <m@example.org> 1790000001 +0000\ndata 0\n"
+    stream += b"from refs/heads/main^0\nM 040000 %s %s\ndone\n" % (oid, place.encode())
+    git(folder, "fast-import", "--quiet", stdin=stream)
+
+
+def git(folder: Path, *arguments: str, stdin: bytes = b"") -> bytes:
+    folder.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        ["git", f"--git-dir={folder}", *arguments], input=stdin, capture_output=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def _quoted(path: str) -> bytes:
+    raw = path.encode("utf-8", "surrogateescape")
+    for sign, escape in ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\n", b"\\n")):
+        raw = raw.replace(sign, escape)
+    return b'"' + raw + b'"'
+
+
+def main() -> None:
+    """Serves bare repositories, the last of which is "good"; prints what the test asks about."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    folder, *bad, good = map(Path, sys.argv[1:])
+    village = Village(folder, {**{path.stem: path for path in bad}, "good": good})
+    code = village.serve()
+    told = {"code": code, "begun": village.supervisor.begun, "polls": village.polls}
+    print(json.dumps({**told, "peak_mb": _peak_mb()}))
+
+
+def _peak_mb() -> int:
+    """Of this process since its exec; what getrusage tells begins with the memory of its parent."""
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line]
+    return int(line.split()[1]) // 1024
+
+
+if __name__ == "__main__":
+    main()

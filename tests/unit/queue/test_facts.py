@@ -22,9 +22,9 @@ class Interrupted:
     def __getattr__(self, name):
         return getattr(self._snapshot, name)
 
-    def read_blobs(self, oids):
+    def read_blobs(self, limits, **keywords):
         self._meanwhile()
-        return self._snapshot.read_blobs(oids)
+        return self._snapshot.read_blobs(limits, **keywords)
 
 
 def project_of(*job_ids: str) -> MemoryProject:
@@ -60,7 +60,7 @@ def test_what_was_read_once_is_not_asked_for_again():
     snapshot, heads, repository = head_of(project)
     asked = []
 
-    def note(oids):
+    def note(oids, **keywords):
         asked.extend(oids)
         return {}
 
