@@ -175,6 +175,18 @@ class Hub:
                 logger.warning(note)
         return self._fetched[known]
 
+    def is_here(self, name: str) -> bool:
+        """Whether all files of these weights are on this machine; `fetch` looks at what is in them."""
+        wanted, folder = WEIGHTS[_known_name(name)], self.settings.local_folder
+        for base in (folder / wanted.repository, folder) if folder is not None else ():
+            if all(_first_file(base / f.path, base / Path(f.path).name) for f in wanted.files):
+                return True
+        revision = _cached_revision(self.settings.cache_folder, wanted)
+        if revision is None:
+            return False
+        snapshot = _snapshot(self.settings.cache_folder, wanted.repository, revision)
+        return all((snapshot / file.path).exists() for file in wanted.files)
+
     def _local(self, wanted: WeightSet) -> OfficialWeights | None:
         folder = self.settings.local_folder
         if folder is None:

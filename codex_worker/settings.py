@@ -193,6 +193,11 @@ class Settings:
         "the model size for jobs that don't say; tiny is for demonstrations and tests",
         variable="CODEX_PRESET", metavar="tiny|full", parse=one_of("tiny", "full"), default_text="full",
     )  # fmt: skip
+    allow_cpu: bool = setting(
+        "let the processor do jobs of the full preset where there is no GPU, which takes days; without it "
+        "such jobs are left to other workers",
+        variable="CODEX_ALLOW_CPU", parse=truth, default=False,
+    )  # fmt: skip
     verbose: bool = setting("log details", variable="CODEX_VERBOSE", parse=truth, default=False)
     weights_folder: Path | None = setting(
         "a folder with official weights that is looked at before the hub",

@@ -3,7 +3,6 @@
 import argparse
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from codex_worker.gitlab.preflight import CheckResult
     from codex_worker.worker.assembly import Assembly
 
-SETTINGS = ("project", *ACCESS)
+SETTINGS = ("project", "allow_cpu", *ACCESS)
 MAX_PROJECTS = 200  # each takes some requests
 
 
@@ -32,7 +31,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def run_check(arguments: argparse.Namespace) -> int:
-    """Prints a line for each finding. 0 where no problem is found, else 1."""
+    """Prints a line for each finding. 0 without any problem, 78 where the machine has one, else 1."""
     from rich.console import Console
     from rich.markup import escape
 
@@ -44,24 +43,31 @@ def run_check(arguments: argparse.Namespace) -> int:
     assembly = Assembly(settings, credentials, os.environ)
     colours = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
     console = Console(soft_wrap=True, emoji=False)
-    problems = 0
-    for finding in _findings(assembly, settings.work_dir, settings.project, credentials, server):
-        problems += finding.level is Level.PROBLEM
-        console.print(
-            f"[{colours[finding.level]}]{finding.level.value:8}[/] {escape(credentials.redact(str(finding)))}"
-        )
+
+    def shown(findings: Iterable["CheckResult"]) -> int:
+        """Prints them; answers how many are problems."""
+        problems = 0
+        for finding in findings:
+            problems += finding.level is Level.PROBLEM
+            text = escape(credentials.redact(str(finding)))
+            console.print(f"[{colours[finding.level]}]{finding.level.value:8}[/] {text}")
+        return problems
+
+    of_machine = shown(_machine(assembly))
+    problems = of_machine + shown(_findings(assembly, settings.project, credentials, server))
     console.print(f"{problems} problem{'' if problems == 1 else 's'} found." if problems else "Fit for work.")
+    if of_machine:
+        return ExitCode.UNFIT
     return ExitCode.FAILED if problems else ExitCode.DONE
 
 
 def _findings(
-    assembly: "Assembly", work_dir: Path, named: Sequence[str], credentials: "Credentials", server: str
+    assembly: "Assembly", named: Sequence[str], credentials: "Credentials", server: str
 ) -> Iterator["CheckResult"]:
     from codex_worker.clock import SystemEventClock
     from codex_worker.gitlab.preflight import check_project, check_server
     from codex_worker.worker.projects import project_at
 
-    yield from _machine(work_dir)
     client = assembly.client()
     projects = [project_at(address) for address in named]
     remote = [project for project in projects if credentials.is_for(project.address)]
@@ -123,10 +129,12 @@ def _manifest(assembly: "Assembly", name: str, address: str) -> Iterator["CheckR
         yield CheckResult(Level.OK, name, f"its manifest can be read; jobs: {jobs}")
 
 
-def _machine(work_dir: Path) -> Iterable["CheckResult"]:
+def _machine(assembly: "Assembly") -> Iterable["CheckResult"]:
     from codex_worker.gitlab.preflight import CheckResult, Level
-    from codex_worker.supervisor.machine import conditions
 
-    for condition in conditions(work_dir):
+    probe = assembly.machine_probe()
+    for condition in (*probe.conditions(), probe.weights.condition()):
+        if condition.subject == "clock" and not condition.is_fatal:
+            continue  # the server's findings say how far it is off
         level = Level.PROBLEM if condition.is_fatal else Level.WARNING if condition.remedy else Level.OK
         yield CheckResult(level, condition.subject, condition.text, condition.remedy)

@@ -4,14 +4,13 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from codex_worker.contract.manifest import JobEntry
-
 OLDEST_GIT = (2, 30)  # fetch --stdin, --no-write-fetch-head, partial clones
+MIN_MEMORY_BYTES = 750_000_000  # torch and a tiny network
 COMFORTABLE_BYTES = 20_000_000_000
 
 
@@ -23,7 +22,7 @@ class Condition:
     text: str
     remedy: str = ""
     is_fatal: bool = False
-    stops: Callable[[JobEntry], bool] = lambda entry: False  # which jobs of the full preset it stops
+    stops_full: bool = False  # no job of the full preset can be done
 
     @property
     def sentence(self) -> str:
@@ -33,7 +32,7 @@ class Condition:
 
 def conditions(work_dir: Path) -> list[Condition]:
     """All of them, whether well or not; those that are not well have a remedy."""
-    return [_git(), _disk(work_dir), _memory(), _gpu()]
+    return [_git(), _disk(work_dir), _memory(), gpu_condition(driver_listing())]
 
 
 def git_condition(version_text: str | None) -> Condition:
@@ -61,9 +60,10 @@ def _git() -> Condition:
     return git_condition(_output("git", "--version"))
 
 
-def _gpu() -> Condition:
+def driver_listing() -> str | None:
+    """The GPUs that the driver sees, one a line; None where there is no driver."""
     query = ("--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
-    return gpu_condition(_output("nvidia-smi", *query))
+    return _output("nvidia-smi", *query)
 
 
 def _disk(work_dir: Path) -> Condition:
@@ -79,6 +79,11 @@ def _disk(work_dir: Path) -> Condition:
 
 def _memory() -> Condition:
     limit = memory_limit()
+    if limit is not None and limit < MIN_MEMORY_BYTES:
+        return Condition(
+            "memory", f"{limit / 1e9:.1f} GB for a job, and no job can do with so little",
+            "Give the machine or the container more memory.", is_fatal=True,
+        )  # fmt: skip
     return Condition("memory", "unknown" if limit is None else f"{limit / 1e9:.0f} GB for a job")
 
 

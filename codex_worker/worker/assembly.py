@@ -13,7 +13,7 @@ import codex_worker
 from codex_worker.clock import EventClock, SystemEventClock
 from codex_worker.contract.state import Budgets
 from codex_worker.errors import SystemFault
-from codex_worker.git.credentials import Credentials
+from codex_worker.git.credentials import Credentials, origin_of
 from codex_worker.git.gate import Gate
 from codex_worker.git.git_transport import GitTransport
 from codex_worker.git.lfs.cache import LfsCache
@@ -24,12 +24,15 @@ from codex_worker.queue.job_queue import JobQueue, QueueSettings
 from codex_worker.queue.owned import OwnedJob
 from codex_worker.settings import DEFAULT_GITLAB_URL, Settings
 from codex_worker.supervisor.attempt import Secrets, Supervisor
+from codex_worker.supervisor.fitness import MachineProbe
 from codex_worker.supervisor.handlers_found import handlers_root
 from codex_worker.supervisor.job_folder import JobFolder
 from codex_worker.supervisor.machine import memory_limit
 from codex_worker.supervisor.project_access import RepositoryScanner
 from codex_worker.supervisor.resume_saving import CarryLimits
 from codex_worker.supervisor.settings import GIB, HOUR_S, JobLimits, RuntimeSettings
+from codex_worker.supervisor.weights import WeightsAtHand
+from codex_worker.worker.health import Health
 from codex_worker.worker.loop import LoopSettings, Worker
 from codex_worker.worker.projects import FixedProjects, ProjectSource, ServerProjects, job_of
 
@@ -82,8 +85,29 @@ class Assembly:
             self._settings.publish_timeout_hours * HOUR_S,
         )
         source = FixedProjects(()) if forced else self._source()
-        worker = Worker(source, self.open_queue, supervisor, self.open_project, self._clock, loop)
+        health = Health(self.machine_probe(), self._settings.preset)
+        worker = Worker(source, self.open_queue, supervisor, self.open_project, self._clock, loop, health)
         return worker, supervisor
+
+    def machine_probe(self) -> MachineProbe:
+        """What tells whether this machine can do jobs."""
+        settings = self._runtime_settings()
+        return MachineProbe(
+            settings.work_dir,
+            settings.handlers_root,
+            settings.code_root,
+            self._environment,
+            self._credentials.redact,
+            WeightsAtHand(self._hub, self._clock),
+            self._servers(),
+            self._settings.allow_cpu,
+        )
+
+    def _servers(self) -> list[str]:
+        """The servers of the jobs; a repository on disk has none."""
+        addresses = [self._forced[0].address] if self._forced else self._settings.project or [self._server]
+        origins = {str(origin) for each in addresses if (origin := origin_of(each)) is not None}
+        return sorted(origins)
 
     def unfit_token(self) -> list[str]:
         """Why the token is of no use, as sentences; empty where it is, or where none is needed.

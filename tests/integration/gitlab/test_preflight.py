@@ -9,8 +9,10 @@ from codex_worker.git.credentials import Credentials
 from codex_worker.gitlab.client import GitLabClient
 from codex_worker.gitlab.preflight import Level, check_project, check_server, token_findings
 from codex_worker.supervisor.machine import git_condition, gpu_condition
+from codex_worker.worker import assembly
 from tests.support.clock import FakeClock
 from tests.support.gitlab import DEVELOPER, GUEST, MAINTAINER, NO_ONE, REPORTER, GitLabServer
+from tests.support.jobs import handlers_with
 from tests.support.queues import GitProject, job, manifest
 
 SCOPES = ["read_api", "read_repository", "write_repository"]
@@ -146,6 +148,9 @@ class TestCommand:
 
     @pytest.fixture(autouse=True)
     def _environment(self, server, tmp_path, monkeypatch):
+        self.code = code = handlers_with(tmp_path / "code")
+        monkeypatch.setattr(assembly, "handlers_root", lambda: code)
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
         monkeypatch.setenv("GITLAB_URL", server.url)
         monkeypatch.setenv("WORK_DIR", str(tmp_path / "work"))
         self.server = server
@@ -172,6 +177,25 @@ class TestCommand:
         assert self.check(scopes=["read_api", "read_repository"]) == 1
         text = capsys.readouterr().out
         assert "the scope write_repository is missing" in text and "2 problems found." in text
+
+    def test_a_machine_that_cannot_compute_is_a_problem_and_the_exit_code_is_78(self, repository, capsys):
+        (self.code / "torch.py").write_text("raise ImportError('no libcudart')")
+        self.monkeypatch.delenv("GITLAB_TOKEN", raising=False)
+        assert main(["check", "--project", str(repository.bare)]) == 78
+        text = capsys.readouterr().out
+        assert "problem  computing: torch cannot be loaded: ImportError: no libcudart." in text
+
+    def test_what_stops_only_full_jobs_is_a_warning(self, repository, capsys):
+        assert main(["check", "--project", str(repository.bare)]) == 0
+        text = capsys.readouterr().out
+        assert "warning  computing: there is no GPU" in text and "warning  weights:" in text
+        assert main(["check", "--allow-cpu", "--project", str(repository.bare)]) == 0
+        assert "ok       computing: no GPU; the processor does all jobs" in capsys.readouterr().out
+
+    def test_a_clock_that_is_far_off_is_a_problem_of_the_machine(self, capsys):
+        self.server.shift_clock(-7200)
+        assert self.check() == 78
+        assert "problem  clock: it is 120 minutes ahead of the server's" in capsys.readouterr().out
 
     def test_one_project_can_be_named_by_its_address(self, repository, capsys):
         self.server.create_project("team/mark", {"worker": DEVELOPER}, repository=repository.bare)

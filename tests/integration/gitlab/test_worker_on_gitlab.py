@@ -118,7 +118,7 @@ class Place:
         command = [
             sys.executable, "-m", "worker_entry", "--gitlab-url", self.server.url,
             "--work-dir", str(self.folder / "work"), "--worker-id", "tester", "--settle-minutes", "0",
-            *options,
+            "--allow-cpu", *options,
         ]  # fmt: skip
         done = subprocess.run(
             command, env=environment | variables, cwd=self.folder, capture_output=True, text=True, timeout=120
@@ -128,7 +128,11 @@ class Place:
     def assembly(self, **options) -> Assembly:
         """The same worker in this process, on a clock of ours."""
         chosen = Settings(
-            worker_id="tester", gitlab_url=self.server.url, work_dir=self.folder / "work", settle_minutes=0
+            worker_id="tester",
+            gitlab_url=self.server.url,
+            work_dir=self.folder / "work",
+            settle_minutes=0,
+            allow_cpu=True,
         )
         credentials = Credentials(self.token, self.server.url, env_file=self.env_file)
         return Assembly(replace(chosen, **options), credentials, {"PATH": os.environ["PATH"]}, self.clock)
@@ -300,3 +304,14 @@ def test_a_worker_leaves_a_project_that_had_no_work_for_a_day(place):
     assert 24 * 3600 <= place.clock.time() - began <= 24 * 3600 + 1800
     supervisor.leave()
     until(lambda: not thread.is_alive())
+
+
+@pytest.mark.parametrize(("offset_s", "is_fit"), [(7200, False), (-3 * 86400, False), (60, True)])
+def test_a_machine_whose_clock_is_wrong_claims_nothing(place, offset_s, is_fit):
+    place.project("team/mark")
+    place.server.shift_clock(offset_s)
+    code = handlers_with(place.folder / "code", asr_w2v2bert_training="return {}")
+    status, output = place.process(code, GITLAB_TOKEN=place.token)
+    assert status == (ExitCode.DONE if is_fit else ExitCode.UNFIT), output
+    assert ("minutes" in output and "the server's" in output) is not is_fit
+    assert bool([path for path in place.paths("team/mark") if "/job_" in path]) is is_fit

@@ -15,7 +15,7 @@ from codex_worker.cli.work import _own_name
 from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.contract.ids import worker_folder
 from tests.support.event_clock import until
-from tests.support.jobs import ROOT, handlers_with, manifest
+from tests.support.jobs import ROOT, TORCH, handlers_with, manifest
 
 TOKEN = "glpat-abcdefghijklmnop1234"
 STARTED: list[subprocess.Popen[str]] = []
@@ -46,7 +46,9 @@ def show(repository: Path, path: str) -> str:
     return git("-C", repository, "show", f"main:{path}")
 
 
-def start(tmp_path: Path, *options: object, code: Path = ROOT, **variables: str) -> subprocess.Popen[str]:
+def start(
+    tmp_path: Path, *options: object, code: Path = ROOT, allow_cpu: bool = True, **variables: str
+) -> subprocess.Popen[str]:
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
@@ -54,7 +56,7 @@ def start(tmp_path: Path, *options: object, code: Path = ROOT, **variables: str)
         **variables,
     }
     words = [sys.executable, "-m", "worker_entry", "--work-dir", tmp_path / "work"]
-    words += ["--settle-minutes", "0", *options]
+    words += ["--settle-minutes", "0", *(["--allow-cpu"] if allow_cpu else []), *options]
     process = subprocess.Popen(
         [str(word) for word in words],
         env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -309,3 +311,47 @@ def test_a_worker_without_a_name_has_the_same_one_each_time_in_its_folder(tmp_pa
     names = [_own_name(folder) for folder in (tmp_path, tmp_path, tmp_path / "other")]
     assert names[0] == names[1] != names[2]
     assert all(worker_folder(name) == name for name in names)
+
+
+def claims(repository: Path) -> list[str]:
+    return [
+        path
+        for path in git("-C", repository, "ls-tree", "-r", "--name-only", "main").split()
+        if "job_" in path
+    ]
+
+
+@pytest.mark.parametrize(
+    ("torch", "words"),
+    [
+        ("raise ImportError('libcudart.so.13: cannot open shared object file')", "libcudart.so.13"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "crashed with signal 11"),
+        (TORCH.replace("self * other", "self.on_a_dead_gpu"), "cannot compute"),
+        (TORCH.replace("float(self) - float(other)", "1e9"), "multiplies wrongly"),
+    ],
+)
+def test_a_machine_that_cannot_compute_claims_nothing(tmp_path, repository, torch, words):
+    code = handlers_with(tmp_path / "code", asr_w2v2bert_training="return {}")
+    (code / "torch.py").write_text(torch)
+    status, output = run(tmp_path, "--project", repository, "--preset", "tiny", code=code)
+    assert status == ExitCode.UNFIT, output
+    assert words in output and "No job is claimed." in output
+    assert not claims(repository)
+
+
+def test_a_full_job_is_not_begun_on_a_processor_unless_the_operator_allows_it(tmp_path):
+    jobs = ({"job_id": "large"}, {"job_id": "small", "model": {"type": "w2v2bert", "preset": "tiny"}})
+    repository = bare_repository(tmp_path, manifest(*jobs))
+    code = handlers_with(tmp_path / "code", asr_w2v2bert_training="return {}")
+    status, output = run(tmp_path, "--project", repository, code=code, allow_cpu=False)
+    assert status == ExitCode.UNFIT, output
+    assert "Job large of" in output and "--allow-cpu" in output
+    assert output.count("is not begun here") == 1
+    assert not [path for path in claims(repository) if "job_large" in path]
+    assert "completed" in show(repository, "gpu_jobs/job_small/response.yaml")
+    status, output = run(
+        tmp_path, "--force-job", f"{repository}:large", code=code, allow_cpu=False, WORKER_ID="forced"
+    )
+    assert status == ExitCode.UNFIT and "Job large is not begun here" in output
+    assert run(tmp_path, "--project", repository, code=code)[0] == ExitCode.DONE
+    assert "completed" in show(repository, "gpu_jobs/job_large/response.yaml")

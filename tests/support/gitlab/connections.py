@@ -5,6 +5,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -46,6 +47,7 @@ class Listener:
         self, serve: Serve, *, rule_for: Callable[[Request], Rule | None], wait: Callable[[Rule | None], None]
     ) -> None:
         self.exchanges: list[Exchange] = []
+        self.clock_offset_s = 0.0  # of the Date in every answer
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         listener = self
@@ -64,6 +66,9 @@ class Listener:
                 with listener._lock:
                     listener._open.discard(self.connection)
                 super().finish()
+
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return super().date_time_string((timestamp or time.time()) + listener.clock_offset_s)
 
             def log_message(self, format: str, *arguments: Any) -> None:
                 """The exchanges are the log."""

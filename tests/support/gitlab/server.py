@@ -48,6 +48,10 @@ class GitLabServer:
     def close(self) -> None:
         self._listener.close()
 
+    def shift_clock(self, offset_s: float) -> None:
+        """Tells a wrong time in every answer; where it is right, the machine's clock is wrong."""
+        self._listener.clock_offset_s = offset_s
+
     @property
     def url(self) -> str:
         return self._listener.url

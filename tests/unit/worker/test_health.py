@@ -19,7 +19,7 @@ USER = Outcome(EndState.FAILED, Kind.USER, "A key is wrong.")
 DONE = Outcome(EndState.COMPLETED)
 CANCELED = Outcome(EndState.CANCELED, Kind.CANCELED)
 DEAD = Fitness((Condition("torch", "it cannot be loaded: no libcudart.", "Install it.", is_fatal=True),))
-NO_GPU = Fitness((Condition("gpu", "there is none", "Get one.", stops=lambda entry: True),))
+NO_GPU = Fitness((Condition("gpu", "there is none", "Get one.", stops_full=True),))
 
 
 @dataclass
