@@ -5,19 +5,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
-# The names that requests, curl, git and OpenSSL give to the certificates to trust. Requests looks at its own
-# names by itself, so these come first for everybody.
+# What git, requests, curl and OpenSSL call the certificates to trust: a file, or a folder of files.
 _CERTIFICATES = (
-    "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "SSL_CERT_FILE", "GIT_SSL_CAPATH",
+    "GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "GIT_SSL_CAPATH",
     "SSL_CERT_DIR",
 )  # fmt: skip
 
 
-def trusted_certificates(variables: Mapping[str, str] | None = None) -> str | None:
-    """The file or folder of certificates that the user names; None: those that come with each program."""
+def trusted_certificates(variables: Mapping[str, str] | None = None) -> list[Path]:
+    """The files and folders of certificates that the user names, those for git first."""
     variables = os.environ if variables is None else variables
-    paths = (variables.get(name, "") for name in _CERTIFICATES)
-    return next((path for path in paths if path and Path(path).exists()), None)
+    paths = [Path(variables[name]) for name in _CERTIFICATES if variables.get(name)]
+    return [path for path in dict.fromkeys(paths) if path.exists()]
 
 
 def network_variables(variables: Mapping[str, str]) -> dict[str, str]:
@@ -30,6 +29,6 @@ def network_variables(variables: Mapping[str, str]) -> dict[str, str]:
         value = variables.get(name, variables.get(name.upper()))
         if value is not None:
             found[name] = value
-    if certificates := trusted_certificates(variables):
-        found["GIT_SSL_CAPATH" if Path(certificates).is_dir() else "GIT_SSL_CAINFO"] = certificates
+    for path in reversed(trusted_certificates(variables)):  # git takes one of each
+        found["GIT_SSL_CAPATH" if path.is_dir() else "GIT_SSL_CAINFO"] = str(path)
     return found

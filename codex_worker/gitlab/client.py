@@ -10,7 +10,7 @@ from gitlab.exceptions import GitlabError
 
 from codex_worker.clock import Clock
 from codex_worker.errors import AccessDenied, ServerUnreachable, SystemFault, UserError, clause
-from codex_worker.git.network import trusted_certificates
+from codex_worker.git.plain_session import TrustingAdapter
 from codex_worker.retry import API, BackOff, asked_for_s
 
 logger = logging.getLogger(__name__)
@@ -150,6 +150,7 @@ class OneServerSession(requests.Session):
 
     def __init__(self, url: str, clock: Clock) -> None:
         super().__init__()
+        self.mount("https://", TrustingAdapter())
         self._url = url
         self._clock = clock
         self._back_off = BackOff(API, clock.monotonic, clock.sleep)
@@ -173,8 +174,7 @@ class OneServerSession(requests.Session):
 
     def _once(self, *arguments: Any, **options: Any) -> requests.Response:
         try:
-            trusted = {"verify": trusted_certificates() or True}
-            response = super().request(*arguments, **options | trusted)
+            response = super().request(*arguments, **options)
         except PASSING_REQUEST_ERRORS as error:
             raise ServerUnreachable(f"{self._url} gave no usable answer ({type(error).__name__}).") from error
         status = response.status_code

@@ -1,18 +1,23 @@
+import functools
+import http.server
 import os
 import socket
+import ssl
 import subprocess
 import threading
 
+import certifi
 import pytest
 import requests
 
-from codex_worker.errors import AccessDenied, ServerUnreachable
+from codex_worker.clock import SystemClock
+from codex_worker.errors import AccessDenied, ServerUnreachable, UserError
 from codex_worker.git.git_transport import GitTransport
-from codex_worker.git.network import trusted_certificates
 from codex_worker.git.plain_session import plain_session
 from codex_worker.git.ports import RefMove
 from codex_worker.git.process import Git, network_error
 from codex_worker.git.surroundings import settings_for, variables
+from codex_worker.gitlab.client import OneServerSession
 from tests.support.queues import GitProject
 
 NETWORK = [
@@ -77,12 +82,75 @@ def test_git_gets_what_is_harmless_of_the_users_variables(monkeypatch, tmp_path,
     assert variables(users) == variables({}) | for_git
 
 
+class OwnServer:
+    """A server with a certificate that nobody else has signed."""
+
+    def __init__(self, folder):
+        self.certificate, key = folder / "server.pem", folder / "key.pem"
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+             "-keyout", key, "-out", self.certificate, "-days", "2", "-subj", "/CN=127.0.0.1",
+             "-addext", "subjectAltName=IP:127.0.0.1"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        bare = GitProject({"a.txt": b"text"}, folder).bare
+        subprocess.run(["git", "-C", str(bare), "update-server-info"], check=True)
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def log_message(self, format, *arguments):
+                """Nobody reads it."""
+
+        self._server = http.server.ThreadingHTTPServer(
+            ("127.0.0.1", 0), functools.partial(Handler, directory=str(bare))
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, key)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"https://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture(scope="module")
+def own_server(tmp_path_factory):
+    server = OwnServer(tmp_path_factory.mktemp("server"))
+    yield server
+    server.close()
+
+
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "SSL_CERT_FILE"])
-def test_requests_trusts_whom_git_trusts(monkeypatch, tmp_path, name):
-    path = tmp_path / "ours.pem"
-    path.touch()
-    monkeypatch.setenv(name, str(path))
-    assert trusted_certificates() == plain_session(pool_size=1).verify == str(path)
+def test_git_and_requests_trust_whom_the_user_names_by_any_of_the_usual_names(
+    monkeypatch, tmp_path, own_server, name
+):
+    def reach():
+        Git(tmp_path).online("ls-remote", own_server.url)
+        plain_session(pool_size=1).get(f"{own_server.url}/HEAD").raise_for_status()
+        session = OneServerSession(own_server.url, SystemClock())
+        session.get(f"{own_server.url}/HEAD").raise_for_status()
+
+    with pytest.raises(ServerUnreachable, match="certificate"):
+        reach()
+    with pytest.raises(requests.exceptions.SSLError):
+        plain_session(pool_size=1).get(own_server.url)
+    monkeypatch.setenv(name, str(own_server.certificate))
+    reach()
+
+
+@pytest.mark.parametrize("name", ["GIT_SSL_CAINFO", "SSL_CERT_FILE"])
+def test_what_requests_trusts_by_itself_is_trusted_beside(monkeypatch, own_server, name):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
+    monkeypatch.setenv(name, str(own_server.certificate))
+    assert plain_session(pool_size=1).get(f"{own_server.url}/HEAD").ok
+
+
+def test_certificates_that_are_none_are_named(monkeypatch, tmp_path):
+    (tmp_path / "ours.pem").write_text("not a certificate")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ours.pem"))
+    with pytest.raises(UserError, match=r"ours.pem holds no certificates .*\$SSL_CERT_FILE"):
+        plain_session(pool_size=1)
 
 
 @pytest.mark.parametrize("named", ["{bare}", "*"])
