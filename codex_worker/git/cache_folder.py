@@ -29,14 +29,9 @@ class CacheFolder:
         """The repository."""
         return self._git.folder
 
-    @property
-    def is_there(self) -> bool:
-        """Whether it was ever made; `prepare` looks whether it is as we left it."""
-        return (self.path / _READY).exists()
-
     def prepare(self) -> bool:
         """Makes the repository, where it is not there as we left it; True when it was made."""
-        if self._is_ours():
+        if self.is_ours:
             return False
         if (self.path / _READY).exists():
             logger.warning(
@@ -66,7 +61,9 @@ class CacheFolder:
             logger.info("Removing %s, which an interrupted git has left.", lock)
             lock.unlink(missing_ok=True)
 
-    def _is_ours(self) -> bool:
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is there, with the settings that we wrote and nothing that leads git elsewhere."""
         config = self.path / "config"
         try:
             unchanged = not config.is_symlink() and config.read_bytes() == self._config.encode()

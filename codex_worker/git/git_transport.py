@@ -19,7 +19,7 @@ from codex_worker.contract.paths import (
     RECORD_NAMESPACE,
     WATCHER_NAMESPACE,
 )
-from codex_worker.errors import AccessDenied, DataError, SystemFault
+from codex_worker.errors import AccessDenied, CacheBroken, DataError, SystemFault
 from codex_worker.git.blobs import Blobs
 from codex_worker.git.cache_folder import CacheFolder
 from codex_worker.git.faults import local_fault
@@ -316,6 +316,8 @@ class GitTransport:
                 if not answer.accepted:
                     return answer
             return PushAnswer(True)
+        if not self._cache.is_ours:
+            raise CacheBroken(f"The settings of the cache {self.folder} were changed.")
         arguments = ["push", "--porcelain", "--no-verify"]
         if atomic and len(moves) > 1:
             arguments.append("--atomic")
@@ -376,7 +378,7 @@ class GitTransport:
                 self._git.online("fetch", *FETCH_OF_A_COMMIT, "origin", commit)
 
     def _ensure_there(self) -> None:
-        if not self._cache.is_there:
+        if not self._cache.is_ours:
             with self.locked():
                 pass  # makes it
 

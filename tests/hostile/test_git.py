@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from codex_worker.clock import SystemClock
+from codex_worker.errors import CacheBroken
 from codex_worker.git.credentials import Credentials
 from codex_worker.git.gate import Gate
 from codex_worker.git.git_transport import GitTransport
@@ -312,3 +313,17 @@ def test_a_push_changes_no_working_tree(place, tmp_path):
         )
     assert not answer.accepted and "checked out" in answer.words
     assert not ran.exists() and not (checkout / "a.txt").exists()
+
+
+def test_a_lease_is_not_sent_where_a_changed_cache_says(place, tmp_path):
+    repository = place.repository()
+    repository.look()
+    made = repository.lease_commit(b"a lease")
+    other = tmp_path / "elsewhere.git"
+    subprocess.run(["git", "init", "-q", "--bare", str(other)], check=True)
+    config = ["git", f"--git-dir={tmp_path}/cache.git", "config"]
+    subprocess.run([*config, "remote.origin.pushurl", str(other)], check=True)
+    with pytest.raises(CacheBroken):
+        repository.replace_lease("refs/gpu-jobs/one", None, made)
+    assert repository.replace_lease("refs/gpu-jobs/one", None, repository.lease_commit(b"a lease")).accepted
+    assert not (other / "refs" / "gpu-jobs").exists()
