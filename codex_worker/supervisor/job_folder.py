@@ -5,21 +5,30 @@ is in use, the log, whose attempt it is, and results that could not be published
 there, so what is noted can be believed.
 """
 
+import errno
 import fcntl
 import logging
 import os
 import shutil
+import tempfile
+import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from codex_worker.contract.ids import job_id_problem
 from codex_worker.errors import ResourceError, SystemFault, UserError
+from codex_worker.supervisor.beneath import bring, ends_of, opened, remove
 
 logger = logging.getLogger(__name__)
 
 NOTES = "notes"
 UNPUBLISHED = "unpublished"
+MAX_METRICS_BYTES = 1_000_000
+_HANDED_OVER = "handed-over"
 _OURS_ALONE = 0o700
+# What a child can put where a file or folder of the worker's is to go.
+_IN_THE_WAY = {errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY}
 LOG_NAME = "logs.txt"
 METRICS_NAME = "training_metrics.csv"
 
@@ -37,6 +46,7 @@ class JobFolder:
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
         self.notes = notes_of(self.path)
+        self._user: int | None = None
         try:
             for name in ("home", "tmp"):
                 (self.path / name).mkdir(parents=True, exist_ok=True)
@@ -50,6 +60,7 @@ class JobFolder:
         except BlockingIOError as error:
             self._lock.close()
             raise FolderInUse(f"The job folder {path} is in use by another worker.") from error
+        shutil.rmtree(self.notes / _HANDED_OVER, ignore_errors=True)  # of a worker that was killed
 
     @classmethod
     def create(cls, work_dir: Path, job_id: str, attempt: str) -> "JobFolder":
@@ -73,60 +84,121 @@ class JobFolder:
             self._lock.close()
 
     @property
+    def _mine(self) -> Path:
+        """What this thread has between the child and the project; another may be answering another call."""
+        return self.notes / _HANDED_OVER / str(threading.get_ident())
+
+    @property
     def log_path(self) -> Path:
         """The attempt's log: among the notes, because it is published by whoever ends the attempt."""
         return self.notes / LOG_NAME
 
+    def give_to(self, user: int | None) -> None:
+        """Makes the folder the user's, as whom the child runs; None: it is the worker's own."""
+        self._user = user
+        if user is not None:
+            for path in (self.path, self.path / "home", self.path / "tmp"):
+                os.chown(path, user, user, follow_symlinks=False)
+
     def metrics(self) -> bytes | None:
-        """The metrics file that training wrote (at the top of the folder or below `checkpoint/`), if any."""
-        for path in (self.path / METRICS_NAME, self.path / "checkpoint" / METRICS_NAME):
-            if path.is_file() and not path.is_symlink():
-                return path.read_bytes() or None
+        """What training wrote of its metrics (at the top of the folder or below `checkpoint/`), if anything.
+
+        Of a long file the first line and the end.
+        """
+        for name in (METRICS_NAME, f"checkpoint/{METRICS_NAME}"):
+            with suppress(OSError), opened(self.path, self._checked(name)) as file:
+                return ends_of(file, MAX_METRICS_BYTES) or None
         return None
 
+    def read(self, name: str, most_bytes: int) -> bytes | None:
+        """A file that the child wrote; None where there is none, or a longer one."""
+        with suppress(OSError), opened(self.path, self._checked(name)) as file:
+            return os.pread(file, most_bytes, 0) if os.fstat(file).st_size <= most_bytes else None
+        return None
+
+    def remove(self, name: str) -> None:
+        """Removes a file of the child's."""
+        remove(self.path, self._checked(name))
+
     def file(self, name: str) -> Path:
-        """A file that the child names by its path inside this folder.
+        """A second name, outside the child's reach, for a file that it names by its path inside this folder.
 
-        The child is not trusted: absolute paths, `..`, symbolic links that lead out and everything that
-        is no plain file are refused with SystemFault.
+        The child is not trusted: absolute paths, `..`, links and everything that is no plain file are refused
+        with SystemFault. The name is good until `let_go`.
         """
-        path = (self.path / self._checked(name)).resolve()
-        if not path.is_relative_to(self.path) or not path.is_file():
-            raise SystemFault(f"The handler named {name!r}, which is no file inside its job folder.")
-        return path
+        parts = self._checked(name)
+        target = self.spare(parts[-1])
+        try:
+            with opened(self.path, parts) as file:
+                _second_name(file, target)
+        except OSError as error:
+            raise SystemFault(
+                f"The handler named {name!r}, which is no file inside its job folder."
+            ) from error
+        return target
 
-    def place(self, name: str) -> Path:
-        """Where a file for the child goes; its parent folders are made. Raises SystemFault as `file` does."""
-        path = self.path / self._checked(name)
-        # Before anything is made: a symbolic link of the child's must not lead the worker elsewhere.
-        if not path.parent.resolve().is_relative_to(self.path) or path.is_symlink():
-            raise SystemFault(f"{name!r} would be written outside the job folder.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
+    def let_go(self) -> None:
+        """Nobody needs the second names any more."""
+        shutil.rmtree(self._mine, ignore_errors=True)
 
     def put(self, name: str, content: bytes) -> Path:
-        """Writes a file for the child, whole or not at all."""
-        path = self.place(name)
-        partial = path.with_name(path.name + ".part")
-        partial.unlink(missing_ok=True)
-        partial.write_bytes(content)
-        return partial.replace(path)
+        """Writes a file for the child, whole or not at all. Raises SystemFault as `file` does."""
+        return self.fill(name, lambda path: path.write_bytes(content))
+
+    def fill(self, name: str, write: Callable[[Path], object]) -> Path:
+        """A file for the child, which `write` writes out of its reach, and which then takes its place."""
+        partial = self.spare(self._checked(name)[-1])
+        try:
+            write(partial)
+            return self.bring_in(partial, name)
+        finally:
+            shutil.rmtree(partial.parent, ignore_errors=True)
+
+    def has(self, name: str, size_bytes: int) -> bool:
+        """Whether the child has this file already."""
+        with suppress(OSError), opened(self.path, self._checked(name)) as file:
+            return os.fstat(file).st_size == size_bytes
+        return False
+
+    def spare(self, name: str) -> Path:
+        """A path out of the child's reach, in a folder of its own, good until `let_go`."""
+        self._mine.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=self._mine)) / name
+
+    def bring_in(self, file: Path, name: str) -> Path:
+        """Moves a file of the worker's to its place in the folder. Raises SystemFault as `file` does."""
+        parts = self._checked(name)
+        try:
+            bring(file, self.path, parts, self._user)
+        except OSError as error:
+            if error.errno not in _IN_THE_WAY:
+                raise
+            raise SystemFault(f"{name!r} would be written outside the job folder.") from error
+        return self.path.joinpath(*parts)
 
     def relative(self, path: Path) -> str:
         """A path as both sides of the channel name it."""
         return path.relative_to(self.path).as_posix()
 
     def _show_log(self) -> None:
-        """A second name in the job folder, where people look for it. Nothing is ever read by that name."""
+        """A link in the job folder, where people look for it. Nothing is ever read by that name."""
         self.log_path.touch()
-        with suppress(FileExistsError, PermissionError):  # a file system without hard links
-            os.link(self.log_path, self.path / LOG_NAME)
+        with suppress(FileExistsError):
+            (self.path / LOG_NAME).symlink_to(os.path.relpath(self.log_path, self.path))
 
-    def _checked(self, name: str) -> PurePosixPath:
+    def _checked(self, name: str) -> tuple[str, ...]:
         path = PurePosixPath(name)
-        if not name or path.is_absolute() or ".." in path.parts or "\0" in name:
+        if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name:
             raise SystemFault(f"The handler named {name!r}, which is no path inside its job folder.")
-        return path
+        return path.parts
+
+
+def _second_name(file: int, target: Path) -> None:
+    try:
+        os.link(f"/proc/self/fd/{file}", target, follow_symlinks=True)
+    except OSError:  # a disk without hard links, or somebody else's file
+        with open(file, "rb", closefd=False) as source, target.open("xb") as copy:
+            shutil.copyfileobj(source, copy)
 
 
 def notes_of(folder: Path) -> Path:

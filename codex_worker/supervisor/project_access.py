@@ -121,19 +121,15 @@ class RepositoryReader:
             return self._copy(answer, name, pointer.size)
 
     def _copy(self, source: Path, name: str, size_bytes: int) -> Path:
-        target = self._folder.place(name)
-        if target.is_file() and target.stat().st_size == size_bytes:
-            return target
+        if self._folder.has(name, size_bytes):
+            return self._folder.path / name
         free_bytes = shutil.disk_usage(self._folder.path).free
         if free_bytes < size_bytes:
             raise ResourceError(
                 f"{name} needs {size_bytes:,} bytes and {self._folder.path} has {free_bytes:,} free. "
                 "Make room, or move the work directory (--work-dir)."
             )
-        partial = target.with_name(target.name + ".part")
-        partial.unlink(missing_ok=True)
-        shutil.copyfile(source, partial)
-        return partial.replace(target)
+        return self._folder.fill(name, lambda path: shutil.copyfile(source, path))
 
 
 class RepositoryScanner(RepositoryReader):

@@ -20,10 +20,10 @@ def publish_left_behind(folder: JobFolder, services: Services) -> int:
 
     Raises LeaseLost. Every other failure is reported only: the attempt has its own reason for its end.
     """
-    path = folder.path / WAITING
-    if not path.is_file() or path.is_symlink() or not 0 < path.stat().st_size <= MAX_BYTES:
+    left = folder.read(WAITING, MAX_BYTES)
+    if not left:
         return 0
-    results = list(_results(path.read_text(encoding="utf-8", errors="replace")))
+    results = list(_results(left.decode(errors="replace")))
     done = 0
     try:
         for start in range(0, len(results), MAX_CELLS):
@@ -35,7 +35,7 @@ def publish_left_behind(folder: JobFolder, services: Services) -> int:
     except WorkerError as error:
         logger.warning("What the job's process had finished could not be published: %s", error)
         return done
-    path.unlink(missing_ok=True)
+    folder.remove(WAITING)
     logger.info("Published %d results that the job's process had left behind", done)
     return done
 

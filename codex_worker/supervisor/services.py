@@ -118,7 +118,10 @@ class Services:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(str(part) for part in first["loc"])
             raise SystemFault(f"The handler called {call} with a wrong {where}: {first['msg']}") from error
-        return method(checked)
+        try:
+            return method(checked)
+        finally:
+            self._folder.let_go()
 
     def _list_files(self, arguments: _Prefix) -> list[str]:
         return list(self._scanner.list_files(arguments.prefix))
@@ -143,8 +146,10 @@ class Services:
         return {"path": str(weights.path), "revision": weights.revision}
 
     def _fetch_resume(self, _: _Nothing) -> str | None:
-        here = self._folder.place("fetched/own-resume")
+        here = self._folder.spare("own-resume")
         found = self._resume.fetch(here, lambda: self._reading.insist(self._scanner.fetch_resume))
+        if found == here:
+            found = self._folder.bring_in(here, "fetched/own-resume")
         return None if found is None else self._folder.relative(found)
 
     def _publish_cells(self, arguments: _Cells) -> dict[str, Any]:
