@@ -211,6 +211,7 @@ class Supervisor:
             self._secrets.redact,
         )
         walls = walls_around(folder.path, settings, environment)
+        folder.give_to(walls.user)
         child = ChildProcess(
             partial(child_command, walls), environment, folder.path, partial(seen.log.read_from, source="job")
         )

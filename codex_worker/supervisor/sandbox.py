@@ -6,7 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from codex_worker.child.walls import Walls
-from codex_worker.supervisor.reach import devices, readable
+from codex_worker.supervisor.another_user import groups_of, problem, user_for
+from codex_worker.supervisor.reach import devices, gpus, readable
 from codex_worker.supervisor.settings import RuntimeSettings
 
 # Everything else stays behind: a variable that nobody thought of may hold a secret.
@@ -18,6 +19,8 @@ _PASSED = {
 _PASSED_PREFIXES = ("LC_", "CUDA_VISIBLE", "CUDA_DEVICE", "NVIDIA_", "NCCL_", "ROCR_", "HIP_")
 # Folders of libraries, passed on unless the owner's credentials for a hub lie in them.
 _FOLDERS = ("HF_HOME", "TORCH_HOME")
+# Libraries ask for a name, and another user's number has none.
+_USER = "job"
 _TOKEN_FILES = ("token", "stored_tokens")
 
 
@@ -36,6 +39,7 @@ def child_environment(
     environment.update({name: own[name] for name in _FOLDERS if name in own and _is_safe(Path(own[name]))})
     environment.update(
         HOME=str(folder / "home"),
+        USER=_USER,
         TMPDIR=str(folder / "tmp"),
         PYTHONPATH=":".join(dict.fromkeys(str(root) for root in code_roots)),
         PYTHONUNBUFFERED="1",
@@ -52,10 +56,14 @@ def walls_around(folder: Path, settings: RuntimeSettings, environment: Mapping[s
     for shared in settings.shared:
         with suppress(OSError):  # what isn't there when the walls rise stays closed; it may be filled later
             shared.mkdir(parents=True, exist_ok=True)
+    seen = readable(settings.code_root, settings.handlers_root, settings.shared, environment)
+    is_another = problem(folder, seen) is None
     return Walls(
         folder=str(folder),
-        readable=readable(settings.code_root, settings.handlers_root, settings.shared, environment),
+        readable=seen,
         devices=devices(),
+        user=user_for(folder) if is_another else None,
+        groups=groups_of(gpus()) if is_another else (),
         memory_bytes=settings.limits.memory_bytes,
     )
 

@@ -160,3 +160,10 @@ def test_the_secrets_and_the_neighbours_files_are_as_they_were(fought):
     assert (fought.folder / "work/job_theirs_1-aaaaaaaa/recordings/a.wav").exists()
     published = git("-c", "safe.directory=*", "-C", fought.folder / "project.git", "log", "-p", "--all")
     assert TOKEN not in published and TOKEN not in fought.output
+
+
+def test_the_child_of_a_worker_that_is_root_is_somebody_else(fought):
+    if fought.user == 0:
+        assert fought.report["user"] != 0
+    else:
+        assert fought.report["user"] == fought.user
