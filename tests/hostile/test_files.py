@@ -46,12 +46,14 @@ def test_a_disk_without_hard_links_is_copied_on(folder, monkeypatch):
     assert folder.file("model.csv").read_text() == "a model"
 
 
-PLANTED: dict[str, Callable[[Path, Path], object]] = {
+def link_twice(place: Path, outside: Path) -> None:
+    place.with_name("other").symlink_to(outside / "secret")
+    place.symlink_to("other")
+
+
+PLANTED: dict[str, Callable[[Path, Path], None]] = {
     "a link": lambda place, outside: place.symlink_to(outside / "secret"),
-    "a link to a link": lambda place, outside: (
-        place.with_name("other").symlink_to(outside / "secret"),
-        place.symlink_to("other"),
-    ),
+    "a link to a link": link_twice,
     "a pipe": lambda place, outside: os.mkfifo(place),
     "a folder": lambda place, outside: place.mkdir(),
     "nothing": lambda place, outside: None,
