@@ -109,7 +109,7 @@ def fight(folder: Path, user: int) -> Battlefield:
     done = subprocess.run(
         [
             *as_user(user), sys.executable, "-m", "worker_entry", "--work-dir", folder / "work",
-            "--settle-minutes", "0", "--keep-jobs", "-1",
+            "--settle-minutes", "0", "--keep-jobs", "-1", "--allow-cpu",
             "--env-file", folder / "secrets.env", "--project", folder / "project.git",
         ],
         env={
