@@ -72,9 +72,11 @@ class Passage:
         return is_family(self._pid, connection)
 
     def words(self, words: str) -> str:
-        """What git said, with the repository's own address."""
-        said = words.replace(self._here, self.address).replace(self._gate, str(origin_of(self.address)))
-        return f"{said}\n{self.fault}".strip()
+        """What git said, with the repository's own address; or why the server could not be asked at all."""
+        # Of that git knows only the gate's own refusal.
+        return self.fault or words.replace(self._here, self.address).replace(
+            self._gate, str(origin_of(self.address))
+        )
 
     @property
     def _here(self) -> str:
@@ -152,6 +154,7 @@ class _Carrier(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     server: _GateServer
+    _admitted_to: Passage | None = None
 
     def do_GET(self) -> None:
         self._carry()
@@ -167,11 +170,17 @@ class _Carrier(BaseHTTPRequestHandler):
         passage = self.server.gate.find(found[1]) if found else None
         if not found or passage is None or (self.command, found[2]) not in _QUESTIONS:
             self._refuse(404)
-        elif not passage.is_open_to(self.connection):
+        elif not self._is_admitted(passage):
             logger.warning("Something on this machine that is not our git tried to use the worker's token.")
             self._refuse(403)
         else:
             self._ask(passage, f"{passage.address}/{found[2]}")
+
+    def _is_admitted(self, passage: Passage) -> bool:
+        # git asks several questions on one connection, and its other end does not change.
+        if self._admitted_to is not passage and passage.is_open_to(self.connection):
+            self._admitted_to = passage
+        return self._admitted_to is passage
 
     def _ask(self, passage: Passage, url: str) -> None:
         import requests

@@ -2,17 +2,19 @@
 
 import base64
 import os
+import random
 import re
 import stat
 import subprocess
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from codex_worker.clock import SystemClock
-from codex_worker.errors import CacheBroken
+from codex_worker.errors import AccessDenied, CacheBroken, ServerUnreachable
 from codex_worker.git.credentials import Credentials
 from codex_worker.git.gate import Gate
 from codex_worker.git.git_transport import GitTransport
@@ -327,3 +329,39 @@ def test_a_lease_is_not_sent_where_a_changed_cache_says(place, tmp_path):
         repository.replace_lease("refs/gpu-jobs/one", None, made)
     assert repository.replace_lease("refs/gpu-jobs/one", None, repository.lease_commit(b"a lease")).accepted
     assert not (other / "refs" / "gpu-jobs").exists()
+
+
+def test_a_large_push_and_what_it_brings_pass_the_gate_unchanged(place):
+    content = random.Random(1).randbytes(3_000_000)  # git sends more than a megabyte in chunks
+    place.repository().transact(lambda snapshot, heads: Change({"a.bin": content}, "A change"), patience_s=0)
+    assert any(each.chunked for each in place.server.requests_to("git-receive-pack", "POST"))
+    assert place.repository(name="another.git").snapshot().read("a.bin") == content
+
+
+def test_many_commands_at_once_each_pass(place):
+    with ThreadPoolExecutor(6) as pool:
+        looks = [pool.submit(place.repository(name=f"{number}.git").look) for number in range(12)]
+    assert len({look.result().commit for look in looks}) == 1
+
+
+@pytest.mark.parametrize(
+    ("moment", "words"),
+    [
+        ("before", "failed: Remote end closed"),
+        ("after", "failed: Remote end closed"),
+        ("midway", "transfer closed"),
+    ],
+)
+def test_a_connection_that_breaks_behind_the_gate_is_an_outage(place, moment, words):
+    place.server.faults.drop(moment, "git-upload-pack", method="POST")
+    with pytest.raises(ServerUnreachable, match=words) as outage:
+        place.repository().look()
+    assert "502" not in str(outage.value)
+    assert place.repository().look().commit
+
+
+def test_a_refused_token_is_told_with_the_repositorys_own_address(place):
+    place.server.state.tokens[place.token].revoked = True
+    with pytest.raises(AccessDenied) as refused:
+        place.repository().look()
+    assert place.server.url in str(refused.value) and "repository.git" not in str(refused.value)
