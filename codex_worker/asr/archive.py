@@ -1,18 +1,19 @@
 """Archives of older workers (`asr_model.pth.tar`), read without trusting a byte of them."""
 
+import gzip
 import json
 import logging
 import tarfile
 import zlib
 from pathlib import Path
+from typing import IO, Self, cast
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 
-from codex_worker.asr.checkpoint import TranscriberCheckpoint, load_weights
-from codex_worker.asr.networks.build import build_model, config_from, frontend_of
-from codex_worker.asr.vocabulary import Vocabulary
-from codex_worker.errors import DataError
+from codex_worker.asr.checkpoint import TranscriberCheckpoint, network_with
+from codex_worker.asr.networks.build import config_from, frontend_of
+from codex_worker.asr.vocabulary import Vocabulary, is_table_of_numbers
+from codex_worker.errors import DataError, clause
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,19 @@ KNOWN_FILES = {
     "model.safetensors": 6 * 1024 * _MIB,
 }
 _MAX_ARCHIVE_BYTES = 8 * 1024 * _MIB  # of all members, unpacked
+# Weights hardly shrink when they are packed. What grows more than this is made up, and is not unpacked.
+_MAX_GROWTH = 4
+_SMALL_BYTES = 64 * _MIB
 _MAX_MEMBERS = 1000
+_MAX_NAME_BYTES = 64 * 1024  # of the parts of an archive that only describe a member
+_DESCRIPTIONS = {
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+}
+_GZIP = b"\x1f\x8b"
 
 
 def read_archive(path: Path, folder: Path) -> TranscriberCheckpoint:
@@ -52,13 +65,11 @@ def read_archive(path: Path, folder: Path) -> TranscriberCheckpoint:
         raise DataError(
             f"The archive {path.name} has {len(vocabulary)} letters but a network for {config.vocab_size}."
         )
-    model = build_model(config)
     try:
-        tensors = load_file(folder / "model.safetensors")
+        with safe_open(folder / "model.safetensors", framework="pt") as file:
+            model = network_with(config, file, path.name)
     except (SafetensorError, OSError, ValueError) as error:
-        raise DataError(f"The weights in the archive {path.name} are damaged ({error}).") from error
-    load_weights(model, tensors, path.name)
-    model.eval()
+        raise DataError(f"The weights in the archive {path.name} are damaged ({clause(error)}).") from error
     if vocabulary.spaces_are_unknown:
         notes.append("the model was trained with spaces as unknown letters; its unknowns are read as spaces")
     for note in notes:
@@ -70,21 +81,51 @@ def read_archive(path: Path, folder: Path) -> TranscriberCheckpoint:
 def _copy_known_files(path: Path, folder: Path) -> list[str]:
     """Copy members whose names are known, flat and regular; say what is passed over."""
     notes: list[str] = []
+    most_bytes = min(_MAX_ARCHIVE_BYTES, _MAX_GROWTH * path.stat().st_size + _SMALL_BYTES)
     total = 0
     try:
-        with tarfile.open(path, mode="r|*") as archive:
+        with (
+            _opened(path) as stream,
+            tarfile.open(fileobj=stream, mode="r|", tarinfo=_ShortlyDescribed) as archive,
+        ):
             for count, member in enumerate(archive):
                 if count >= _MAX_MEMBERS:
                     raise DataError(f"The archive {path.name} holds too many files to be a model.")
+                # What it says of itself is what is read of it, and so this stands before anything is written.
                 total += max(0, member.size)
-                if total > _MAX_ARCHIVE_BYTES:
-                    raise DataError(f"The archive {path.name} unpacks to more than any model needs.")
+                if total > most_bytes:
+                    raise DataError(
+                        f"The archive {path.name} unpacks to more than any model needs "
+                        f"({total:,} bytes of {path.stat().st_size:,}); refused."
+                    )
                 _copy_member(archive, member, folder, path.name, notes)
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+    # tarfile leads made-up numbers and names into errors of many kinds.
+    except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError, ArithmeticError) as error:
         raise DataError(
-            f"The archive {path.name} is damaged ({error}); choose another checkpoint or train again."
+            f"The archive {path.name} is damaged ({clause(error)}); choose another checkpoint or train again."
         ) from error
     return notes
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """The archive's bytes, unpacked as they are read."""
+    with path.open("rb") as file:
+        is_packed = file.read(2) == _GZIP
+    return cast(IO[bytes], gzip.open(path)) if is_packed else path.open("rb")
+
+
+class _ShortlyDescribed(tarfile.TarInfo):
+    """A member whose long name or attributes, which tarfile reads at once, are no longer than real ones."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Reads one header of 512 bytes. Raises ValueError for one that is made up."""
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in _DESCRIPTIONS and not 0 <= member.size <= _MAX_NAME_BYTES:
+            raise ValueError(f"a name of {member.size:,} bytes")
+        if member.type == tarfile.GNUTYPE_SPARSE:
+            raise ValueError("a file with holes, of which no model is made")
+        return member
 
 
 def _copy_member(
@@ -123,7 +164,7 @@ def _copy_member(
 def _vocabulary(folder: Path) -> Vocabulary:
     vocab = _json(folder / "vocab.json")
     added = _json(folder / "added_tokens.json") if (folder / "added_tokens.json").exists() else {}
-    if isinstance(vocab, dict) and isinstance(added, dict):
+    if is_table_of_numbers(vocab) and isinstance(added, dict):
         # The tokenizer adds sentence marks behind the letters; the network has no outputs for them.
         size = _json(folder / "config.json")
         outputs = size.get("vocab_size") if isinstance(size, dict) else None
@@ -131,7 +172,7 @@ def _vocabulary(folder: Path) -> Vocabulary:
         vocab |= {
             token: i
             for token, i in added.items()
-            if isinstance(i, int) and i not in known and isinstance(outputs, int) and i < outputs
+            if type(i) is int and i not in known and isinstance(outputs, int) and i < outputs
         }
     settings_path = folder / "tokenizer_config.json"
     settings = _json(settings_path) if settings_path.exists() else {}
@@ -141,5 +182,5 @@ def _vocabulary(folder: Path) -> Vocabulary:
 def _json(path: Path) -> object:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path.name} in the archive cannot be read ({error}).") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path.name} in the archive cannot be read ({clause(error)}).") from error

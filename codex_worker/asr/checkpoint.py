@@ -6,17 +6,18 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
-from codex_worker.asr.corrector import Corrector
+from codex_worker.asr.corrector import MAX_JSON_BYTES, Corrector
 from codex_worker.asr.features import FeatureExtractor
-from codex_worker.asr.networks.build import build_model, config_from, frontend_of
+from codex_worker.asr.networks.build import build_model, config_from, frontend_of, outline
 from codex_worker.asr.vocabulary import Vocabulary
-from codex_worker.errors import DataError, ResourceError
+from codex_worker.errors import DataError, ResourceError, clause
 
 logger = logging.getLogger(__name__)
 
@@ -92,39 +93,67 @@ def read_safetensors(path: Path) -> TranscriberCheckpoint:
                     f"{path.name} is no transcriber (its format is {metadata.get('format', 'not given')!r}). "
                     "Choose a checkpoint that an ASR training job made."
                 )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            vocabulary = Vocabulary.from_json(metadata.get("vocabulary", ""))
+            config = config_from(_json(metadata, "config", path))
+            if config.vocab_size != len(vocabulary):
+                raise DataError(
+                    f"The checkpoint {path.name} contradicts itself about its letters; train again."
+                )
+            corrector = _corrector(file)
+            model = network_with(config, file, path.name)
     except (SafetensorError, OSError, ValueError) as error:
         raise DataError(
-            f"The checkpoint {path.name} is damaged ({error}); choose another one or train again."
+            f"The checkpoint {path.name} is damaged ({clause(error)}); choose another one or train again."
         ) from error
-    corrector_bytes = tensors.pop(_CORRECTOR, None)
-    corrector = None
-    if corrector_bytes is not None:
-        corrector = Corrector.from_json(
-            bytes(corrector_bytes.to(torch.uint8).tolist()).decode("utf-8", "replace")
-        )
-    vocabulary = Vocabulary.from_json(metadata.get("vocabulary", ""))
-    config = config_from(_json(metadata, "config", path))
-    if config.vocab_size != len(vocabulary):
-        raise DataError(f"The checkpoint {path.name} contradicts itself about its letters; train again.")
-    model = build_model(config)
-    load_weights(model, tensors, path.name)
-    model.eval()
     return TranscriberCheckpoint(model, vocabulary, frontend_of(config), corrector, metadata)
 
 
-def load_weights(model: PreTrainedModel, tensors: Mapping[str, torch.Tensor], name: str) -> None:
-    """Put tensors into a network, each where it belongs and none missing. Raises DataError otherwise."""
-    state = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+def network_with(config: PretrainedConfig, file: Any, name: str) -> PreTrainedModel:
+    """The network of a configuration with the weights of an open safetensors file, in evaluation mode.
+
+    All shapes are compared before the first number is read. Raises DataError for weights that do not fit, or
+    are no numbers.
+    """
+    found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys() if key != _CORRECTOR}  # noqa: SIM118
+    wanted = {key: tuple(value.shape) for key, value in outline(config).state_dict().items()}
+    wrong = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
+    if wrong:
+        key = wrong[0]
+        raise DataError(
+            f"The weights in {name} do not fit their own configuration: {len(wrong)} differ, so {key} "
+            f"is {found.get(key, 'missing')} and should be {wanted.get(key, 'absent')}."
+        )
+    state = {key: _finite(file.get_tensor(key), key, name) for key in found}
     try:
+        model = build_model(config)
         model.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise DataError(f"The weights in {name} do not fit their own configuration: {reason}") from error
+    except Exception as error:  # whatever a made-up configuration or an odd type of numbers leads into
+        reason = clause(str(error).strip().rpartition("\n")[2])
+        raise DataError(f"The weights in {name} do not fit their own configuration: {reason}.") from error
+    return model.eval()
+
+
+def _finite(tensor: torch.Tensor, key: str, name: str) -> torch.Tensor:
+    value = tensor.float() if tensor.is_floating_point() else tensor
+    if not torch.isfinite(value).all():
+        raise DataError(
+            f"The weights in {name} have numbers that are not finite ({key}): the training had diverged."
+        )
+    return value
+
+
+def _corrector(file: Any) -> Corrector | None:
+    if _CORRECTOR not in file.keys():  # noqa: SIM118
+        return None
+    shape = file.get_slice(_CORRECTOR).get_shape()
+    if math.prod(shape) > MAX_JSON_BYTES:
+        raise DataError("The checkpoint's corrector is larger than any real one; train a new model.")
+    content = file.get_tensor(_CORRECTOR).to(torch.uint8).numpy().tobytes()
+    return Corrector.from_json(content.decode("utf-8", "replace"))
 
 
 def _json(metadata: Mapping[str, str], key: str, path: Path) -> object:
     try:
         return json.loads(metadata[key])
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise DataError(f"The checkpoint {path.name} has no readable {key}; choose another one.") from error

@@ -185,7 +185,7 @@ class Corrector:
                 float(fields["weight"]),
                 float(fields["bonus"]),
             )
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as error:
             raise DataError(
                 f"The checkpoint's corrector cannot be read ({error}); train a new model."
             ) from error

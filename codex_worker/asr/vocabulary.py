@@ -1,9 +1,11 @@
 """The letters that a transcriber writes, and the way between text and CTC labels."""
 
 import json
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import TypeGuard
 
 from codex_worker.errors import DataError, UserError
 
@@ -117,7 +119,7 @@ class Vocabulary:
         """Raises DataError when the JSON isn't a vocabulary."""
         try:
             fields = json.loads(text)
-            symbols = tuple(fields["symbols"])
+            symbols = tuple(fields["symbols"]) if isinstance(fields["symbols"], list) else ()
             vocabulary = cls(
                 symbols=symbols,
                 blank_id=fields["blank_id"],
@@ -125,7 +127,7 @@ class Vocabulary:
                 delimiter_id=fields["delimiter_id"],
                 spaces_are_unknown=bool(fields["spaces_are_unknown"]),
             )
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise DataError(
                 f"The checkpoint's vocabulary cannot be read ({error!r}); train a new model."
             ) from error
@@ -139,7 +141,7 @@ class Vocabulary:
         Marks `spaces_are_unknown` when the file lists a space but not the word delimiter that the tokenizer
         puts in place of each space before it looks symbols up.
         """
-        if not isinstance(vocab, dict) or not vocab or not all(isinstance(i, int) for i in vocab.values()):
+        if not is_table_of_numbers(vocab):
             raise DataError("vocab.json is not a table from symbols to numbers; this model cannot be read.")
         if len(vocab) > MAX_SYMBOLS or sorted(vocab.values()) != list(range(len(vocab))):
             raise DataError("vocab.json does not number its symbols from 0 without gaps; it cannot be read.")
@@ -178,11 +180,21 @@ def build_vocabulary(texts: Iterable[str]) -> Vocabulary:
     return Vocabulary((BLANK, UNKNOWN, DELIMITER, *letters), blank_id=0, unknown_id=1, delimiter_id=2)
 
 
+def is_table_of_numbers(vocab: object) -> TypeGuard[dict[str, int]]:
+    """Whether a `vocab.json` has the form that one has."""
+    return isinstance(vocab, dict) and bool(vocab) and all(type(i) is int for i in vocab.values())
+
+
 def _name(token: object, default: str) -> str:
     """A token of tokenizer_config.json: a string or a table with its `content`."""
     if isinstance(token, dict):
         token = token.get("content")
     return token if isinstance(token, str) and token else default
+
+
+def _is_writable(symbol: str) -> bool:
+    """A symbol that fits into a notebook's text: one with half of a surrogate pair is no text."""
+    return 0 < len(symbol) <= 32 and not any(unicodedata.category(part) == "Cs" for part in symbol)
 
 
 def _check(vocabulary: Vocabulary) -> None:
@@ -193,9 +205,9 @@ def _check(vocabulary: Vocabulary) -> None:
         ids.append(vocabulary.delimiter_id)
     sound = (
         3 <= size <= MAX_SYMBOLS
-        and all(isinstance(symbol, str) and 0 < len(symbol) <= 32 for symbol in vocabulary.symbols)
+        and all(isinstance(symbol, str) and _is_writable(symbol) for symbol in vocabulary.symbols)
         and len(set(vocabulary.symbols)) == size
-        and all(isinstance(i, int) and 0 <= i < size for i in ids)
+        and all(type(i) is int and 0 <= i < size for i in ids)
         and len(set(ids)) == len(ids)
     )
     if not sound:

@@ -18,6 +18,10 @@ def _refuse_constant(name: str) -> NoReturn:
 _decode = json.JSONDecoder(parse_constant=_refuse_constant).raw_decode
 
 
+class TooManyElements(ValueError):
+    """An array is longer than it may be."""
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """A value and its place, `text[start:end]`; `key_start` is the quote of its key, -1 for an element."""
@@ -49,16 +53,19 @@ def elements(text: str, at: int) -> list[Span]:
     return found
 
 
-def document(text: str, array_key: str) -> tuple[dict[str, Span], list[Span] | None]:
+def document(
+    text: str, array_key: str, *, most: int | None = None
+) -> tuple[dict[str, Span], list[Span] | None]:
     """The top-level members of a document, and the elements of its member `array_key` (None if no array).
 
-    The value of that member's span is None: its elements are read one by one. Raises ValueError.
+    The value of that member's span is None: its elements are read one by one. Raises ValueError, and
+    TooManyElements after the first `most` of them.
     """
     start = skip_whitespace(text, 1 if text.startswith("\ufeff") else 0)
     if text[start : start + 1] != "{":
         raise json.JSONDecodeError("an object was expected", text, start)
     inside: list[list[Span] | None] = []
-    found, end = _read_members(text, start, inside=(array_key, inside))
+    found, end = _read_members(text, start, inside=(array_key, most, inside))
     end = skip_whitespace(text, end)
     if end != len(text):
         raise json.JSONDecodeError("there is something after the end", text, end)
@@ -72,7 +79,7 @@ def skip_whitespace(text: str, at: int) -> int:
 
 
 def _read_members(
-    text: str, at: int, inside: tuple[str, list[list[Span] | None]] | None
+    text: str, at: int, inside: tuple[str, int | None, list[list[Span] | None]] | None
 ) -> tuple[dict[str, Span], int]:
     found: dict[str, Span] = {}
     at = skip_whitespace(text, at + 1)
@@ -89,11 +96,11 @@ def _read_members(
         at = skip_whitespace(text, at + 1)
         if inside is not None and key == inside[0]:
             if text[at : at + 1] == "[":
-                array, end = _read_elements(text, at)
-                inside[1].append(array)
+                array, end = _read_elements(text, at, inside[1])
+                inside[2].append(array)
                 found[key] = Span(None, at, end, key_start)
             else:
-                inside[1].append(None)
+                inside[2].append(None)
                 found[key] = scan(text, at)
         else:
             value = scan(text, at)
@@ -107,7 +114,7 @@ def _read_members(
         at = skip_whitespace(text, at + 1)
 
 
-def _read_elements(text: str, at: int) -> tuple[list[Span], int]:
+def _read_elements(text: str, at: int, most: int | None = None) -> tuple[list[Span], int]:
     found: list[Span] = []
     at = skip_whitespace(text, at + 1)
     if text[at : at + 1] == "]":
@@ -115,6 +122,8 @@ def _read_elements(text: str, at: int) -> tuple[list[Span], int]:
     while True:
         element = scan(text, at)
         found.append(element)
+        if most is not None and len(found) > most:
+            raise TooManyElements(f"there are more than {most} elements")
         at = skip_whitespace(text, element.end)
         mark = text[at : at + 1]
         if mark == "]":

@@ -7,11 +7,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from codex_worker.codex.cell import Cell, cell_id, read_cell
-from codex_worker.codex.json_spans import Span, document
+from codex_worker.codex.json_spans import Span, TooManyElements, document
 from codex_worker.codex.names import names_of
 from codex_worker.errors import DataError
 
 MAX_NOTEBOOK_BYTES = 64 * 1024 * 1024
+MAX_CELLS = 200_000
+# Of everything in the file, by the marks between values: each value takes some 60 bytes of memory.
+MAX_VALUES = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,19 @@ class Source:
             )
         try:
             text = data.decode("utf-8")
-            members, cells = document(text, "cells")
+            if sum(text.count(mark) for mark in ",[{") > MAX_VALUES:
+                raise DataError(
+                    f"{path} holds more than {MAX_VALUES:,} values; no notebook of the editor does. "
+                    "Split the document."
+                )
+            members, cells = document(text, "cells", most=MAX_CELLS)
         except UnicodeDecodeError as error:
             raise DataError(
                 f"{path} is not UTF-8 text (byte {error.start}); open and save it in the editor."
+            ) from error
+        except TooManyElements as error:
+            raise DataError(
+                f"{path} has more than {MAX_CELLS:,} cells; no notebook has so many. Split the document."
             ) from error
         except (ValueError, RecursionError) as error:
             raise DataError(

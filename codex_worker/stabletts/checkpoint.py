@@ -10,14 +10,14 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from codex_worker.errors import DataError
+from codex_worker.errors import DataError, clause
 from codex_worker.stabletts.configuration import FULL, TINY, MelSettings, ModelSettings, VocosSettings
 from codex_worker.stabletts.frontend.choose import restore_frontend
 from codex_worker.stabletts.frontend.encoding import TextFrontend
@@ -151,7 +151,7 @@ def _read_safetensors(path: Path) -> VoiceCheckpoint:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
             _compare_shapes(path, shapes, _outline(voice.settings))
             weights = {name: file.get_tensor(name) for name in shapes}
-    except SafetensorError as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise DataError(
             f"{path.name} is not a checkpoint (neither safetensors nor a state dict of PyTorch): {error}"
         ) from error
@@ -169,6 +169,8 @@ def _read_voice(path: Path, metadata: Mapping[str, str]) -> VoiceDescription:
         config = json.loads(metadata["config"])
         settings = _settings(ModelSettings, config["model"])
         mel = _settings(MelSettings, config["mel"])
+        _check_sound(mel, settings)
+        _outline(settings)  # some numbers make no network, each for a reason of its own
         frontend = restore_frontend(
             metadata["frontend"], int(metadata["frontend_version"]), json.loads(metadata["frontend_state"])
         )
@@ -176,8 +178,12 @@ def _read_voice(path: Path, metadata: Mapping[str, str]) -> VoiceDescription:
         vocoder = metadata["vocoder"]
         if vocoder not in {"vocos", "griffin_lim"} or settings.n_vocab != len(frontend.symbols):
             raise ValueError("vocoder or alphabet")
-    except (KeyError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise DataError(f"{path.name} has damaged metadata ({error}); choose another checkpoint") from error
+    except DataError:
+        raise
+    except Exception as error:  # whatever made-up settings lead into, the file is to blame
+        raise DataError(
+            f"{path.name} has damaged metadata ({clause(error)}); choose another checkpoint"
+        ) from error
     return VoiceDescription(
         settings=settings,
         frontend=frontend,
@@ -196,11 +202,30 @@ def _settings(kind: type[_Settings], values: dict[str, Any]) -> _Settings:
     known = {each.name for each in fields(kind)}
     if set(values) - known:
         raise ValueError(f"unknown settings {sorted(set(values) - known)}")
-    for name, value in values.items():
-        limit = _MAX_LAYERS if name.endswith("_layers") else _MAX_NUMBER
-        if value is not None and not (isinstance(value, int | float) and 0 <= value <= limit):
-            raise ValueError(f"{name} is {value!r}")
+    for each in fields(kind):
+        if each.name in values and not _is_sound(each.name, each.type, values[each.name]):
+            raise ValueError(f"{each.name} is {str(values[each.name])[:40]}")
     return kind(**values)
+
+
+def _is_sound(name: str, wanted: Any, value: object) -> bool:
+    """Whether a setting is a number of its type, from 1 (a count) or 0 up to what any network may have."""
+    if value is None:
+        return type(None) in get_args(wanted)
+    if wanted is int:
+        return type(value) is int and 1 <= value <= (_MAX_LAYERS if name.endswith("_layers") else _MAX_NUMBER)
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MAX_NUMBER
+
+
+def _check_sound(mel: MelSettings, settings: ModelSettings) -> None:
+    """Raises ValueError for sound that the network does not speak, or that no sample rate holds."""
+    highest_hz = mel.sample_rate / 2 if mel.f_max_hz is None else mel.f_max_hz
+    if mel.n_mels != settings.mel_channels:
+        raise ValueError(f"{mel.n_mels} mel bands for a network of {settings.mel_channels}")
+    if not mel.f_min_hz < highest_hz <= mel.sample_rate / 2 or not mel.hop_length <= mel.n_fft:
+        raise ValueError("frequencies or windows that there cannot be")
+    if not 0 <= settings.p_dropout < 1:
+        raise ValueError(f"p_dropout is {settings.p_dropout}")
 
 
 def _read_state_dict(path: Path) -> VoiceCheckpoint:
@@ -223,10 +248,13 @@ def _load_pickled_tensors(path: Path) -> dict[str, Tensor]:
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise DataError(f"{path.name} is not a checkpoint, or it is truncated: {error}") from error
-    if unpacked > MAX_FILE_BYTES:
-        raise DataError(f"{path.name} unpacks to {unpacked / 1e9:.1f} GB; a StableTTS checkpoint has 0.13 GB")
+    if unpacked > path.stat().st_size:
+        raise DataError(
+            f"{path.name} is packed ({unpacked:,} bytes of {path.stat().st_size:,}), as PyTorch writes none; "
+            "choose a checkpoint that a training job made"
+        )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -234,8 +262,8 @@ def _load_pickled_tensors(path: Path) -> dict[str, Tensor]:
             f"{path.name} holds more than tensors (it would run code when loaded), so it was not opened. "
             "Choose a checkpoint that a training job made."
         ) from error
-    except (RuntimeError, ValueError, EOFError, KeyError, OSError) as error:
-        raise DataError(f"{path.name} is damaged or not a checkpoint: {error}") from error
+    except Exception as error:  # damaged bytes lead torch's reader into any error
+        raise DataError(f"{path.name} is damaged or not a checkpoint: {clause(error)}") from error
     if not isinstance(content, dict) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     ):
@@ -275,7 +303,7 @@ def _compare_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]], network: 
 
 def _check_finite(path: Path, weights: Mapping[str, Tensor]) -> None:
     for name, value in weights.items():
-        if not torch.isfinite(value).all():
+        if not torch.isfinite(value.float() if value.is_floating_point() else value).all():
             raise DataError(
                 f"{path.name} has numbers that are not finite in {name}: its training had diverged"
             )

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import fields as fields_of
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +24,7 @@ from codex_worker.asr.features import FeatureExtractor
 from codex_worker.asr.networks.w2v2bert_attention import use_fast_attention
 from codex_worker.asr.networks.w2v2bert_convolution import use_fast_convolution
 from codex_worker.asr.vocabulary import Vocabulary
-from codex_worker.errors import DataError, UserError
+from codex_worker.errors import DataError, UserError, clause
 
 logger = logging.getLogger(__name__)
 
@@ -67,9 +68,14 @@ _MAX_PARAMETERS = 2_500_000_000
 _LIMITS = {
     "num_hidden_layers": 128,
     "num_adapter_layers": 16,
-    "max_source_positions": 100_000,
+    "max_source_positions": 20_000,
     "num_conv_pos_embeddings": 1024,
+    "left_max_position_embeddings": 10_000,
+    "right_max_position_embeddings": 10_000,
 }
+_LARGEST_NUMBER = 100_000  # of any other: widths, letters, distances
+_MOST_NUMBERS = 32  # of a list: one for each convolution of a front end
+_TRIAL_INPUTS: Mapping[str, tuple[int, ...]] = {"log_mel": (1, 400, 160), "waveform": (1, 32_000)}
 
 
 def tiny_config(vocabulary: Vocabulary) -> Wav2Vec2BertConfig:
@@ -155,7 +161,7 @@ def read_config(folder: Path) -> PretrainedConfig:
         if path.stat().st_size > _MAX_CONFIG_BYTES:
             raise DataError(f"{folder.name}/config.json is larger than any real configuration.")
         fields = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{folder.name} has no readable config.json ({error}); it is no model.") from error
     return config_from(fields)
 
@@ -168,18 +174,19 @@ def config_from(fields: object) -> PretrainedConfig:
     model_type = str(fields.get("model_type"))
     if model_type not in FAMILIES:
         raise UserError(_not_allowed(model_type))
-    safe = {name: value for name, value in fields.items() if name not in {"auto_map", "quantization_config"}}
-    for name, limit in _LIMITS.items():
-        if isinstance(safe.get(name), int | float) and safe[name] > limit:
-            raise DataError(f"The model's configuration has {name} = {safe[name]}; {limit} is the limit.")
+    safe = {name: value for name, value in fields.items() if name in _own_settings(FAMILIES[model_type])}
+    for name, value in safe.items():
+        _check_setting(name, value)
     if safe.get("vocab_size") is None:
         safe["vocab_size"] = 1  # a body without a head, as w2v-bert-2.0 is; the head is made for the letters
     try:
         config = FAMILIES[model_type].config.from_dict(safe)
-        parameters = count_parameters(config)
+        network = outline(config)
+        parameters = int(network.num_parameters())
+        _try_out(network, FAMILIES[model_type])
     # Whatever a made-up configuration makes transformers raise, the file is to blame.
     except Exception as error:
-        raise DataError(f"The model's configuration cannot be built ({error}).") from error
+        raise DataError(f"The model's configuration cannot be built ({clause(error)[:300]}).") from error
     if parameters > _MAX_PARAMETERS:
         raise DataError(
             f"The configuration asks for {parameters:,} parameters; {_MAX_PARAMETERS:,} is the limit."
@@ -189,8 +196,38 @@ def config_from(fields: object) -> PretrainedConfig:
 
 def count_parameters(config: PretrainedConfig) -> int:
     """How many parameters a CTC network of this configuration has; none of them is made."""
+    return int(outline(config).num_parameters())
+
+
+def outline(config: PretrainedConfig) -> PreTrainedModel:
+    """The network's shapes without memory for its numbers, which a stranger's configuration may make huge."""
     with torch.device("meta"):
-        return int(FAMILIES[str(config.model_type)].network(config).num_parameters())
+        return build_model(config)
+
+
+def _try_out(network: PreTrainedModel, family: NetworkFamily) -> None:
+    """Reads two seconds of nothing, without computing: many a wrong number shows only there."""
+    with torch.no_grad(), torch.device("meta"):
+        network.eval()(torch.zeros(_TRIAL_INPUTS[family.reads]))
+
+
+def _own_settings(family: NetworkFamily) -> set[str]:
+    """The settings of the architecture. Those of every model are left out: they load code, or make tables."""
+    return {each.name for each in fields_of(family.config)} - {
+        each.name for each in fields_of(PretrainedConfig)
+    }
+
+
+def _check_setting(name: str, value: object) -> None:
+    numbers = value if isinstance(value, list) else [value]
+    limit = _LIMITS.get(name, _LARGEST_NUMBER)
+    if len(numbers) > _MOST_NUMBERS:
+        raise DataError(f"The model's configuration has {len(numbers)} numbers for {name}; no real one has.")
+    for number in numbers:
+        if isinstance(number, int | float) and not 0 <= number <= limit:
+            raise DataError(
+                f"The model's configuration has {name} = {str(number)[:40]}; it must be from 0 to {limit:g}."
+            )
 
 
 def frontend_of(config: PretrainedConfig) -> FeatureExtractor:
