@@ -1,19 +1,21 @@
-"""`python -m codex_worker.child.probe`: can this machine compute? One JSON line says so.
+"""`python -m codex_worker.child.probe [walls]`: can this machine compute? One JSON line says so.
 
-It runs in the environment of a job's process, loads what a job would load, and multiplies: a driver that is
-there, and a library that loads, prove nothing yet.
+It runs in the environment of a job's process, loads what a job would load, and multiplies behind a job's
+walls: a driver that is there, and a library that loads, prove nothing yet.
 """
 
 import json
 import sys
 from typing import Any
 
+from codex_worker.child.walls import Walls, raise_walls
+
 SIZE = 512
 # Of the largest number in the product; rounding in float32, also where the GPU rounds to TF32, stays below.
 TOLERANCE = 1e-2
 
 
-def examine() -> dict[str, Any]:
+def examine(walls: Walls | None = None) -> dict[str, Any]:
     """What was found: device, name, memory in bytes, capability; `error` says what went wrong."""
     found: dict[str, Any] = {"device": "cpu"}
     try:
@@ -23,6 +25,8 @@ def examine() -> dict[str, Any]:
     except Exception as error:
         return found | {"error": f"torch cannot be loaded: {_said(error)}"}
     try:
+        if walls is not None:
+            raise_walls(walls)
         if torch.cuda.is_available():
             found |= _gpu(torch)
         found["agrees"] = _agrees(torch, found["device"])
@@ -55,4 +59,4 @@ def _said(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(examine()) + "\n")
+    sys.stdout.write(json.dumps(examine(Walls.of_text(sys.argv[1]) if sys.argv[1:] else None)) + "\n")

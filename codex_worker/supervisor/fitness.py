@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from codex_worker.clock import SystemClock
 from codex_worker.contract.manifest import JobEntry
@@ -11,6 +10,7 @@ from codex_worker.supervisor.machine import Condition, conditions, driver_listin
 from codex_worker.supervisor.needs import needs_of
 from codex_worker.supervisor.probing import Computing, computing_condition, probe_computing
 from codex_worker.supervisor.server_date import clock_condition, server_date_s
+from codex_worker.supervisor.settings import RuntimeSettings
 from codex_worker.supervisor.weights import WeightsAtHand
 
 WhyNot = Callable[[JobEntry], str | None]
@@ -45,9 +45,7 @@ FIT = Fitness()
 class MachineProbe:
     """Looks at this machine as a job would find it; `servers` are addresses whose clock counts."""
 
-    work_dir: Path
-    handlers_root: Path
-    code_root: Path
+    settings: RuntimeSettings
     environment: Mapping[str, str]
     redact: Callable[[str], str]
     weights: WeightsAtHand
@@ -60,7 +58,7 @@ class MachineProbe:
 
     def conditions(self) -> Iterator[Condition]:
         """Each as soon as it is known."""
-        yield from conditions(self.work_dir)
+        yield from conditions(self.settings.work_dir)
         yield computing_condition(self._computing(), driver_listing(), self.allow_cpu)
         for server in self.servers:
             # The machine's own clock, which the jobs' processes read as well.
@@ -68,18 +66,17 @@ class MachineProbe:
                 yield found
 
     def _computing(self) -> Computing:
-        roots = [self.handlers_root, self.code_root]
         try:
-            return probe_computing(self.environment, self.work_dir, roots, self.redact)
+            return probe_computing(self.environment, self.settings, self.redact)
         except OSError as error:
             return Computing(error=f"the test process cannot be started: {error}")
 
     def _too_small(self, entry: JobEntry) -> str | None:
-        needs = needs_of(self.handlers_root, entry)
-        free_gb = shutil.disk_usage(self.work_dir).free / 1e9
+        needs, work_dir = needs_of(self.settings.handlers_root, entry), self.settings.work_dir
+        free_gb = shutil.disk_usage(work_dir).free / 1e9
         if free_gb < needs.disk_gb:
             return (
-                f"It needs {needs.disk_gb:g} GB of disk, and {free_gb:.1f} GB are free in {self.work_dir}. "
+                f"It needs {needs.disk_gb:g} GB of disk, and {free_gb:.1f} GB are free in {work_dir}. "
                 "Remove old job folders (--keep-jobs), or give another place by --work-dir."
             )
         limit = memory_limit()
@@ -88,5 +85,5 @@ class MachineProbe:
         return None
 
     def _without_weights(self, entry: JobEntry) -> str | None:
-        is_asked = needs_of(self.handlers_root, entry).official_weights
+        is_asked = needs_of(self.settings.handlers_root, entry).official_weights
         return self.weights.why_not(entry) if is_asked else None

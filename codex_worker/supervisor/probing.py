@@ -6,14 +6,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from codex_worker.supervisor.machine import Condition
-from codex_worker.supervisor.sandbox import child_environment
+from codex_worker.supervisor.sandbox import child_environment, walls_around
+from codex_worker.supervisor.settings import RuntimeSettings
 
 # Loading torch from a cold disk takes a minute; a driver that hangs takes for ever.
 PROBE_LIMIT_S = 300.0
@@ -36,19 +37,20 @@ class Computing:
 
 def probe_computing(
     environment: Mapping[str, str],
-    work_dir: Path,
-    code_roots: Sequence[Path],
+    settings: RuntimeSettings,
     redact: Callable[[str], str],
     limit_s: float = PROBE_LIMIT_S,
 ) -> Computing:
-    """Runs the probe where a job's process would run: no token, the same libraries. May raise OSError."""
-    with tempfile.TemporaryDirectory(prefix=".probe-", dir=work_dir) as name:
+    """Runs the probe as a job's process: no token, the same libraries and walls. May raise OSError."""
+    with tempfile.TemporaryDirectory(prefix=".probe-", dir=settings.work_dir) as name:
         folder = Path(name)
         (folder / "home").mkdir()
         (folder / "tmp").mkdir()
-        variables = child_environment(environment, folder, list(code_roots), redact)
+        roots = [settings.handlers_root, settings.code_root]
+        variables = child_environment(environment, folder, roots, redact)
+        walls = walls_around(folder, settings, variables)
         process = subprocess.Popen(
-            COMMAND,
+            (*COMMAND, walls.to_text()),
             cwd=folder,
             env=variables,
             stdin=subprocess.DEVNULL,

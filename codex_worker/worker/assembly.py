@@ -16,6 +16,7 @@ from codex_worker.errors import SystemFault
 from codex_worker.git.credentials import Credentials, origin_of
 from codex_worker.git.gate import Gate
 from codex_worker.git.git_transport import GitTransport
+from codex_worker.git.lfs.ask_first import ask_first
 from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.open import open_store
 from codex_worker.git.repository import Repository
@@ -30,6 +31,7 @@ from codex_worker.supervisor.job_folder import JobFolder
 from codex_worker.supervisor.machine import memory_limit
 from codex_worker.supervisor.project_access import RepositoryScanner
 from codex_worker.supervisor.resume_saving import CarryLimits
+from codex_worker.supervisor.room_there import RoomThere
 from codex_worker.supervisor.settings import GIB, HOUR_S, JobLimits, RuntimeSettings
 from codex_worker.supervisor.weights import WeightsAtHand
 from codex_worker.worker.health import Health
@@ -85,23 +87,24 @@ class Assembly:
             self._settings.publish_timeout_hours * HOUR_S,
         )
         source = FixedProjects(()) if forced else self._source()
-        health = Health(self.machine_probe(), self._settings.preset)
+        room = RoomThere(handlers_root(), self._ask_first, self._clock)
+        health = Health(self.machine_probe(), self._settings.preset, room)
         worker = Worker(source, self.open_queue, supervisor, self.open_project, self._clock, loop, health)
         return worker, supervisor
 
     def machine_probe(self) -> MachineProbe:
         """What tells whether this machine can do jobs."""
-        settings = self._runtime_settings()
         return MachineProbe(
-            settings.work_dir,
-            settings.handlers_root,
-            settings.code_root,
+            self._runtime_settings(),
             self._environment,
             self._credentials.redact,
             WeightsAtHand(self._hub, self._clock),
             self._servers(),
             self._settings.allow_cpu,
         )
+
+    def _ask_first(self, address: str, size_bytes: int) -> None:
+        ask_first(address, self._credentials, size_bytes)
 
     def _servers(self) -> list[str]:
         """The servers of the jobs; a repository on disk has none."""

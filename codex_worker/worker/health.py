@@ -18,9 +18,15 @@ _WELL = {Kind.DATA, Kind.MODEL}
 class Health:
     """Probes the machine before its first claim, and again after each end that speaks of the machine."""
 
-    def __init__(self, probe: Callable[[], Fitness] = lambda: FIT, preset: str | None = None) -> None:
-        """`preset` is the operator's, for jobs that don't say."""
+    def __init__(
+        self,
+        probe: Callable[[], Fitness] = lambda: FIT,
+        preset: str | None = None,
+        room_there: Callable[[str, JobEntry], None] = lambda address, entry: None,
+    ) -> None:
+        """`preset` is the operator's, for jobs that don't say; `room_there` asks a project's server."""
         self._probe = probe
+        self._room_there = room_there
         self._preset = preset
         self._fitness: Fitness | None = None
         self._sick_ends: list[str] = []
@@ -50,6 +56,11 @@ class Health:
     def why_not(self, entry: JobEntry) -> str | None:
         """Why this machine does not begin a job, as a sentence; None where it may."""
         return (self._fitness or FIT).why_not(entry, entry.preset(self._preset))
+
+    def ask_server(self, address: str, entry: JobEntry) -> None:
+        """Raises a WorkerError where the project's server would not take what a full job makes."""
+        if entry.preset(self._preset) == "full":
+            self._room_there(address, entry)
 
     def ended(self, job_id: str, outcome: Outcome) -> None:
         """Notes how a job of this machine ended."""

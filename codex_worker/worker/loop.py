@@ -327,7 +327,11 @@ class Worker:
         return [candidate for candidate in found if reasons.get(candidate) is None]
 
     def _claim(self, watched: WatchedProject, candidate: Candidate) -> OwnedJob | None:
+        entry = next((view.entry for view in watched.views if view.job_id == candidate.job_id), None)
+
         def claim() -> OwnedJob | None:
+            if entry is not None and not candidate.is_takeover:
+                self._health.ask_server(candidate.project, entry)
             # A look that began just now and does not end must not hold the other projects up.
             if not watched.lock.acquire(timeout=LOOK_WITHIN_S):
                 return None

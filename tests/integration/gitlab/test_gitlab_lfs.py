@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
@@ -14,6 +15,7 @@ import pytest
 
 from codex_worker.errors import AccessDenied, DataError, ProjectGone, Refused, SystemFault, UserError
 from codex_worker.git.credentials import Credentials
+from codex_worker.git.lfs.ask_first import ask_first
 from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.http import HttpStore
 from codex_worker.git.lfs.pointer import Pointer, pointer_for
@@ -482,3 +484,31 @@ def test_a_git_lfs_client_gets_the_same_bytes_and_its_uploads_are_read(setting, 
     git("-C", str(theirs), "commit", "-qm", "Another")
     git("-C", str(theirs), "push", "-q", "origin", "main")
     setting.assert_downloads([(pointer_for(theirs / "b.webm"), theirs / "b.webm")])
+
+
+@pytest.mark.parametrize(
+    ("status", "is_refused"),
+    [
+        *((status, True) for status in (403, 406, 413, 422, 501, 507)),
+        *((status, False) for status in (408, 429, 500, 503)),
+    ],
+)
+@pytest.mark.parametrize("is_of_object", [True, False])
+def test_a_server_is_asked_before_a_model_is_made(setting, monkeypatch, status, is_refused, is_of_object):
+    """Only a no that stays is one; a store that is away now may be back when the model is made."""
+    monkeypatch.setattr("secrets.token_hex", lambda _: "0" * 64)
+    error = {"code": status, "message": "The server's words"}
+    body = {"objects": [{"oid": "0" * 64, "size": 10**9, "error": error}]} if is_of_object else error
+    setting.server.faults.answer(200 if is_of_object else status, "/objects/batch", times=None)
+    setting.server.faults.rules[-1].response.body = json.dumps(body).encode()
+    with pytest.raises(SystemFault, match="The server's words") if is_refused else nullcontext():
+        ask_first(setting.server.git_url(setting.project), setting.credentials, 10**9)
+
+
+def test_a_server_that_would_take_a_model_is_sent_nothing_yet(setting):
+    ask_first(setting.server.git_url(setting.project), setting.credentials, 10**9)
+    assert [request.method for request in setting.server.requests] == ["POST"]
+
+
+def test_a_repository_on_disk_is_asked_nothing(tmp_path):
+    ask_first(str(tmp_path), Credentials(None, "https://git.example.org"), 10**15)

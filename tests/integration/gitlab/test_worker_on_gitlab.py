@@ -315,3 +315,18 @@ def test_a_machine_whose_clock_is_wrong_claims_nothing(place, offset_s, is_fit):
     assert status == (ExitCode.DONE if is_fit else ExitCode.UNFIT), output
     assert ("minutes" in output and "the server's" in output) is not is_fit
     assert bool([path for path in place.paths("team/mark") if "/job_" in path]) is is_fit
+
+
+def test_a_model_that_the_server_would_refuse_is_not_trained_and_other_projects_go_on(place):
+    for name in ("team/full", "team/free"):
+        place.project(name)
+    place.server.faults.answer(413, "team/full.git/info/lfs/objects/batch", times=None)
+    code = handlers_with(place.folder / "code", asr_w2v2bert_training="return {}")
+    handler = code / "handlers/asr/w2v2bert/training.py"
+    handler.write_text('FULL_NEEDS = {"model_gb": 2.4}\n' + handler.read_text())
+    _, output = place.process(code, GITLAB_TOKEN=place.token)
+    assert place.response("team/free")["state"] == "completed", output
+    assert not [path for path in place.paths("team/full") if "/job_" in path]
+    assert output.count("could not be published") == 1 and "413" in output
+    asked = place.server.requests_to("/info/lfs/objects/batch")
+    assert len([request for request in asked if "team/full" in request.target]) == 1

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections import namedtuple
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from codex_worker.supervisor.fitness import MachineProbe
 from codex_worker.supervisor.needs import Needs, needs_of, weights_of
 from codex_worker.supervisor.probing import Computing, computing_condition, probe_computing, read_answer
 from codex_worker.supervisor.server_date import clock_condition
+from codex_worker.supervisor.settings import RuntimeSettings
 from codex_worker.supervisor.weights import WeightsAtHand
 from tests.support.clock import FakeClock
 from tests.support.jobs import ROOT, handlers_with
@@ -24,6 +26,10 @@ GPU = {
 }  # fmt: skip
 H100 = Computing("cuda", "NVIDIA H100", 80 * 10**9, "9.0", "2.11")
 Usage = namedtuple("Usage", "total used free")
+
+
+def runtime(work_dir: Path, handlers_root: Path) -> RuntimeSettings:
+    return RuntimeSettings(work_dir, code_root=ROOT, handlers_root=handlers_root, version="test")
 
 
 def entry(**keys) -> JobEntry:
@@ -108,7 +114,7 @@ def test_the_probe_loads_what_a_job_would_load_and_sees_no_secret(tmp_path):
     )
     environment = {"PATH": "/usr/bin:/bin", "GITLAB_TOKEN": "glpat-secret", "LANG": "glpat-secret"}
     found = probe_computing(
-        environment, tmp_path, [code, ROOT], lambda text: text.replace("glpat-secret", "***")
+        environment, runtime(tmp_path, code), lambda text: text.replace("glpat-secret", "***")
     )
     assert "/usr/bin:/bin" in found.error
     assert "GITLAB_TOKEN" not in found.error and "LANG" not in found.error
@@ -118,12 +124,12 @@ def test_the_probe_loads_what_a_job_would_load_and_sees_no_secret(tmp_path):
 def test_a_driver_that_hangs_is_not_waited_for(tmp_path):
     code = handlers_with(tmp_path / "code")
     (code / "torch.py").write_text("import threading; threading.Event().wait()")
-    found = probe_computing({"PATH": "/usr/bin:/bin"}, tmp_path, [code, ROOT], str, limit_s=0.5)
+    found = probe_computing({"PATH": "/usr/bin:/bin"}, runtime(tmp_path, code), str, limit_s=0.5)
     assert "took more than" in found.error
 
 
 def test_this_machine_computes_with_the_real_torch(tmp_path):
-    found = probe_computing({"PATH": "/usr/bin:/bin"}, tmp_path, [ROOT], str)
+    found = probe_computing({"PATH": "/usr/bin:/bin"}, runtime(tmp_path, ROOT), str)
     assert not found.error and found.torch
 
 
@@ -214,7 +220,11 @@ def test_a_machine_too_small_for_a_full_job_leaves_it(tmp_path, hub, monkeypatch
     handler = code / "handlers/tts/stabletts/training.py"
     handler.write_text('FULL_NEEDS = {"disk_gb": 5, "memory_gb": 4}\n' + handler.read_text())
     probe = MachineProbe(
-        tmp_path, code, ROOT, {"PATH": "/usr/bin:/bin"}, str, WeightsAtHand(hub, FakeClock()), allow_cpu=True
+        runtime(tmp_path, code),
+        {"PATH": "/usr/bin:/bin"},
+        str,
+        WeightsAtHand(hub, FakeClock()),
+        allow_cpu=True,
     )
     found = probe()
     assert found.unfit == []
