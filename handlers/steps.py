@@ -8,12 +8,14 @@ from pathlib import Path
 
 from codex_worker.codex.choose import cells_for_training
 from codex_worker.codex.provenance import people_and_machines
+from codex_worker.contract.plain_text import plain_text
 from codex_worker.data.project import Cells, Project
 from codex_worker.data.recordings import FetchedCells
 from codex_worker.data.usable import Needs
 from codex_worker.doctor.examine import Align, DataReport, LostLetters, examine, require_usable
 from codex_worker.doctor.page import data_page
 from codex_worker.errors import JobCanceled, JobTimeout, Preempted, UserError
+from codex_worker.job.machine_paths import MachinePaths
 from codex_worker.training.loop import RESUME, TrainingOutcome
 from codex_worker.training.metrics import MetricsTable
 from handlers.base import JobCallbacks, JobContext, StopReason, stop_error
@@ -101,11 +103,17 @@ def check_up(
     )
     for line in report.lines():
         logger.info(line)
-    page = job.folder / "data.html"
-    page.write_text(data_page(report, job.project), encoding="utf-8")
-    callbacks.scanner.publish_artifact(page, "report")
+    publish_report(job, callbacks, "data.html", data_page(report, job.project))
     require_usable(report)
     return report
+
+
+def publish_report(job: JobContext, callbacks: JobCallbacks, name: str, text: str) -> None:
+    """Publishes a page or a table: without what no file can hold, and without paths of this machine."""
+    paths = MachinePaths(job.folder, {job.folder.parent: "(work folder)"})
+    path = job.folder / name
+    path.write_text(plain_text(paths.shortened(text)), encoding="utf-8")
+    callbacks.scanner.publish_artifact(path, "report")
 
 
 def say(callbacks: JobCallbacks, epochs: float | None, message: str, stage: str) -> None:

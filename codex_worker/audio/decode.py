@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -102,7 +103,18 @@ def decode(
         TooLong: the clip is longer than `max_duration_s`.
         DataError: the file is missing, empty, no audio or damaged, or the clip lies outside of it.
     """
-    start_s = start_s or 0.0
+    with damage_of(path):
+        return _decode(path, sample_rate, start_s or 0.0, end_s, expected_duration_s, max_duration_s)
+
+
+def _decode(
+    path: Path,
+    sample_rate: int,
+    start_s: float,
+    end_s: float | None,
+    expected_duration_s: float | None,
+    max_duration_s: float,
+) -> Recording:
     if not 0 <= start_s <= LATEST_START_S or (end_s is not None and end_s <= start_s):
         raise DataError(
             f"{path}: a clip from {start_s} s to {end_s or 'the end'} is not possible; correct its times"
@@ -129,7 +141,7 @@ def probe(path: Path) -> AudioInfo:
     Raises:
         DataError: the file is missing, empty or no audio.
     """
-    with _open(path) as container:
+    with damage_of(path), _open(path) as container:
         return _info(container, path)
 
 
@@ -155,6 +167,25 @@ def decode_many(
             return error
 
     return map_ahead(attempt, clips, workers=workers)
+
+
+@contextmanager
+def damage_of(path: Path) -> Iterator[None]:
+    """Whatever a decoder does about a file that a stranger made is the file's fault, and costs that one only.
+
+    Raises:
+        DataError: for every error but a want of memory and a missing package.
+    """
+    try:
+        yield
+    except (DataError, MemoryError, ImportError):
+        raise
+    except Exception as error:
+        logger.warning("%s cannot be decoded", path, exc_info=True)
+        raise DataError(
+            f"{path} is damaged in a way that the decoder does not know ({type(error).__name__}: {error}); "
+            "record it again or convert it to WAV"
+        ) from error
 
 
 def _read(

@@ -8,6 +8,7 @@ from typing import Any
 
 from codex_worker.codex.reference import VerseReference, parse_reference, plain_spelling
 from codex_worker.codex.text import plain_text
+from codex_worker.contract.plain_text import plain_text as writable
 
 MAX_ID_LENGTH = 512
 MAX_VALUE_LENGTH = 100_000
@@ -99,8 +100,8 @@ class Cell:
 
     @cached_property
     def text(self) -> str:
-        """The words of the cell, without markup."""
-        return plain_text(self.value)
+        """The words of the cell, without markup; what no file can hold is replaced."""
+        return writable(plain_text(self.value))
 
     @property
     def chapter(self) -> int | None:
@@ -162,6 +163,8 @@ def cell_id(raw: Any) -> str:
 def read_cell(raw: Any, index: int) -> Cell:
     """The cell that this JSON is. Raises ValueError with a sentence that says why it cannot be used."""
     identity = cell_id(raw)
+    if writable(identity) != identity:
+        raise ValueError("its id holds characters that cannot be written")
     metadata = raw["metadata"]
     value = raw.get("value")
     if value is not None and not isinstance(value, str):
@@ -174,7 +177,7 @@ def read_cell(raw: Any, index: int) -> Cell:
         index=index,
         type=_text(metadata.get("type")),
         value=value or "",
-        label=_text(metadata.get("cellLabel")),
+        label=writable(" ".join(_text(metadata.get("cellLabel")).split())),
         references=tuple(_references(identity, data)),
         edits=tuple(_edits(metadata)),
         attachments={

@@ -6,7 +6,7 @@ import re
 _TAG_NAME = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9-]*)")
 _UP_TO_QUOTE_OR_END = re.compile(r"[^\"'>]*")
 _BLOCKS = frozenset({"p", "div", "li", "tr", "blockquote", "h1", "h2", "h3", "h4", "h5", "h6"})
-_RANGE_MARKER = re.compile(r"\s*(?:<p>|<span>)*\s*(?:<range\s*/?>|&lt;range&gt;)", re.IGNORECASE)
+_RANGE_MARKER = re.compile(r"(?:<p>|<span>)*\s*(?:<range\s*/?>|&lt;range&gt;)", re.IGNORECASE)
 
 
 def plain_text(value: str) -> str:
@@ -36,7 +36,7 @@ def plain_text(value: str) -> str:
 
 def is_range_marker(value: str) -> bool:
     """True for the `<range>` of older projects: the verse is a part of the cell before it."""
-    return _RANGE_MARKER.match(value) is not None
+    return _RANGE_MARKER.match(value.lstrip()) is not None  # `\s*` twice would try every split of the spaces
 
 
 def html_escape(text: str) -> str:

@@ -6,9 +6,11 @@ from codex_worker.errors import UserError
 
 MAX_JOB_ID_LENGTH = 128
 MAX_WORKER_ID_LENGTH = 64
+MAX_PATH_LENGTH = 1024
 
 _JOB_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
-_UNSAFE_SEGMENT = re.compile(r"[\x00-\x1f\x7f\\]")
+# A name that is no UTF-8 is read with halves of surrogate pairs in it, which nothing can write again.
+_UNSAFE_SEGMENT = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 
 
 def job_id_problem(job_id: str) -> str | None:

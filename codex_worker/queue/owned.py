@@ -225,7 +225,6 @@ class OwnedJob:
         now = self._clock.monotonic()
         if not self._audience.sees_progress(now) or not self._is_due(stage, epochs_completed, message, now):
             return False
-        log, metrics = _publishable(log), _publishable(metrics)
 
         self._progress_at, self._progress_stage = now, stage
         self._progress_told = (epochs_completed, message)
@@ -241,6 +240,7 @@ class OwnedJob:
         metrics: bytes | None = None,
     ) -> None:
         """Writes response.yaml, log and metrics of a job that goes on, whoever sees that."""
+        log, metrics = _publishable(log), _publishable(metrics)
 
         def build(facts: JobFacts, snapshot: Snapshot, heads: Heads) -> Change[None]:
             retries = failures_of(facts)

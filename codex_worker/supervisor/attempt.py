@@ -244,11 +244,14 @@ class Supervisor:
             timeout_s = max(
                 self.leaving.since_s + self._settings.limits.leave_s - self._clock.monotonic(), 0.0
             )
-        seen.resume.finish(
-            is_over=outcome is not None and is_final(outcome.state, outcome.kind),
-            is_wanted=outcome is not None and outcome.state is not EndState.WITHDRAWN,
-            timeout_s=timeout_s,
-        )
+        try:
+            seen.resume.finish(
+                is_over=outcome is not None and is_final(outcome.state, outcome.kind),
+                is_wanted=outcome is not None and outcome.state is not EndState.WITHDRAWN,
+                timeout_s=timeout_s,
+            )
+        except Exception:  # the end must be written all the same
+            logger.exception("The last state could not be saved")
 
     def _job(self, owned: OwnedJob, project: str, commit: str, folder: Path) -> JobContext:
         entry = owned.entry

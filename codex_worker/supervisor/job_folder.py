@@ -17,13 +17,15 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from codex_worker.contract.ids import job_id_problem
-from codex_worker.errors import ResourceError, SystemFault, UserError
+from codex_worker.errors import DataError, ResourceError, SystemFault, UserError
 from codex_worker.supervisor.beneath import bring, ends_of, opened, remove
 
 logger = logging.getLogger(__name__)
 
 NOTES = "notes"
 UNPUBLISHED = "unpublished"
+# Of one file that a child hands over: twice the largest model. Refused before it is copied or hashed.
+MAX_HANDED_OVER_BYTES = 8 << 30
 MAX_METRICS_BYTES = 1_000_000
 _HANDED_OVER = "handed-over"
 _OURS_ALONE = 0o700
@@ -124,12 +126,18 @@ class JobFolder:
         """A second name, outside the child's reach, for a file that it names by its path inside this folder.
 
         The child is not trusted: absolute paths, `..`, links and everything that is no plain file are refused
-        with SystemFault. The name is good until `let_go`.
+        with SystemFault, one that is too large with DataError. The name is good until `let_go`.
         """
         parts = self._checked(name)
         target = self.spare(parts[-1])
         try:
             with opened(self.path, parts) as file:
+                size = os.fstat(file).st_size
+                if size > MAX_HANDED_OVER_BYTES:
+                    raise DataError(
+                        f"The handler handed over {name} with {size:,} bytes; "
+                        f"a file may have {MAX_HANDED_OVER_BYTES:,}."
+                    )
                 _second_name(file, target)
         except OSError as error:
             raise SystemFault(

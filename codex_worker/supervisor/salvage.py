@@ -35,6 +35,9 @@ def publish_left_behind(folder: JobFolder, services: Services) -> int:
     except WorkerError as error:
         logger.warning("What the job's process had finished could not be published: %s", error)
         return done
+    except Exception:  # whatever the process left there: its own last word counts
+        logger.exception("What the job's process had left behind could not be published")
+        return done
     folder.remove(WAITING)
     logger.info("Published %d results that the job's process had left behind", done)
     return done
@@ -44,5 +47,5 @@ def _results(text: str) -> Iterator[Any]:
     for line in text.splitlines():
         try:
             yield json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             logger.warning("A result was noted only half when the job's process died; it is made again")

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from codex_worker.codex.patch import RecordingPatch, patch_from_dict
-from codex_worker.contract.ids import check_repository_path
-from codex_worker.errors import SystemFault
+from codex_worker.contract.ids import MAX_PATH_LENGTH, check_repository_path
+from codex_worker.errors import SystemFault, UserError
 from codex_worker.job.api import CellResult, Published, Scanner
 from codex_worker.retry import TAKEN_LATER, BackOff
 from codex_worker.supervisor.job_folder import JobFolder
@@ -22,7 +22,7 @@ T = TypeVar("T")
 MAX_PATHS = 200_000
 MAX_CELLS = 10_000
 
-RepositoryPath = Annotated[str, Field(min_length=1, max_length=1024)]
+RepositoryPath = Annotated[str, Field(min_length=1, max_length=MAX_PATH_LENGTH)]
 LocalPath = Annotated[str, Field(min_length=1, max_length=1024)]
 
 
@@ -124,18 +124,30 @@ class Services:
             self._folder.let_go()
 
     def _list_files(self, arguments: _Prefix) -> list[str]:
-        return list(self._scanner.list_files(arguments.prefix))
+        """Without files that cannot be asked for: one bad name must not cost the whole job."""
+        listed = list(self._scanner.list_files(arguments.prefix))
+        bad = [path for path in listed if not _can_be_named(path)]
+        if bad:
+            logger.warning(
+                "%d files are left out because of their names; the first is %a. A name has to be UTF-8, "
+                "without control characters and backslashes, at most %d characters. Rename them.",
+                len(bad), bad[0][:200], MAX_PATH_LENGTH,
+            )  # fmt: skip
+        return [path for path in listed if _can_be_named(path)] if bad else listed
 
     def _read_files(self, arguments: _Paths) -> dict[str, str]:
         found = self._reading.insist(lambda: self._scanner.read_files(_checked(arguments.paths)))
         return {path: self._folder.relative(local) for path, local in found.items()}
 
     def _fetch_recordings(self, arguments: _Pointers) -> dict[str, Any]:
-        found = self._reading.insist(
-            lambda: self._scanner.fetch_recordings(_checked(arguments.pointer_paths))
-        )
+        """A path that cannot be one costs that recording only."""
+        good = [path for path in arguments.pointer_paths if _can_be_named(path)]
+        missing = dict.fromkeys(arguments.pointer_paths, "Its file has a name that no file can have.")
+        for path in good:
+            missing.pop(path, None)
+        found = self._reading.insist(lambda: self._scanner.fetch_recordings(good))
         files = {path: self._folder.relative(local) for path, local in found.files.items()}
-        return {"files": files, "missing": dict(found.missing)}
+        return {"files": files, "missing": {**missing, **found.missing}}
 
     def _fetch_checkpoint(self, arguments: _Path) -> str:
         path = check_repository_path(arguments.path)
@@ -205,6 +217,13 @@ class Services:
             return keep(str(error))
         self._is_taken = True
         return answer
+
+
+def _can_be_named(path: str) -> bool:
+    try:
+        return len(check_repository_path(path)) <= MAX_PATH_LENGTH
+    except UserError:
+        return False
 
 
 def _checked(paths: Sequence[str]) -> list[str]:

@@ -44,7 +44,7 @@ _TITLES = {
 }
 _TITLE = re.compile(rf"\b({'|'.join(sorted(_TITLES, key=len, reverse=True))})\.")
 _LONGEST_NUMBER = 36  # inflect has no names beyond; longer ones are read digit by digit
-_DARK_L = re.compile(r"l([^aeiouæɑɔəɛɪʊ ]*(?: |$))")
+_VOWELS = "aeiouæɑɔəɛɪʊ"
 _BROAD_TO_NARROW = str.maketrans({"r": "ɹ", "ʤ": "dʒ", "ʧ": "tʃ"})
 
 
@@ -119,9 +119,15 @@ def _pronounce(text: str) -> tuple[str, list[str]]:
     for token, kept in zip(spelt.split(), tokens, strict=True):
         unread.extend((Counter(token) - Counter("".join(kept))).elements())
     phones = " ".join("".join((before, _pronounce_word(word), after)) for before, word, after in tokens)
-    phones = " ".join(phones.split())
-    phones = _DARK_L.sub(r"ɫ\1", phones).translate(_BROAD_TO_NARROW)
+    phones = " ".join(_with_dark_l(word) for word in phones.split()).translate(_BROAD_TO_NARROW)
     return phones.replace("...", "…"), unread
+
+
+def _with_dark_l(word: str) -> str:
+    """The first `l` behind a word's last vowel is a dark one."""
+    last_vowel = max(word.rfind(vowel) for vowel in _VOWELS)
+    at = word.find("l", last_vowel + 1)
+    return word if at < 0 else f"{word[:at]}ɫ{word[at + 1 :]}"
 
 
 @lru_cache(maxsize=100_000)

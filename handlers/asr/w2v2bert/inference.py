@@ -16,7 +16,7 @@ from codex_worker.job.publication import Publication, WaitingResults
 from codex_worker.job.summary import Fact, What
 from handlers.asr.w2v2bert.utterances import utterance_of
 from handlers.base import CellResult, Inferred, JobCallbacks, JobContext, Result, run_inference
-from handlers.steps import project_of, say, threads
+from handlers.steps import project_of, publish_report, say, threads
 from handlers.told import counted, facts_of_choice, naming_unmatched
 
 logger = logging.getLogger(__name__)
@@ -127,9 +127,7 @@ def _report(job: JobContext, callbacks: JobCallbacks, work: _Work) -> None:
         return
     ordered = sorted(work.heard, key=lambda transcript: transcript.confidence)
     rows = [_row(work.cells[transcript.key], transcript) for transcript in ordered]
-    path = job.folder / "transcripts.json"
-    path.write_text(json.dumps(rows, ensure_ascii=False, indent=1), encoding="utf-8")
-    callbacks.scanner.publish_artifact(path, "report")
+    publish_report(job, callbacks, "transcripts.json", json.dumps(rows, ensure_ascii=False, indent=1))
 
 
 def _row(recorded: RecordedCell, transcript: Transcript) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from handlers.steps import (
     check_up,
     leave_if_preempted,
     project_of,
+    publish_report,
     say,
     threads,
     training_folder,
@@ -202,10 +203,9 @@ def _report(job: JobContext, callbacks: JobCallbacks, corpus: Corpus, fetched: F
     left_out |= {labels[key]: reason for key, reason in corpus.left_out.items()}
     if not left_out and not corpus.rare_letters:
         return
-    path = job.folder / "training_data.json"
     content = {"left_out": left_out, "rare_letters": dict(corpus.rare_letters), "hours": corpus.hours}
-    path.write_text(json.dumps(content, ensure_ascii=False, indent=2), encoding="utf-8")
-    callbacks.scanner.publish_artifact(path, "report")
+    text = json.dumps(content, ensure_ascii=False, indent=2)
+    publish_report(job, callbacks, "training_data.json", text)
 
 
 def _cache_bytes(folder: Path) -> int:

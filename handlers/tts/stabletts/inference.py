@@ -19,7 +19,7 @@ from codex_worker.stabletts.frontend.choose import FrontendRequest, legacy_front
 from codex_worker.stabletts.speak import Failed, Speaker, SpeakingSettings, SpokenFile, Verse, write_files
 from codex_worker.training.machine import this_machine
 from handlers.base import CellResult, Inferred, JobCallbacks, JobContext, Result, run_inference
-from handlers.steps import project_of, say, threads
+from handlers.steps import project_of, publish_report, say, threads
 from handlers.told import counted, facts_of_choice, naming_unmatched
 from handlers.tts.stabletts.training import frontend_request, vocoder_of
 from handlers.tts.stabletts.voices import find_reference
@@ -169,10 +169,9 @@ class _Work:
                 f"{len(self.remarks)} verses have letters or signs that this voice does not speak; "
                 "report/speech lists them"
             )
-        path = self.job.folder / "speech.json"
         content = {"failed": list(self.failed.values()), "not_spoken": self.remarks}
-        path.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
-        self.callbacks.scanner.publish_artifact(path, "report")
+        text = json.dumps(content, ensure_ascii=False, indent=1)
+        publish_report(self.job, self.callbacks, "speech.json", text)
 
 
 def _voice(

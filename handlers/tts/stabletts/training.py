@@ -33,6 +33,7 @@ from handlers.steps import (
     check_up,
     leave_if_preempted,
     project_of,
+    publish_report,
     say,
     threads,
     training_folder,
@@ -224,7 +225,6 @@ def _publish_report(
     recipe: VoiceRecipe,
 ) -> None:
     """Everything that was decided about the data before training, for people."""
-    path = job.folder / "training_data.json"
     content = {
         "recordings": dataset.report(),
         "text": list(choice.reasons),
@@ -232,8 +232,8 @@ def _publish_report(
         "recipe": list(recipe.reasons),
         "cells_not_used": [f"{one.label}: {one.reason}" for one in skipped],
     }
-    path.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
-    callbacks.scanner.publish_artifact(path, "report")
+    text = json.dumps(content, ensure_ascii=False, indent=1)
+    publish_report(job, callbacks, "training_data.json", text)
 
 
 def _preparation_report(callbacks: JobCallbacks) -> Callable[[int, int], None]:

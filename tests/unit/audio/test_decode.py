@@ -1,3 +1,4 @@
+import struct
 import subprocess
 import sys
 import threading
@@ -319,3 +320,48 @@ def test_four_channels_that_cancel_leave_the_loudest_one(tmp_path):
     found = decode(tmp_path / "a.wav", sample_rate=RATE)
     assert found.samples.std() == pytest.approx(sound.std(), rel=0.05)
     assert "cancel" in found.notes[0]
+
+
+def wav_with_format(tag: int) -> bytes:
+    data = b"\0\1" * 8_000
+    head = struct.pack("<HHIIHH", tag, 1, 16_000, 32_000, 2, 16)
+    chunks = b"fmt " + struct.pack("<I", len(head)) + head + b"data" + struct.pack("<I", len(data)) + data
+    return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks
+
+
+@pytest.mark.parametrize("tag", [0x9999, 0xFFFF, 0x0000])
+def test_a_kind_of_sound_that_nobody_knows_costs_that_recording_only(tmp_path, tag):
+    path, good = tmp_path / "unknown.wav", tmp_path / "good.wav"
+    path.write_bytes(wav_with_format(tag))
+    good.write_bytes(wav_with_format(1))
+    for read in (probe, lambda path: decode(path, sample_rate=16_000)):
+        with pytest.raises(DataError, match=r"unknown\.wav"):
+            read(path)
+    outcomes = [outcome for _, outcome in decode_many([Clip(path), Clip(good)], sample_rate=16_000)]
+    assert isinstance(outcomes[0], DataError) and isinstance(outcomes[1], Recording)
+
+
+@pytest.mark.parametrize(
+    "error", [AttributeError("x"), RuntimeError("x"), ZeroDivisionError(), OSError(5, "io")]
+)
+def test_whatever_a_decoder_does_about_a_file_is_that_files_fault(tmp_path, monkeypatch, error):
+    def broken(*_):
+        raise error
+
+    monkeypatch.setattr("codex_worker.audio.decode._info", broken)
+    path = tmp_path / "good.wav"
+    path.write_bytes(wav_with_format(1))
+    ((_, outcome),) = decode_many([Clip(path)], sample_rate=16_000)
+    assert isinstance(outcome, DataError) and type(error).__name__ in str(outcome)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ImportError("no av")])
+def test_want_of_memory_or_of_a_package_is_no_recordings_fault(tmp_path, monkeypatch, error):
+    def broken(*_):
+        raise error
+
+    monkeypatch.setattr("codex_worker.audio.decode._info", broken)
+    path = tmp_path / "good.wav"
+    path.write_bytes(wav_with_format(1))
+    with pytest.raises(type(error)):
+        list(decode_many([Clip(path)], sample_rate=16_000))

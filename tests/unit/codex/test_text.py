@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codex_worker.codex.cell import read_cell
 from codex_worker.codex.text import html_escape, is_range_marker, plain_text
 
 
@@ -57,3 +58,34 @@ def test_no_markup_is_too_broken_to_read(value):
 def test_hostile_markup_is_read_to_its_end(piece):
     """A reader whose work grows with the square of the length would be busy for minutes here."""
     assert isinstance(plain_text((piece * 300_000)[:300_000] + ">"), str)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        " " * 1_000_000 + "x",
+        "<p>" + " " * 1_000_000 + "x",
+        "<p>" * 300_000 + "x",
+        "<span> " * 200_000,
+        "<range" + " " * 1_000_000,
+        "\u3000" * 1_000_000,
+    ],
+)
+def test_no_marker_is_looked_for_longer_than_the_text_is(value):
+    assert not is_range_marker(value)
+    assert is_range_marker(" " * 1_000_000 + "<p> <RANGE/>")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("half \ud800 a pair", "half \ufffd a pair"),
+        ("<p>nul \0 and bell \x07</p>", "nul \ufffd and bell \ufffd"),
+        ("&#xD800; &#0;", "\ufffd \ufffd"),
+        ("whole \U0001f600", "whole \U0001f600"),
+    ],
+)
+def test_what_no_file_can_hold_is_replaced_in_a_cells_words_and_label(value, text):
+    cell = read_cell({"value": value, "metadata": {"id": "a", "cellLabel": html.unescape(value)}}, 0)
+    assert cell.text == text and cell.value == value
+    assert "\ud800" not in cell.label and "\0" not in cell.label
