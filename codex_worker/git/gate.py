@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import socket
 from typing import TYPE_CHECKING
+from urllib.parse import urljoin
 
 from codex_worker.git.credentials import Credentials, origin_of
 from codex_worker.git.peers import is_family
@@ -254,10 +255,14 @@ class _Carrier(BaseHTTPRequestHandler):
 
 
 def _sent_on(url: str, location: str) -> str:
-    place = re.sub(r"^([a-z]+://[^/]*).*", r"\1", location.partition("@")[2] or location)[:200]
+    """Of an address that may hold secrets of the server's, its origin is enough."""
+    here, there = origin_of(url), origin_of(urljoin(url, location))
+    if there == here:
+        return f"{here} says that this repository has moved. Give its new address."
+    place = there or "an address that is not a plain http(s):// one"
     return (
-        f"{origin_of(url)} sends us on to {place}, where the token does not go. If the server has moved, "
-        "give its new address by --gitlab-url."
+        f"{here} sends us on to {place}, where the token does not go. If the server has moved, give its new "
+        "address by --gitlab-url."
     )
 
 

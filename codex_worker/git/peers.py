@@ -15,12 +15,13 @@ _TABLE = _PROC / "net" / "tcp"
 def is_family(pid: int, connection: socket) -> bool:
     """Whether the process `pid`, or one that it started, is at the other end of a loopback connection.
 
-    True where the machine has no /proc to tell by.
+    True where the machine has no /proc to tell by, or does not let us look.
     """
-    if not _TABLE.exists():
+    try:
+        inode = _inode_of(connection.getpeername(), connection.getsockname())
+        return inode is not None and any(_holds(member, inode) for member in _family(pid))
+    except (FileNotFoundError, PermissionError):
         return True
-    inode = _inode_of(connection.getpeername(), connection.getsockname())
-    return inode is not None and any(_holds(member, inode) for member in _family(pid))
 
 
 def _inode_of(local: tuple[str, int], remote: tuple[str, int]) -> str | None:
@@ -54,9 +55,9 @@ def _family(pid: int) -> list[int]:
 
 
 def _holds(pid: int, inode: str) -> bool:
-    with suppress(OSError):  # it has ended, or is not ours to look at
+    with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
         for descriptor in (_PROC / str(pid) / "fd").iterdir():
-            with suppress(OSError):
+            with suppress(FileNotFoundError, ProcessLookupError):
                 if str(descriptor.readlink()) == f"socket:[{inode}]":
                     return True
     return False
