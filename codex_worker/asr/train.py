@@ -2,6 +2,7 @@
 
 import logging
 import math
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -218,7 +219,9 @@ def _sort_in_resume(folder: Path, safer_folder: Path, safer: TranscriberRecipe) 
         safer.learning_rate,
     ):
         safer_folder.mkdir(parents=True)
-        found.replace(safer_folder / RESUME)
+        shutil.move(
+            found, safer_folder / RESUME
+        )  # a rename between folders is closed to jobs on older kernels
 
 
 def _run(plan: TrainingPlan, folder: Path, progress: TrainingObserver, device: str | None) -> TrainedModel:

@@ -4,6 +4,7 @@ Two processes, one start of Python: the first one stays behind as the keeper, th
 What loses its parent becomes the keeper's child instead of escaping (man 2 prctl, PR_SET_CHILD_SUBREAPER).
 """
 
+import ctypes
 import os
 import signal
 import time
@@ -12,7 +13,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from codex_worker.child.kernel import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, prctl
+from codex_worker.child.kernel import PR_GET_CHILD_SUBREAPER, PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, prctl
 
 # Tells the keeper to end everything: the kernel sends it when the supervisor is gone.
 END_ALL = signal.SIGUSR1
@@ -41,6 +42,11 @@ def keep(descriptors: Iterable[int]) -> None:
         return
     _let_go_of((0, 1, 2, *descriptors))
     _keep(job, supervisor)
+
+
+def can_adopt() -> None:
+    """Raises OSError where the kernel gives a keeper nothing to keep."""
+    prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(ctypes.c_int()))
 
 
 def descendants(process: int, proc: Path = Path("/proc")) -> list[int]:

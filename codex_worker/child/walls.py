@@ -33,6 +33,7 @@ class Walls:
     readable: tuple[str, ...] = ()  # files and folders
     devices: tuple[str, ...] = ()  # read, written and controlled
     user: int | None = None  # None: it stays who the worker is
+    reads_closed: bool = False  # that user may read what is closed to others, as far as Landlock lets it
     groups: tuple[int, ...] = ()  # of the devices that only their group may use
     memory_bytes: int | None = None  # what a job may use of this machine
 
@@ -63,15 +64,20 @@ def _raised(walls: Walls) -> Iterator[str]:
     for name, limit in _limits(walls):
         yield from _tried(f"a limit of {name}", partial(_lower, *limit))
     yield from _tried("no new privileges", lambda: prctl(PR_SET_NO_NEW_PRIVS, 1))
-    missing = list(_tried("Landlock", lambda: landlock.restrict(walls.readable, walls.devices, walls.folder)))
-    confined = not missing
-    yield from missing
+    unconfined = list(
+        _tried("Landlock", lambda: landlock.restrict(walls.readable, walls.devices, walls.folder))
+    )
+    yield from unconfined
     if walls.user is not None:
-        user = walls.user
-        # Code and weights of a worker that is root may be closed to others; Landlock says what may be read.
-        kept = [identity.READ_EVERYTHING] if confined else []
-        yield from _tried("another user", lambda: identity.become(user, walls.groups, kept))
+        yield from _tried("another user", partial(_become, walls, walls.user, bool(unconfined)))
     yield from _tried("seccomp", seccomp.restrict)
+
+
+def _become(walls: Walls, user: int, is_unconfined: bool) -> None:
+    """Code and weights of a worker that is root may be closed to others; Landlock says what of it is read."""
+    if walls.reads_closed and is_unconfined:
+        raise OSError("without Landlock it could not read the worker's code, or could read everything")
+    identity.become(user, walls.groups, [identity.READ_EVERYTHING] if walls.reads_closed else [])
 
 
 def _tried(wall: str, build: Callable[[], object]) -> Iterator[str]:

@@ -133,7 +133,7 @@ def _machine(assembly: "Assembly") -> Iterable["CheckResult"]:
     from codex_worker.gitlab.preflight import CheckResult, Level
 
     probe = assembly.machine_probe()
-    for condition in (*probe.conditions(), probe.weights.condition()):
+    for condition in (*probe.conditions(), probe.weights.condition(), *assembly.walls()):
         if condition.subject == "clock" and not condition.is_fatal:
             continue  # the server's findings say how far it is off
         level = Level.PROBLEM if condition.is_fatal else Level.WARNING if condition.remedy else Level.OK

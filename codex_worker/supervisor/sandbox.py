@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from codex_worker.child import landlock
 from codex_worker.child.walls import Walls
 from codex_worker.supervisor.another_user import groups_of, problem, user_for
 from codex_worker.supervisor.reach import devices, gpus, readable
@@ -63,6 +64,7 @@ def walls_around(folder: Path, settings: RuntimeSettings, environment: Mapping[s
         readable=seen,
         devices=devices(),
         user=user_for(folder) if is_another else None,
+        reads_closed=is_another and landlock.version() > 0,
         groups=groups_of(gpus()) if is_another else (),
         memory_bytes=settings.limits.memory_bytes,
     )

@@ -28,11 +28,12 @@ from codex_worker.supervisor.attempt import Secrets, Supervisor
 from codex_worker.supervisor.fitness import MachineProbe
 from codex_worker.supervisor.handlers_found import handlers_root
 from codex_worker.supervisor.job_folder import JobFolder
-from codex_worker.supervisor.machine import memory_limit
+from codex_worker.supervisor.machine import Condition, memory_limit
 from codex_worker.supervisor.project_access import RepositoryScanner
 from codex_worker.supervisor.resume_saving import CarryLimits
 from codex_worker.supervisor.room_there import RoomThere
 from codex_worker.supervisor.settings import GIB, HOUR_S, JobLimits, RuntimeSettings
+from codex_worker.supervisor.walls_here import walls_here
 from codex_worker.supervisor.weights import WeightsAtHand
 from codex_worker.worker.health import Health
 from codex_worker.worker.loop import LoopSettings, Worker
@@ -160,6 +161,10 @@ class Assembly:
         store = open_store(address, self._credentials)
         cache = LfsCache(self._work_dir / "lfs", LFS_CACHE_BYTES)
         return RepositoryScanner(owned, owned.repository.snapshot(), store, cache, self._hub, folder)
+
+    def walls(self) -> list[Condition]:
+        """The walls around a job on this machine."""
+        return list(walls_here(self._runtime_settings(), self._environment))
 
     def _source(self) -> ProjectSource:
         if self._settings.project:
