@@ -7,7 +7,7 @@ fetch is bounded by what comes over the line; unpacked it lies on the disk and i
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 
-from codex_worker.contract.limits import AT_ONCE_BYTES
+from codex_worker.contract.limits import AT_ONCE_BYTES, RECORD_BYTES
 from codex_worker.errors import CacheBroken, DataError
 from codex_worker.git.process import Git
 
@@ -43,6 +43,13 @@ class Blobs:
         """Fetches those that are not here yet. Raises as `read` does."""
         self._sizes(limits)
 
+    def commits(self, oids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """Commits that are here, as git keeps them; what is none, or larger than a record, is left out."""
+        sized = self._listed(oids)
+        yield from self._contents(
+            [oid for oid, (kind, size) in sized.items() if kind == "commit" and size <= RECORD_BYTES]
+        )
+
     def _sizes(self, limits: Mapping[str, int]) -> dict[str, int]:
         """The sizes of those that can be read."""
         if not limits:
@@ -50,21 +57,28 @@ class Blobs:
         wanted = [oid for oid in limits if oid not in self._too_large]
         present = self._present(wanted)
         self._bring([oid for oid in wanted if oid not in present])
+        sizes: dict[str, int] = {}
+        for oid, (kind, size) in self._listed([oid for oid in wanted if oid not in self._too_large]).items():
+            # Whoever makes trees by hand can call anything a file.
+            if kind == "blob" and size <= limits[oid]:
+                sizes[oid] = size
+            else:
+                logger.debug("The %s %s has %d bytes and is not read.", kind, oid, size)
+        return sizes
+
+    def _listed(self, oids: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """The kind and size of objects that are here."""
+        found: dict[str, tuple[str, int]] = {}
         listed = self._git.local(
             "cat-file", "--batch-check=%(objectname) %(objecttype) %(objectsize)",
-            stdin="".join(f"{oid}\n" for oid in wanted if oid not in self._too_large).encode(),
+            stdin="".join(f"{oid}\n" for oid in oids).encode(),
         )  # fmt: skip
-        sizes: dict[str, int] = {}
         for line in listed.decode().splitlines():
-            oid, kind, *size = line.split()  # "missing" has none
+            oid, kind, *size = line.split()
             if kind == "missing":
-                raise CacheBroken(f"git has no blob {oid} in {self._git.folder}.")
-            # Whoever makes trees by hand can call anything a file.
-            if kind == "blob" and int(size[0]) <= limits[oid]:
-                sizes[oid] = int(size[0])
-            else:
-                logger.debug("The %s %s has %s bytes and is not read.", kind, oid, size[0])
-        return sizes
+                raise CacheBroken(f"git has no object {oid} in {self._git.folder}.")
+            found[oid] = kind, int(size[0])
+        return found
 
     def _present(self, oids: Sequence[str]) -> set[str]:
         """Which blobs are here; asking git directly would make it fetch the others one by one."""

@@ -46,7 +46,6 @@ NOTHING_SINCE = "no commits selected for shallow requests"
 NO_SUCH_COMMIT = "Not a valid commit name"  # it is none of this cache's, which is an answer
 FETCH_OF_A_COMMIT = ("--depth=1", "--filter=blob:none", "--no-tags", "--no-write-fetch-head")
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # the id that git gives a tree without entries
-LEASE_REF = "refs/worker/lease"
 RECORD_REF = "refs/worker/record"
 OUR_REFS = tuple(
     f"{namespace}*"
@@ -58,6 +57,8 @@ OUR_REFS = tuple(
 MAX_FETCHED_OBJECTS = 5_000
 # People whose last sync was before a job's claim, and who have synced since.
 MAX_FORKS = 100
+# A lease is one commit, of which everybody has the tree.
+MAX_LEASE_OBJECTS = 8
 MAX_TOLD_BYTES = 20_000_000
 # Leases, records and watchers; each job has two of them.
 MAX_REFS = 100_000
@@ -201,12 +202,18 @@ class GitTransport:
             .strip()
         )
 
-    def read_lease(self, ref: str, commit: str) -> bytes:
-        """The message of a lease's commit on the server."""
-        refspec = f"+{ref}:{LEASE_REF}"
-        self._git.online("fetch", "--depth=1", "--no-tags", "--no-write-fetch-head", "origin", refspec)
-        data = self._git.local("cat-file", "commit", LEASE_REF)
-        return data.partition(b"\n\n")[2]
+    def read_leases(self, commits: Sequence[str]) -> dict[str, bytes]:
+        """The messages of leases' commits on the server, with one request; of what is none, nothing."""
+        wanted = list(dict.fromkeys(commits))
+        if not self._git.fetch_at_most(
+            MAX_LEASE_OBJECTS * len(wanted), *FETCH_OF_A_COMMIT, "origin", *wanted
+        ):
+            if len(wanted) == 1:
+                logger.warning("The lease %s of %s holds files; it counts as none.", wanted[0], self.url)
+                return {}
+            middle = len(wanted) // 2
+            return self.read_leases(wanted[:middle]) | self.read_leases(wanted[middle:])
+        return {oid: data.partition(b"\n\n")[2] for oid, data in self._blobs.commits(wanted)}
 
     def records(self, commits: Sequence[str]) -> dict[str, Snapshot]:
         """The files of records, by commit; their long ones are fetched when they are read."""

@@ -155,12 +155,13 @@ class MemoryTransport:
         """A commit without parents or files."""
         return self.server.add(MemoryCommit(None, {}, content))
 
-    def read_lease(self, ref: str, commit: str) -> bytes:
-        """The message of a lease's commit."""
+    def read_leases(self, commits: Sequence[str]) -> dict[str, bytes]:
+        """The messages of leases' commits."""
         self._fault("read_lease", "before")
-        if commit not in self.server.commits:
-            raise SystemFault(f"There is no commit {commit} at {ref}.")
-        return self.server.commits[commit].message
+        for commit in commits:
+            if commit not in self.server.commits:
+                raise SystemFault(f"There is no commit {commit}.")
+        return {commit: self.server.commits[commit].message for commit in commits}
 
     def record_commit(self, base: str, files: Mapping[str, bytes | None], *, is_first: bool) -> str:
         """A record's commit on `base`."""

@@ -125,8 +125,8 @@ class GitPort(Protocol):
     def lease_commit(self, content: bytes) -> str:
         """Makes a commit without parents or files whose message is `content`, here."""
 
-    def read_lease(self, ref: str, commit: str) -> bytes:
-        """The message of a lease's commit on the server."""
+    def read_leases(self, commits: Sequence[str]) -> dict[str, bytes]:
+        """The messages of leases' commits on the server, with one request; of what is none, nothing."""
 
     def record_commit(self, base: str, files: Mapping[str, bytes | None], *, is_first: bool) -> str:
         """Makes a record's commit on `base`, here; None deletes a file.

@@ -134,9 +134,13 @@ class Repository:
         """The files at the head."""
         return self._locked(lambda: self._transport.snapshot(heads or self._transport.look()))
 
-    def read_lease(self, ref: str, commit: str) -> bytes:
-        """A lease's content."""
-        return self._locked(lambda: self._transport.read_lease(ref, commit))
+    def read_lease(self, commit: str) -> bytes:
+        """A lease's content; b"" where the commit is no lease."""
+        return self.read_leases([commit]).get(commit, b"")
+
+    def read_leases(self, commits: Sequence[str]) -> dict[str, bytes]:
+        """Several leases' contents, with one request; what is no lease is left out."""
+        return self._locked(lambda: self._transport.read_leases(commits))
 
     def transact(self, build: Build[T], *, patience_s: float | None = TRANSACTION.timeout_s) -> Landed[T]:
         """Builds a change on the head and pushes it, again and again until it lands.

@@ -5,7 +5,7 @@ undo a new file.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -90,6 +90,20 @@ def closing_change(
     moves: Sequence[LeaseMove] = [LeaseMove(ref, facts.lease_id, lease.render())] if ref else []
     records = record_move(facts, place.record_ref, place.head, attempt_files(attempt, end))
     return Change(files, f"Job {facts.job_id}: {end.state.value}", moves, [attempt.end_path], records=records)
+
+
+def together(closings: Mapping[str, Change[None]]) -> Change[None]:
+    """Several jobs' closings as one change; none of them touches another's files."""
+    if len(closings) == 1:
+        return next(iter(closings.values()))
+    changes = list(closings.values())
+    return Change(
+        {path: data for change in changes for path, data in change.files.items()},
+        f"{len(changes)} jobs end that nobody has to run",
+        [move for change in changes for move in change.leases],
+        [path for change in changes for path in change.proofs],
+        records=[move for change in changes for move in change.records],
+    )
 
 
 def judge_stale(facts: JobFacts, budgets: Budgets) -> Verdict:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from codex_worker.contract import yaml_text
+from codex_worker.contract.ids import job_id_problem
 from codex_worker.contract.limits import LOOK_BYTES, MANIFEST_BYTES, RECORD_BYTES, most_bytes
 from codex_worker.contract.manifest import BadEntry, Manifest, read_manifest
 from codex_worker.contract.paths import (
@@ -39,6 +40,7 @@ from codex_worker.queue.record_reading import (
 logger = logging.getLogger(__name__)
 
 MAX_PARSED = 20_000
+MAX_LEASES_A_LOOK = 1000
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class FactReader:
 
     def __init__(self) -> None:
         self._parsed: Parsed = {}
-        self._leases: dict[str, Lease | None] = {}
+        self._leases: Mapping[str, Lease | None] = {}
         self._records = RecordReader()
         self._removals: dict[str, tuple[tuple[str, ...], Removals | None]] = {}
 
@@ -76,7 +78,7 @@ class FactReader:
         manifest, problem = _manifest(blobs, parsed)
         bad = {entry.job_id: entry for entry in manifest.bad if entry.job_id}
         records = [(entry, name) for entry in entries if (name := parse_record(entry.path))]
-        lease_ids = {job_of(ref): oid for ref, oid in heads.leases.items()}
+        lease_ids = {job_id: oid for ref, oid in heads.leases.items() if (job_id := job_of(ref))}
         names = dict.fromkeys(
             [*manifest.jobs, *bad, *(name.job_id for _, name in records), *job_records, *lease_ids]
         )
@@ -100,14 +102,37 @@ class FactReader:
         """The same facts with the lease's content, which takes a request of its own."""
         ref, oid = lease_at(heads, facts.job_id)
         if ref is None or oid is None:
-            return replace(facts, lease=None, lease_id=None)
-        if oid not in self._leases:
-            try:
-                self._leases[oid] = read_record(Lease, repository.read_lease(ref, oid), f"The lease {ref}")
-            except DataError as error:
-                logger.warning("%s It counts as none.", error)
-                self._leases[oid] = None
-        return replace(facts, lease=self._leases[oid], lease_id=oid)
+            return facts if facts.lease_id is None else replace(facts, lease=None, lease_id=None)
+        known = self._leases
+        if oid not in known:
+            known = self._read_leases({facts.job_id: (ref, oid)}, repository)
+        return replace(facts, lease=known[oid], lease_id=oid)
+
+    def bring_leases(self, wanted: Iterable[JobFacts], repository: Repository, heads: Heads) -> set[str]:
+        """Reads the leases of these jobs with one request; answers the jobs whose turn has not come yet.
+
+        At most MAX_LEASES_A_LOOK at a time, those of jobs that somebody asks for first.
+        """
+        new: dict[str, tuple[str, str]] = {}
+        for facts in sorted(wanted, key=lambda facts: facts.entry is None):
+            ref, oid = lease_at(heads, facts.job_id)
+            if ref is not None and oid is not None and oid not in self._leases:
+                new[facts.job_id] = ref, oid
+        now = dict(list(new.items())[:MAX_LEASES_A_LOOK])
+        if now:
+            there = set(heads.leases.values())
+            known = self._read_leases(now, repository)
+            self._leases = {oid: lease for oid, lease in known.items() if oid in there}
+        return new.keys() - now.keys()
+
+    def _read_leases(
+        self, wanted: Mapping[str, tuple[str, str]], repository: Repository
+    ) -> Mapping[str, Lease | None]:
+        """What is known of leases, with those of some more jobs: job -> ref and commit."""
+        contents = repository.read_leases([oid for _, oid in wanted.values()])
+        read = {oid: _lease(contents.get(oid, b""), ref) for ref, oid in wanted.values()}
+        self._leases = {**self._leases, **read}
+        return self._leases
 
     def _with_record(
         self,
@@ -198,9 +223,20 @@ def lease_at(heads: Heads, job_id: str) -> tuple[str | None, str | None]:
     return None, None
 
 
-def job_of(ref: str) -> str:
-    """The job that a lease ref belongs to."""
-    return ref.removeprefix(LEASE_NAMESPACE).removeprefix(LEASE_BRANCHES)
+def job_of(ref: str) -> str | None:
+    """The job that a lease ref belongs to; None where its name is no job's."""
+    job_id = ref.removeprefix(LEASE_NAMESPACE).removeprefix(LEASE_BRANCHES)
+    return None if job_id_problem(job_id) else job_id
+
+
+def _lease(content: bytes, ref: str) -> Lease | None:
+    try:
+        return read_record(Lease, content, f"The lease {ref}")
+    except DataError as error:
+        logger.warning("%s It counts as none.", error)
+    except Exception:  # one lease that our code was not made for must not cost the other jobs
+        logger.exception("The lease %s cannot be read. It counts as none.", ref)
+    return None
 
 
 def _facts(

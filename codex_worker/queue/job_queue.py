@@ -7,7 +7,7 @@ ask at once. What may be done is decided by pure functions in `codex_worker.cont
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
@@ -26,7 +26,14 @@ from codex_worker.git.ports import Heads, Snapshot
 from codex_worker.git.repository import Build, Change, Landed, Repository
 from codex_worker.queue.audience import WATCHER_BEATS_EVERY_S, Audience
 from codex_worker.queue.claiming import Claim, claim_change, ending_change
-from codex_worker.queue.closing import CLOSABLE, Place, closing_change, judge_stale, stale_end
+from codex_worker.queue.closing import (
+    CLOSABLE,
+    Place,
+    closing_change,
+    judge_stale,
+    stale_end,
+    together,
+)
 from codex_worker.queue.facts import FactReader, RefPlaces, Survey, lease_at
 from codex_worker.queue.owned import Outcome, OwnedJob, OwnerSettings, OwnLedger
 from codex_worker.queue.projections import (
@@ -46,6 +53,11 @@ from codex_worker.retry import TRANSACTION
 __all__ = ["JobQueue", "JobView", "Outcome", "OwnedJob", "ProjectLook", "QueueSettings"]
 
 logger = logging.getLogger(__name__)
+
+# Each is two files and two refs of one push.
+MAX_CLOSINGS_A_LOOK = 100
+# What one look may take for writing; the rest is the next look's.
+TIDY_WITHIN_S = 30.0
 
 T = TypeVar("T")
 BuildClaim = Callable[[JobFacts, Snapshot, Heads], Change[Claim | None] | None]
@@ -119,6 +131,10 @@ class JobQueue:
         self._last: Survey | None = None
         self._last_seen: tuple[str, tuple[tuple[str, str], ...]] = ("", ())
         self._unsettled: set[str] = set()
+        self._has_unread = False
+        self._tidied_last = ""
+        self._closings_at_once = MAX_CLOSINGS_A_LOOK
+        self._unclosable: set[str] = set()
         self._announced_s = float("-inf")
 
     def survey(self, heads: Heads | None = None) -> list[JobView]:
@@ -130,7 +146,10 @@ class JobQueue:
             self._last_seen = seen
         self.audience.saw(heads, self._clock.monotonic())
         self.audience.saw_jobs(self._last.jobs.values(), self._now())
-        return [self._view(facts, heads) for facts in self._last.jobs.values()]
+        jobs = self._last.jobs.values()
+        unread = self._reader.bring_leases(filter(self._needs_lease, jobs), self.repository, heads)
+        self._has_unread = bool(unread)
+        return [self._view(facts, heads) for facts in jobs if facts.job_id not in unread]
 
     def tidy(self, views: list[JobView] | None = None) -> int:
         """Writes what needs no worker; answers how many jobs were changed.
@@ -138,18 +157,23 @@ class JobQueue:
         Jobs canceled before they were claimed, entries that are no jobs and used-up budgets get their
         end, and projections that a merge turned back are put right.
         """
+        views = self.survey() if views is None else views
+        until_s = self._clock.monotonic() + TIDY_WITHIN_S
+        unsettled = {v.job_id for v in views if not _is_closed_or_gone(v.state) and self._is_false(v.facts)}
         changed = 0
-        unsettled = set()
-        for view in self.survey() if views is None else views:
-            if view.state in CLOSABLE:
-                changed += self._close(view.job_id)
-            elif view.state is State.DELETED:
+        for view in in_turn(views, self._tidied_last):
+            if self._clock.monotonic() >= until_s:
+                break
+            if view.state is State.DELETED:
                 changed += self._note_deletion(view.facts)
-            elif self._is_false(view.facts):
-                unsettled.add(view.job_id)
+            elif view.job_id in unsettled:
                 changed += self._mend(view.job_id)
+            else:
+                continue
+            self._tidied_last = view.job_id
         self._unsettled = unsettled
-        return changed
+        closable = [v.job_id for v in views if v.state in CLOSABLE and v.job_id not in self._unclosable]
+        return changed + self._close(closable[: self._closings_at_once])
 
     def close_ledger(self, job_id: str) -> None:
         """Notes in a job's record that its results stand, so that nobody has to compare them again."""
@@ -255,9 +279,13 @@ class JobQueue:
         That is while a job is not over, and while a projection that a merge turned back has to wait for
         being put right.
         """
-        return bool(self._unsettled) or any(
-            (not view.state.is_final and view.state is not State.ABSENT) or has_open_ledger(view)
-            for view in views
+        return (
+            self._has_unread
+            or bool(self._unsettled)
+            or any(
+                (not view.state.is_final and view.state is not State.ABSENT) or has_open_ledger(view)
+                for view in views
+            )
         )
 
     @property
@@ -272,13 +300,13 @@ class JobQueue:
 
     @property
     def has_more(self) -> bool:
-        """True where the last look has left something out, because one look may cost only so much."""
-        return False
+        """True where the last look has left jobs out, because one look may cost only so much."""
+        return self._has_unread
 
     @property
     def is_readable(self) -> bool:
         """False where the last survey could not read the manifest, so that nobody knows what is asked for."""
-        return self._last is not None and self._last.problem is None
+        return self._last is not None and self._last.problem is None and not self._has_unread
 
     def _claim(self, job_id: str, build: BuildClaim) -> OwnedJob | None:
         def change(snapshot: Snapshot, heads: Heads) -> Change[Claim | None] | None:
@@ -384,22 +412,47 @@ class JobQueue:
             earlier=claim.earlier,
         )
 
-    def _close(self, job_id: str) -> bool:
-        def build(snapshot: Snapshot, heads: Heads) -> Change[None] | None:
-            facts = self._facts(job_id, snapshot, heads)
-            state = job_state(facts, self._settings.budgets) if facts else None
-            if facts is None or state is None or state.state not in CLOSABLE:
-                return None
-            return closing_change(
-                facts,
-                state.state,
-                state.reason,
-                worker_id=self.worker_id,
-                moment=self._now(),
-                place=self._place(job_id, snapshot, heads),
-            )
+    def _close(self, job_ids: Sequence[str]) -> int:
+        """Ends jobs that nobody has to run, all in one commit; answers how many."""
+        if not job_ids:
+            return 0
+        closings: dict[str, Change[None]] = {}
 
-        return self._transact(build).change is not None
+        def build(snapshot: Snapshot, heads: Heads) -> Change[None] | None:
+            closings.clear()
+            jobs = self._reader.survey(snapshot, heads, self.repository).jobs
+            known = [jobs[job_id] for job_id in job_ids if job_id in jobs]
+            unread = self._reader.bring_leases(known, self.repository, heads)
+            for facts in known:
+                closing = None if facts.job_id in unread else self._closing(facts, snapshot, heads)
+                if closing is not None:
+                    closings[facts.job_id] = closing
+            return together(closings) if closings else None
+
+        try:
+            self._transact(build)
+        except PushRefused:
+            # One job's refs may be the reason, or all of them: the next looks find out, one job each.
+            if len(job_ids) == 1:
+                self._unclosable.add(job_ids[0])
+            self._closings_at_once = 1
+            raise
+        self._closings_at_once = MAX_CLOSINGS_A_LOOK
+        return len(closings)
+
+    def _closing(self, facts: JobFacts, snapshot: Snapshot, heads: Heads) -> Change[None] | None:
+        facts = self._reader.with_lease(facts, self.repository, heads)
+        state = job_state(facts, self._settings.budgets)
+        if state.state not in CLOSABLE:
+            return None
+        return closing_change(
+            facts,
+            state.state,
+            state.reason,
+            worker_id=self.worker_id,
+            moment=self._now(),
+            place=self._place(facts.job_id, snapshot, heads),
+        )
 
     def _note_deletion(self, seen: JobFacts) -> bool:
         """Keeps in the record that a person deleted the job: the history that tells of it grows long."""
@@ -482,17 +535,30 @@ class JobQueue:
         facts = self._reader.survey(snapshot, heads, self.repository).jobs.get(job_id)
         return self._reader.with_lease(facts, self.repository, heads) if facts else None
 
+    def _needs_lease(self, facts: JobFacts) -> bool:
+        """A job that may be pending needs its lease's content: a deleted folder shows in nothing else."""
+        state = job_state(facts, self._settings.budgets).state
+        return not state.is_final and state is not State.RUNNING
+
     def _view(self, facts: JobFacts, heads: Heads) -> JobView:
-        # Only a job that may be pending needs its lease's content: a deleted folder shows in nothing else.
-        state = job_state(facts, self._settings.budgets)
-        if not state.state.is_final and state.state is not State.RUNNING:
+        if self._needs_lease(facts):
             facts = self._reader.with_lease(facts, self.repository, heads)
-            state = job_state(facts, self._settings.budgets)
+        state = job_state(facts, self._settings.budgets)
         rest = rests_until(facts, worker_folder(self.worker_id), self._now())
         return JobView(facts.job_id, state.state, state.reason, facts, rest)
 
     def _now(self) -> datetime:
         return now_utc(self._clock.time())
+
+
+def in_turn(views: Sequence[JobView], after: str) -> list[JobView]:
+    """The views from the one behind `after` on, so that each has its turn where one look is not enough."""
+    place = next((n for n, view in enumerate(views, start=1) if view.job_id == after), 0)
+    return [*views[place:], *views[:place]]
+
+
+def _is_closed_or_gone(state: State) -> bool:
+    return state in CLOSABLE or state is State.DELETED
 
 
 def has_open_ledger(view: JobView) -> bool:

@@ -415,7 +415,7 @@ class OwnedJob:
 
     def _held(self, ref: str, commit: str) -> Lease | None:
         try:
-            return read_record(Lease, self._beats.read_lease(ref, commit), f"The lease {ref}")
+            return read_record(Lease, self._beats.read_lease(commit), f"The lease {ref}")
         except DataError as error:
             logger.warning("%s It counts as none.", error)
             return None

@@ -64,8 +64,10 @@ class Sweeper:
         return end is not None and self._is_old(end.ended_at, TOMBSTONE_LIFE)
 
     def _sweep_watchers(self, heads: Heads) -> None:
-        for ref, oid in list(heads.watchers.items())[:MAX_REFS_A_SWEEP]:
-            said = self._repository.read_lease(ref, oid).decode(errors="replace").split()
+        watchers = dict(list(heads.watchers.items())[:MAX_REFS_A_SWEEP])
+        contents = self._repository.read_leases(list(watchers.values())) if watchers else {}
+        for ref, oid in watchers.items():
+            said = contents.get(oid, b"").decode(errors="replace").split()
             at = yaml_text.read_time(said[0]) if said else None
             if at is None or self._is_old(at, WATCHER_LIFE):
                 self._remove(ref, heads.watchers)

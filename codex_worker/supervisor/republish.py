@@ -104,7 +104,7 @@ def _lease(queue: JobQueue, attempt: Attempt, ref: str | None, lease_id: str | N
     """The attempt's own lease, which may name a resume state; a fresh one where there is none."""
     if ref is not None and lease_id is not None:
         try:
-            lease = read_record(Lease, queue.repository.read_lease(ref, lease_id), f"The lease {ref}")
+            lease = read_record(Lease, queue.repository.read_lease(lease_id), f"The lease {ref}")
             if lease.nonce == attempt.nonce:
                 return lease
         except DataError as error:

@@ -130,9 +130,9 @@ class _RealTransport(GitTransport):
         self._on_call("snapshot", "before")
         return super().snapshot(heads)
 
-    def read_lease(self, ref: str, commit: str) -> bytes:
+    def read_leases(self, commits: Sequence[str]) -> dict[str, bytes]:
         self._on_call("read_lease", "before")
-        return super().read_lease(ref, commit)
+        return super().read_leases(commits)
 
     def records(self, commits: Sequence[str]) -> dict[str, Snapshot]:
         self._on_call("records", "before")
