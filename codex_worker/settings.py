@@ -245,6 +245,12 @@ class Settings:
         variable="CODEX_RESUME_MAX_GIB", metavar="GIB", parse=number(0, 10**6), default=10.0,
         default_text="10", group=LIMITS,
     )  # fmt: skip
+    grace: float = setting(
+        "be gone within so long after SIGTERM or Ctrl-C, whatever a server does; two thirds of it are the "
+        "job's, for saving. What cannot be published in that time is kept",
+        variable="CODEX_GRACE", metavar="SECONDS", parse=number(2, 3600), default=30.0,
+        default_text="30", group=LIMITS,
+    )  # fmt: skip
     leave_after_hours: float = setting(
         "leave a GitLab project that has had no work for so long; 0: never",
         variable="CODEX_LEAVE_AFTER_HOURS", metavar="HOURS", parse=hours(or_else=0), default=24.0,

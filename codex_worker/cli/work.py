@@ -8,12 +8,15 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_worker import __version__
+from codex_worker.child.keeper import descendants
 from codex_worker.cli.options import settings_and_token, warn_of_an_open_line
 from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.errors import UserError, WorkerError
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
     from codex_worker.supervisor.attempt import Supervisor
 
 logger = logging.getLogger("worker")
+
+# Before the end of --grace, so that the process is gone by then.
+_LAST_MOMENT_S = 2.0
 
 EXIT_CODES = """\
 exit codes:
@@ -91,7 +97,7 @@ def work(given: Mapping[str, object], environment: Mapping[str, str]) -> int:
     make_private(settings.work_dir)
     assembly = Assembly(settings, credentials, environment)
     worker, supervisor = assembly.worker()
-    _leave_on_signals(supervisor)
+    _leave_on_signals(supervisor, settings.grace)
     logger.info("Worker %s, version %s, in %s", settings.worker_id, __version__, settings.work_dir.resolve())
     if problems := assembly.unfit_token():
         for problem in problems:
@@ -143,14 +149,13 @@ def _start_logging(verbose: bool, credentials: "Credentials") -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _leave_on_signals(supervisor: "Supervisor") -> None:
-    """The first SIGTERM or SIGINT: save and leave. The second one: leave at once."""
+def _leave_on_signals(supervisor: "Supervisor", grace_s: float) -> None:
+    """The first SIGTERM or SIGINT: save and leave, within `grace_s`. The second one: leave at once."""
     asked = threading.Event()
 
     def on_signal(number: int, _: object) -> None:
         if asked.is_set():
-            supervisor.kill()
-            os._exit(ExitCode.RELEASED)
+            end_now()
         asked.set()
         # In a thread: the main thread may hold the very locks that leaving takes.
         threading.Thread(target=leave, args=(number,), daemon=True).start()
@@ -161,6 +166,17 @@ def _leave_on_signals(supervisor: "Supervisor") -> None:
             signal.Signals(number).name,
         )
         supervisor.leave()
+        # What hangs now hangs on a server. Everything that was to be published is kept already.
+        time.sleep(grace_s - min(_LAST_MOMENT_S, grace_s / 4))
+        logger.warning("The time to leave is over (--grace): what is not published is kept.")
+        end_now()
+
+    def end_now() -> None:
+        supervisor.kill()
+        for process in descendants(os.getpid()):
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(process, signal.SIGKILL)
+        os._exit(ExitCode.RELEASED)
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)

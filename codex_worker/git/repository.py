@@ -119,9 +119,16 @@ class Repository:
     """One project's repository, for one worker."""
 
     def __init__(
-        self, transport: LockedTransport, clock: Clock, *, chance: random.Random | None = None
+        self,
+        transport: LockedTransport,
+        clock: Clock,
+        *,
+        chance: random.Random | None = None,
+        give_up: threading.Event | None = None,
     ) -> None:
+        """Once `give_up` is set, a server that is away is not asked again within a transaction."""
         self._transport = transport
+        self._give_up = give_up or threading.Event()
         self._clock = clock
         self._chance = chance or random.Random()
         self._lock = threading.RLock()
@@ -155,6 +162,7 @@ class Repository:
             replace(TRANSACTION, timeout_s=patience_s),
             self._clock.monotonic,
             self._clock.sleep,
+            self._give_up,
             chance=self._chance,
         )
         return back_off.insist(lambda: self._until_landed(transaction))

@@ -133,10 +133,13 @@ class Supervisor:
             if outcome is not None:
                 outcome = seen.without_paths(outcome)
                 seen.log.line("worker", f"The attempt ended: {outcome.state.value}. {outcome.message}")
+            back_off = self._back_off(PUBLISH_PATIENCE_S)
+            ending = Ending(seen.owned, outbox, back_off, seen.log.content, seen.folder.metrics)
+            if outcome is not None:
+                ending.keep(outcome)
             self._finish_resume(seen, outcome)
             if outcome is not None:
-                back_off = self._back_off(PUBLISH_PATIENCE_S)
-                Ending(seen.owned, outbox, back_off, seen.log.content, seen.folder.metrics).write(outcome)
+                ending.write(outcome)
             return outcome
         finally:
             over.set()
@@ -169,6 +172,8 @@ class Supervisor:
         services = Services(folder, opened, outbox, reading, publishing, seen.resume)
         assignment = Assignment(handler, self._job(owned, project, opened.commit, folder.path))
         departure = self._supervise(seen, assignment, services)
+        if self.leaving.event.is_set():
+            services.only_keep()
         publish_left_behind(folder, services)
         at_head = None if outbox.reason is not None else self._at_head(departure, seen)
         if at_head is not None:

@@ -3,6 +3,7 @@
 import logging
 import math
 import threading
+import time
 from dataclasses import dataclass, field
 
 from codex_worker.clock import EventClock
@@ -19,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 # A process that was killed is gone at once, unless a driver of the machine holds it.
 _EXIT_PATIENCE_S = 120.0
+# Of a worker that has to leave, with all threads that may wait for a server.
+_HURRIED_PATIENCE_S = 1.0
+_LOOK_EVERY_S = 0.2
 
 
 class Leaving:
@@ -28,12 +32,22 @@ class Leaving:
         self._clock = clock
         self.event = threading.Event()
         self.since_s: float | None = None
+        self._hurried_until_s: float | None = None
 
     def ask(self) -> None:
         """Save what is there, and leave."""
         if self.since_s is None:
             self.since_s = self._clock.monotonic()
         self.event.set()
+
+    def wait_for(self, thread: threading.Thread, patience_s: float) -> None:
+        """Waits for a thread's end; a moment for all threads together once the worker has to leave."""
+        end_s = time.monotonic() + patience_s
+        while thread.is_alive() and not self.event.is_set() and time.monotonic() < end_s:
+            thread.join(_LOOK_EVERY_S)
+        if self.event.is_set():
+            self._hurried_until_s = self._hurried_until_s or time.monotonic() + _HURRIED_PATIENCE_S
+            thread.join(max(self._hurried_until_s - time.monotonic(), 0.0))
 
 
 @dataclass(frozen=True)
@@ -159,5 +173,5 @@ class ChildWatch:
         if self._return_code is None:  # the watch itself failed: no child without a supervisor
             self._child.kill()
         self._exit.join(_EXIT_PATIENCE_S)
-        self._rounds.end()
-        self._conversation.end()
+        self._conversation.end(self._leaving.wait_for)
+        self._rounds.end(self._leaving.wait_for)

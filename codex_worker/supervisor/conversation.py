@@ -29,6 +29,8 @@ from codex_worker.supervisor.services import Services
 
 logger = logging.getLogger(__name__)
 
+Join = Callable[[threading.Thread, float], object]  # waits for a thread, at most so many seconds
+
 # After the child's death: what lies in the pipe is read at once, unless somebody else holds its other end.
 _PIPE_PATIENCE_S = 10.0
 # A publication that is under way is waited for.
@@ -136,13 +138,13 @@ class Conversation:
         """Lets the handler save and leave. Waits for nothing."""
         self._outgoing.put({"event": "stop", "reason": reason.value})
 
-    def end(self) -> None:
+    def end(self, join: Join = threading.Thread.join) -> None:
         """Hears what a child that is gone has left in the pipe, and closes the channel."""
-        self._join(self._receiving, _PIPE_PATIENCE_S)
+        self._await(self._receiving, join, _PIPE_PATIENCE_S)
         self._calls.put(None)
-        self._join(self._answering, _ANSWER_PATIENCE_S)
+        self._await(self._answering, join, _ANSWER_PATIENCE_S)
         self._outgoing.close()
-        self._join(self._sending, _PIPE_PATIENCE_S)
+        self._await(self._sending, join, _PIPE_PATIENCE_S)
         if not (self._receiving.is_alive() or self._sending.is_alive()):
             self._channel.close()  # closing a pipe that a thread is blocked in would wait for that thread
 
@@ -156,8 +158,8 @@ class Conversation:
         """Whether it waits for an answer that is being made."""
         return self._unanswered > 0
 
-    def _join(self, thread: threading.Thread, patience_s: float) -> None:
-        thread.join(patience_s)
+    def _await(self, thread: threading.Thread, join: Join, patience_s: float) -> None:
+        join(thread, patience_s)
         if thread.is_alive():
             logger.warning("The %s of a job's process that is gone are not over; nobody waits.", thread.name)
 

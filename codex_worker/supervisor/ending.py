@@ -25,11 +25,7 @@ class Ending:
     metrics: Callable[[], bytes | None]
 
     def write(self, outcome: Outcome) -> None:
-        """Writes the end, unless results wait that belong before it; raises nothing.
-
-        It is kept first: a worker can be gone at any moment.
-        """
-        self._keep(outcome)
+        """Writes the end that was kept, unless results wait that belong before it; raises nothing."""
         reason = self.outbox.reason
         if reason is not None:
             self._tell_of_kept(outcome, reason)
@@ -47,7 +43,8 @@ class Ending:
             return
         self.outbox.discard()
 
-    def _keep(self, outcome: Outcome) -> None:
+    def keep(self, outcome: Outcome) -> None:
+        """Before `write`, and before anything that may take long: a worker can be gone at any moment."""
         try:
             self.outbox.keep_end(outcome)
         except Exception:  # it may still be taken
@@ -56,7 +53,7 @@ class Ending:
     def _write_plainly(self, outcome: Outcome) -> None:
         """An end with nothing in it that could be in its way; the worker goes on in any case."""
         self.outbox.discard()
-        self._keep(outcome)
+        self.keep(outcome)
         try:
             self.owned.end(outcome)
             self.outbox.discard()

@@ -8,7 +8,7 @@ from typing import Protocol
 from codex_worker.clock import EventClock
 from codex_worker.errors import LeaseLost, WorkerError
 from codex_worker.job.ends import Cause
-from codex_worker.supervisor.conversation import Conversation, JobProgress, Wishes
+from codex_worker.supervisor.conversation import Conversation, JobProgress, Join, Wishes
 from codex_worker.supervisor.settings import Rhythm
 
 logger = logging.getLogger(__name__)
@@ -66,12 +66,12 @@ class Rounds:
         for thread in self._threads:
             thread.start()
 
-    def end(self) -> None:
+    def end(self, join: Join = threading.Thread.join) -> None:
         """Waits for what is under way."""
         self._over.set()
         self._conversation.stage_changed.set()
         for thread in self._threads:
-            thread.join(_PATIENCE_S)
+            join(thread, _PATIENCE_S)
 
     def _look(self) -> None:
         while not self._clock.wait(self._over, self._rhythm.look_s):

@@ -13,7 +13,7 @@ from codex_worker.job.api import CellResult, Published, Scanner
 from codex_worker.retry import TAKEN_LATER, BackOff
 from codex_worker.supervisor.job_folder import JobFolder
 from codex_worker.supervisor.resume_saving import ResumeSaver
-from codex_worker.supervisor.unpublished import Outbox
+from codex_worker.supervisor.unpublished import Outbox, Waiting
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 MAX_PATHS = 200_000
 MAX_CELLS = 10_000
+_NOT_YET = "The worker had to leave before it was published."
 
 RepositoryPath = Annotated[str, Field(min_length=1, max_length=MAX_PATH_LENGTH)]
 LocalPath = Annotated[str, Field(min_length=1, max_length=1024)]
@@ -92,6 +93,7 @@ class Services:
         self._reading = reading
         self._publishing = publishing
         self._is_taken = True  # what was published last
+        self._only_keeps = False
         self._resume = resume
         self.artifacts: list[str] = []
         self.cells: set[tuple[str, str]] = set()  # notebook and id of those that were written
@@ -106,6 +108,10 @@ class Services:
             "publish_artifact": (_Artifact, self._publish_artifact),
             "save_resume": (_State, self._save_resume),
         }
+
+    def only_keep(self) -> None:
+        """From now on nothing is sent to a server any more: there is no time for it."""
+        self._only_keeps = True
 
     def answer(self, call: object, arguments: object) -> Any:
         """The call's result as JSON values. Raises a WorkerError with a sentence for the child."""
@@ -168,8 +174,10 @@ class Services:
         results = [self._cell(cell) for cell in arguments.results]
         published = self._publish_or_keep(
             lambda: self._scanner.publish_cells(results),
-            lambda reason: self._keep_cells(results, reason),
+            lambda reason: self._outbox.keep_cells(results, reason),
         )
+        if isinstance(published, Waiting):
+            published = Published(range(len(results)), {})
         written = [results[index] for index in published.applied]
         self.cells |= {(result.notebook, result.patch.cell_id) for result in written}
         return {
@@ -179,10 +187,11 @@ class Services:
 
     def _publish_artifact(self, arguments: _Artifact) -> str:
         file = self._folder.file(arguments.file)
-        path = self._publish_or_keep(
+        published = self._publish_or_keep(
             lambda: self._scanner.publish_artifact(file, arguments.folder),
             lambda reason: self._outbox.keep_artifact(file, arguments.folder, reason),
         )
+        path = published.promised_path if isinstance(published, Waiting) else published
         self.artifacts.append(path)
         return path
 
@@ -198,24 +207,29 @@ class Services:
         recording = None if cell.recording is None else self._folder.file(cell.recording)
         return CellResult(check_repository_path(cell.notebook), patch, recording)
 
-    def _keep_cells(self, results: Sequence[CellResult], reason: str) -> Published:
-        self._outbox.keep_cells(results, reason)
-        return Published(range(len(results)), {})
-
-    def _publish_or_keep(self, publish: Callable[[], T], keep: Callable[[str], T]) -> T:
-        """What publishing answers; where it fails for no fault of the result, what keeping it answers.
+    def _publish_or_keep(self, publish: Callable[[], T], keep: Callable[[str], Waiting]) -> T | Waiting:
+        """What publishing answers; where it fails for no fault of the result, the result as it is kept.
 
         The child goes on in both cases: the work is done, and the rest of it may be small enough to be taken.
-        A server that was away is not waited for a second time, because the GPU would wait as well.
+        A server that was away is not waited for a second time, because the GPU would wait as well. It is kept
+        before it is published: the worker may have to leave at any moment.
         """
+        kept = keep(_NOT_YET)
+        if self._only_keeps:
+            return kept
         try:
             answer = self._publishing.insist(publish) if self._is_taken else publish()
         except TAKEN_LATER as error:
             level = logging.WARNING if self._is_taken else logging.INFO
             logger.log(level, "Not published now: %s It is kept, and offered again.", error)
             self._is_taken = False
-            return keep(str(error))
+            kept.because(str(error))
+            return kept
+        except BaseException:
+            kept.remove()
+            raise
         self._is_taken = True
+        kept.remove()
         return answer
 
 

@@ -7,6 +7,13 @@ from codex_worker.settings import Settings
 from codex_worker.supervisor.resume_saving import CarryLimits
 
 HOUR_S = 3600.0
+
+
+def leave_s(grace_s: float) -> float:
+    """How long a job may save when its worker has to be gone within `grace_s`."""
+    return max(grace_s - 10.0, grace_s / 2)
+
+
 GIB = 1 << 30
 
 
@@ -18,7 +25,7 @@ class JobLimits:
     memory_bytes: int | None = None
     hang_s: float = Settings.hang_minutes * 60  # without a heartbeat, a call or a look at should_stop()
     save_s: float = 300.0  # for saving what is there after a cancellation or a timeout
-    leave_s: float = 25.0  # for the same when the machine is taken away: less than anybody's 30 s
+    leave_s: float = 20.0  # for the same when the machine is taken away; the rest of --grace is for the end
 
 
 @dataclass(frozen=True)

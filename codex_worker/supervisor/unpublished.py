@@ -70,6 +70,15 @@ class Waiting:
             raise DataError(f"{self.path} names {name!r}, which is no file that was kept with it.")
         return path
 
+    @property
+    def promised_path(self) -> str:
+        """Where the file of a call "artifact" will lie in the repository."""
+        return str(self.content["path"])
+
+    def because(self, reason: str) -> None:
+        """Notes why it is not published, for people."""
+        _write(self.path, {**self.content, "reason": reason})
+
     def again(self) -> "Waiting":
         """As it is now."""
         return replace(self, content=json.loads(self.path.read_text()))
@@ -109,7 +118,7 @@ class Outbox:
             logger.warning("Nobody knows whose results %s holds: %s", self._path.parent, error)
             return None
 
-    def keep_cells(self, results: Sequence[CellResult], reason: str) -> None:
+    def keep_cells(self, results: Sequence[CellResult], reason: str) -> Waiting:
         """Keeps a batch of cells with their recordings, and for people why they are not published."""
         name, folder = self._next()
         cells = [
@@ -120,21 +129,17 @@ class Outbox:
             }
             for index, result in enumerate(results)
         ]
-        self._write(name, {"call": "cells", "results": cells, "reason": reason})
+        return self._write(name, {"call": "cells", "results": cells, "reason": reason})
 
-    def keep_artifact(self, file: Path, folder: str, reason: str) -> str:
-        """Keeps an artifact; answers the path that it will have in the repository.
-
-        Raises SystemFault where nobody has noted whose it is.
-        """
+    def keep_artifact(self, file: Path, folder: str, reason: str) -> Waiting:
+        """Keeps an artifact. Raises SystemFault where nobody has noted whose it is."""
         owner = self.owner()
         if owner is None:
             raise SystemFault(f"{file.name} could not be kept: {self._owner} is gone.")
         path = artifact_path(owner.attempt, file, folder)
         name, kept = self._next()
         content = {"call": "artifact", "folder": folder, "file": _keep(file, kept, "0"), "path": path}
-        self._write(name, {**content, "reason": reason})
-        return path
+        return self._write(name, {**content, "reason": reason})
 
     def keep_end(self, outcome: Outcome) -> None:
         """Keeps an attempt's end; log and metrics stay where they are."""
@@ -178,10 +183,16 @@ class Outbox:
         folder.mkdir()
         return name, folder
 
-    def _write(self, name: str, content: Mapping[str, Any]) -> None:
-        partial = self._path / f"{name}.part"
-        partial.write_text(json.dumps(content))
-        partial.replace(self._path / f"{name}.json")
+    def _write(self, name: str, content: Mapping[str, Any]) -> Waiting:
+        path = self._path / f"{name}.json"
+        _write(path, content)
+        return Waiting(path, str(content["call"]), content)
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    partial = path.with_suffix(".part")
+    partial.write_text(json.dumps(content))
+    partial.replace(path)
 
 
 def kept_sentence(worker_id: str, reason: str) -> str:

@@ -4,6 +4,7 @@ import ctypes
 import hashlib
 import logging
 import re
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -32,7 +33,7 @@ from codex_worker.supervisor.machine import Condition, memory_limit
 from codex_worker.supervisor.project_access import RepositoryScanner
 from codex_worker.supervisor.resume_saving import CarryLimits
 from codex_worker.supervisor.room_there import RoomThere
-from codex_worker.supervisor.settings import GIB, HOUR_S, JobLimits, RuntimeSettings
+from codex_worker.supervisor.settings import GIB, HOUR_S, JobLimits, RuntimeSettings, leave_s
 from codex_worker.supervisor.walls_here import walls_here
 from codex_worker.supervisor.weights import WeightsAtHand
 from codex_worker.worker.health import Health
@@ -67,6 +68,7 @@ class Assembly:
         self._clock = clock or SystemEventClock()
         self._environment = environment
         self._work_dir = settings.work_dir.resolve()
+        self._leaving = threading.Event()
         self._hub = Hub(hub_settings(settings, environment))
 
     def worker(self) -> tuple[Worker, Supervisor]:
@@ -78,6 +80,7 @@ class Assembly:
             Secrets(self._credentials.redact, self._credentials.refresh),
             self._environment,
         )
+        self._leaving = supervisor.leaving.event
         forced = self._forced
         settle_s = self._settings.settle_minutes * 60
         loop = LoopSettings(
@@ -191,13 +194,14 @@ class Assembly:
             gate=self._gate,
             redact=self._credentials.redact,
         )
-        return Repository(transport, self._clock)
+        return Repository(transport, self._clock, give_up=self._leaving)
 
     def _runtime_settings(self) -> RuntimeSettings:
         limits = JobLimits(
             max_job_s=_hours(self._settings.max_job_hours),
             memory_bytes=memory_limit(),
             hang_s=self._settings.hang_minutes * 60,
+            leave_s=leave_s(self._settings.grace),
         )
         return RuntimeSettings(
             work_dir=self._work_dir,
