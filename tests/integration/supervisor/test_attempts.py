@@ -568,7 +568,7 @@ def is_running(pid: int) -> bool:
         ({"training": {"epochs": 1}}, "training.epochs"),
         ({"batch_size": "many"}, "batch_size: 'many'"),
         ({"timeout": "3 hours"}, "timeout: '3 hours'"),
-        ({"epochs": float("nan")}, "epochs: nan"),
+        ({"epochs": float("nan")}, "epochs: '.nan'"),
     ],
 )
 def test_an_entry_that_cannot_be_meant_fails_without_a_child_and_says_why(tmp_path, entry, named):
