@@ -190,6 +190,18 @@ def test_no_file_of_the_worker_holds_the_token(tmp_path, repository):
         assert not path.is_file() or TOKEN.encode() not in path.read_bytes(), path
 
 
+def test_other_users_of_the_machine_see_nothing_of_the_work_directory(tmp_path, repository):
+    work = tmp_path / "work"
+    work.mkdir()
+    work.chmod(0o755)
+    code = handlers_with(tmp_path / "code", asr_w2v2bert_training="return {}")
+    status, output = run(tmp_path, "--project", repository, code=code)
+    assert status == ExitCode.DONE, output
+    assert work.stat().st_mode & 0o066 == 0
+    notes = [path for path in (work / "notes").rglob("*") if path.is_file()]
+    assert notes and not [path for path in notes if path.stat().st_mode & 0o077]
+
+
 def test_the_hooks_of_a_repository_on_disk_do_not_run(tmp_path, repository):
     seen = tmp_path / "seen"
     for name in ("pre-receive", "update", "post-receive", "reference-transaction"):
