@@ -55,7 +55,7 @@ __all__ = ["JobQueue", "JobView", "Outcome", "OwnedJob", "ProjectLook", "QueueSe
 logger = logging.getLogger(__name__)
 
 # Each is two files and two refs of one push.
-MAX_CLOSINGS_A_LOOK = 100
+MAX_CLOSINGS_A_LOOK = 50
 # What one look may take for writing; the rest is the next look's.
 TIDY_WITHIN_S = 30.0
 

@@ -8,12 +8,14 @@ from codex_worker.clock import Clock
 from codex_worker.contract.records import now_utc
 from codex_worker.contract.state import State
 from codex_worker.publish.standing import Publications
-from codex_worker.queue.job_queue import JobQueue, JobView, ProjectLook
+from codex_worker.queue.job_queue import JobQueue, JobView, ProjectLook, in_turn
 
 logger = logging.getLogger(__name__)
 
 # A sync that began before a publication, and may still drop it, is over by then.
 SETTLED_AFTER_S = 3600.0
+# What one look may take for comparing; the rest is the next look's.
+COMPARE_WITHIN_S = 30.0
 # Who comes by later takes an end's own time for it; no clock is wrong by so much for long.
 SETTLED_WHEN_OLDER_THAN = timedelta(hours=24)
 
@@ -36,15 +38,20 @@ class Settling:
     clock: Clock
     own: set[str] = field(default_factory=set)  # jobs that this worker has ended: their ledgers are here
     _jobs: dict[str, _Compared] = field(default_factory=dict)
+    _compared_last: str = ""
 
     def look(self, sight: ProjectLook) -> int:
         """Compares what has moved since the last look; answers how many results were put back."""
         put_back = 0
+        until_s = self.clock.monotonic() + COMPARE_WITHIN_S
         for view in sight.views:
-            if _is_open(view):
-                put_back += self._compare(view, sight.heads.commit)
-            else:
+            if not _is_open(view):
                 self._jobs.pop(view.job_id, None)
+        for view in in_turn([view for view in sight.views if _is_open(view)], self._compared_last):
+            if self.clock.monotonic() >= until_s:
+                break
+            put_back += self._compare(view, sight.heads.commit)
+            self._compared_last = view.job_id
         return put_back
 
     def failed(self) -> None:

@@ -74,10 +74,10 @@ def test_20000_canceled_entries_and_400_leases_leave_the_others_served_at_once(t
 
 
 def test_many_closings_are_one_commit_and_the_rest_is_the_next_looks():
-    server = MemoryServer({MANIFEST: canceled(250)})
+    server = MemoryServer({MANIFEST: canceled(125)})
     queue, transport = queue_on(server)
     counts = [queue.tidy(queue.look().views) for _ in range(4)]
-    assert counts == [100, 100, 50, 0] and transport.asked.count("push") == 2 * 3  # before and after
+    assert counts == [50, 50, 25, 0] and transport.asked.count("push") == 2 * 3  # before and after
     assert {view.state for view in queue.survey()} == {State.CANCELED}
 
 
