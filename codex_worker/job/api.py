@@ -47,7 +47,10 @@ WAITING = "waiting.jsonl"
 
 
 class Result(TypedDict, total=False):
-    """What `run` returns; keys beside these are kept and shown in `response.yaml` under `result`."""
+    """What `run` returns; keys beside these are kept and shown in `response.yaml` under `result`.
+
+    Plain values, at most 20 levels deep and 64 kB together: what cannot be kept is null, and the log says so.
+    """
 
     success: bool
     error_message: str

@@ -134,7 +134,8 @@ class Supervisor:
                 outcome = seen.without_paths(outcome)
                 seen.log.line("worker", f"The attempt ended: {outcome.state.value}. {outcome.message}")
             back_off = self._back_off(PUBLISH_PATIENCE_S)
-            ending = Ending(seen.owned, outbox, back_off, seen.log.content, seen.folder.metrics)
+            log, metrics = seen.log.content, seen.folder.metrics
+            ending = Ending(seen.owned, outbox, back_off, log, metrics, seen.paths.shortened)
             if outcome is not None:
                 ending.keep(outcome)
             self._finish_resume(seen, outcome)

@@ -16,13 +16,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Ending:
-    """Ends one attempt. `log` and `metrics` give what goes along with the end."""
+    """Ends one attempt. `log` and `metrics` give what goes along with the end.
+
+    `shorten` takes paths of this machine out of what people read.
+    """
 
     owned: OwnedJob
     outbox: Outbox
     back_off: BackOff
     log: Callable[[], bytes | None]
     metrics: Callable[[], bytes | None]
+    shorten: Callable[[str], str] = str
 
     def write(self, outcome: Outcome) -> None:
         """Writes the end that was kept, unless results wait that belong before it; raises nothing."""
@@ -39,7 +43,8 @@ class Ending:
             return
         except Exception as error:  # a defect of ours must not leave the job without an end
             logger.exception("The end of the attempt could not be written")
-            self._write_plainly(Outcome(EndState.FAILED, *describe(error)))
+            kind, message = describe(error)
+            self._write_plainly(Outcome(EndState.FAILED, kind, self.shorten(message)))
             return
         self.outbox.discard()
 
@@ -63,7 +68,7 @@ class Ending:
     def _tell_of_kept(self, outcome: Outcome, reason: str) -> None:
         """What people read while results wait; it brings the log and the metrics as well."""
         epochs = outcome.epochs_completed
-        message = kept_sentence(self.owned.attempt.worker_id, reason)
+        message = self.shorten(kept_sentence(self.owned.attempt.worker_id, reason))
         try:
             self.owned.tell("publishing", epochs, message, self.log(), self.metrics())
             self.owned.beat("publishing", epochs, message)

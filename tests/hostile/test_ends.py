@@ -3,6 +3,7 @@
 import pytest
 
 from codex_worker.contract.plain_text import plain_bytes
+from codex_worker.errors import PushRefused
 from codex_worker.supervisor.job_folder import has_unpublished
 from tests.support.jobs import Stage
 
@@ -68,6 +69,20 @@ def test_a_defect_of_ours_after_the_child_ends_the_attempt_as_system(tmp_path, c
     response = stage.response()
     assert "RuntimeError: nobody foresaw \ufffd this" in response["status_message"]
     assert stage.queue("next").claim("one") is not None, "the job is tried again"
+
+
+def test_what_is_told_while_results_wait_names_no_folder(tmp_path):
+    stage = Stage(
+        tmp_path, "(folder / 'm').write_text('x'); scanner.publish_artifact(folder / 'm', 'report')"
+    )
+
+    def refuse() -> None:
+        raise PushRefused(f"No room in {stage.work_dir}/cache.")
+
+    stage.on_publish = refuse
+    stage.run()
+    said = stage.response()["status_message"]
+    assert "No room in (work folder)/cache" in said and str(tmp_path) not in stage.log()
 
 
 def test_an_end_that_can_never_be_written_leaves_the_worker_alive(tmp_path):
