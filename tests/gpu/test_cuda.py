@@ -1,6 +1,7 @@
 """What only a GPU can show; skipped, visibly, where there is none."""
 
 import copy
+import os
 
 import pytest
 import torch
@@ -11,6 +12,9 @@ from codex_worker.asr.networks.build import tiny_config, use_fast_layers
 from codex_worker.asr.vocabulary import build_vocabulary
 from codex_worker.stabletts.configuration import TINY
 from codex_worker.stabletts.network import StableTTS
+from codex_worker.supervisor.probing import probe_computing
+from codex_worker.supervisor.settings import RuntimeSettings
+from tests.support.jobs import ROOT
 from tests.support.spoken import error_rate_on, sample_utterances, train_tiny
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
@@ -75,3 +79,10 @@ def test_torchaudios_kernel_finds_our_path(labels):
     if path is None:
         pytest.skip("this torchaudio has no alignment on the GPU")
     assert path.tolist() == best_path(log_probs, labels, 0).tolist()
+
+
+def test_a_machine_with_a_gpu_proves_itself_behind_a_jobs_walls(tmp_path):
+    settings = RuntimeSettings(tmp_path, code_root=ROOT, handlers_root=ROOT, version="test")
+    found = probe_computing(os.environ, settings, str)
+    assert (found.error, found.device) == ("", "cuda")
+    assert found.memory_bytes > 1e9 and found.capability
