@@ -31,6 +31,7 @@ from codex_worker.supervisor.job_folder import JobFolder, remove_old
 from codex_worker.supervisor.local_states import LocalState
 from codex_worker.supervisor.logs import JobLog
 from codex_worker.supervisor.process import ChildProcess
+from codex_worker.supervisor.reserve import Reserve
 from codex_worker.supervisor.resume_saving import ResumeSaver, StateOwner
 from codex_worker.supervisor.rounds import Complaints
 from codex_worker.supervisor.salvage import publish_left_behind
@@ -81,6 +82,7 @@ class Supervisor:
         self._environment = environment
         self._give_up = threading.Event()
         self._child: ChildProcess | None = None
+        self._reserve = Reserve(settings.work_dir)
         self.leaving = Leaving(clock)
 
     def leave(self) -> None:
@@ -106,6 +108,7 @@ class Supervisor:
         if not self.leaving.event.is_set():
             self._give_up.clear()
         with JobFolder.create(self._settings.work_dir, owned.entry.job_id, owned.attempt.name) as folder:
+            self._reserve.set_aside()
             outbox = Outbox(folder)
             outbox.belongs_to(Owner(address, owned.attempt, owned.commit))
             paths = self._machine_paths(folder.path)
@@ -136,6 +139,7 @@ class Supervisor:
             back_off = self._back_off(PUBLISH_PATIENCE_S)
             log, metrics = seen.log.content, seen.folder.metrics
             ending = Ending(seen.owned, outbox, back_off, log, metrics, seen.paths.shortened)
+            self._reserve.make_room(seen.folder.path)
             if outcome is not None:
                 ending.keep(outcome)
             self._finish_resume(seen, outcome)

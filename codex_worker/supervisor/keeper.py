@@ -23,6 +23,7 @@ from codex_worker.supervisor.unpublished import Outbox
 logger = logging.getLogger(__name__)
 
 BEAT_EVERY_S = 60.0
+_WAITING = "The work is done; what the server does not take is kept and offered again."
 # A project that is gone comes back seldom.
 GONE_PAUSE_S = 6 * 3600.0
 
@@ -143,6 +144,6 @@ class Keeper:
                 if held.owned is None or not has_unpublished(path):
                     continue
                 try:
-                    held.owned.beat("publishing", None, held.said)
+                    held.owned.beat("publishing", None, _WAITING)
                 except (WorkerError, OSError) as error:
                     logger.debug("The lease of %s was not beaten: %s", path.name, error)
