@@ -18,7 +18,7 @@ $(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick check acceptance chaos bench format lock clean
+.PHONY: help demo test test-quick check acceptance chaos fuzz bench format lock clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ acceptance: $(READY) ## Longer proofs: it learns, it speaks, it survives (up to 
 
 chaos: $(READY) ## Thousands of random schedules of workers, people and faults (about 12 minutes)
 	$(BIN)/python -m tests.sim
+
+fuzz: $(READY) ## Read 200,000 made-up files and messages (about half an hour; INPUTS=, SEED= for others)
+	$(TEST_ENVIRONMENT) $(BIN)/python -m tests.hostile.fuzz --inputs $(or $(INPUTS),200000) --seed $(or $(SEED),1)
 
 bench: $(READY) ## Run every benchmark in bench/
 	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps --only-binary :all: -r requirements/bench.txt
