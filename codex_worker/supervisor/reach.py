@@ -33,6 +33,8 @@ def readable(
         found += [str(Path(place) / name) for name in _OF_AN_INSTALLATION if place]
     found += [place for place in sys.path if Path(place).name in {"site-packages", "dist-packages"}]
     found += [place for place in environment.get("LD_LIBRARY_PATH", "").split(":") if place]
+    found = [place for place in found if Path(place).exists()]
+    # These may be filled while the job runs.
     found += [str(place) for folder in shared for place in _with_targets(folder)]
     return tuple(dict.fromkeys(found))
 

@@ -23,7 +23,7 @@ TARGETS = Path(__file__).with_name("targets.json")
 LOOKS_LIKE_A_TOKEN = re.compile(rb"glpat-[0-9A-Za-z_-]{20}")
 LOOKS_LIKE_A_RECORDING = b"RIFF"
 WORLD = Path("/proc")
-PTRACE_ATTACH, CLONE_NEWUSER, CLONE_NEWNS = 16, 0x10000000, 0x00020000
+PTRACE_SEIZE, CLONE_NEWUSER, CLONE_NEWNS = 0x4206, 0x10000000, 0x00020000
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -32,7 +32,7 @@ def run(job: Any, callbacks: Any) -> dict[str, Any]:
     targets = json.loads(TARGETS.read_text())
     attack = Attack(callbacks, targets)
     succeeded, tried = [], {}
-    for name in [name for name in dir(attack) if name.startswith("to_")]:
+    for name in [name for name in vars(Attack) if name.startswith("to_")]:  # those that destroy come late
         try:
             tried[name] = "yes" if getattr(attack, name)() else "found nothing"
         except Exception as error:
@@ -75,7 +75,7 @@ class Attack:
         )
 
     def to_my_parents_with_ptrace(self) -> bool:
-        return any(libc.ptrace(PTRACE_ATTACH, parent, 0, 0) == 0 for parent in self.parents)
+        return any(libc.ptrace(PTRACE_SEIZE, parent, 0, 0) == 0 for parent in self.parents)
 
     def to_open_files_of_others(self) -> bool:
         mine = WORLD / str(os.getpid())
@@ -215,7 +215,7 @@ class Attack:
         return True
 
     def to_my_keeper_by_a_signal(self) -> bool:
-        os.kill(os.getppid(), signal.SIGSTOP)
+        os.kill(os.getppid(), signal.SIGCONT)
         return True
 
     def to_a_world_of_my_own(self) -> bool:
@@ -262,9 +262,12 @@ def has_token(content: bytes) -> bool:
 
 def wrote(path: Path) -> bool:
     """Whether something could be written there; False where that is refused."""
+    is_new = not path.exists()
     with suppress(OSError):
         with path.open("ab") as file:
             file.write(b"x")
+        if is_new:
+            path.unlink()
         return True
     return False
 
