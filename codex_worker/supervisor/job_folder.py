@@ -32,6 +32,7 @@ _OURS_ALONE = 0o700
 # What a child can put where a file or folder of the worker's is to go.
 _IN_THE_WAY = {errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY}
 LOG_NAME = "logs.txt"
+_SHOWN_NOTES = ".worker"
 METRICS_NAME = "training_metrics.csv"
 
 
@@ -188,11 +189,18 @@ class JobFolder:
         """A path as both sides of the channel name it."""
         return path.relative_to(self.path).as_posix()
 
+    def show_notes(self) -> None:
+        """A link to what is kept, for people who look for it here. Nothing is ever read by that name."""
+        self._show(self.notes, _SHOWN_NOTES)
+
     def _show_log(self) -> None:
         """A link in the job folder, where people look for it. Nothing is ever read by that name."""
         self.log_path.touch()
+        self._show(self.log_path, LOG_NAME)
+
+    def _show(self, path: Path, name: str) -> None:
         with suppress(FileExistsError):
-            (self.path / LOG_NAME).symlink_to(os.path.relpath(self.log_path, self.path))
+            (self.path / name).symlink_to(os.path.relpath(path, self.path))
 
     def _checked(self, name: str) -> tuple[str, ...]:
         path = PurePosixPath(name)

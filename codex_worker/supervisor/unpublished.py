@@ -95,6 +95,7 @@ class Outbox:
     def __init__(self, folder: JobFolder) -> None:
         self._path = folder.notes / UNPUBLISHED
         self._owner = folder.notes / _OWNER
+        self._folder = folder
 
     def belongs_to(self, owner: Owner) -> None:
         """Notes whose results these will be."""
@@ -176,6 +177,7 @@ class Outbox:
 
     def _next(self) -> tuple[str, Path]:
         self._path.mkdir(exist_ok=True)
+        self._folder.show_notes()
         numbers = [int(path.stem) for path in self._path.glob("*.json") if path.stem.isdigit()]
         name = f"{max(numbers, default=0) + 1:06d}"
         folder = self._path / name

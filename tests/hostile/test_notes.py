@@ -46,6 +46,16 @@ def test_the_notes_lie_outside_the_childs_folder_and_are_for_the_worker_alone(tm
         assert folder.notes.stat().st_mode & 0o777 == 0o700
 
 
+def test_what_is_kept_is_shown_in_the_job_folder_unless_the_child_has_put_something_there(tmp_path):
+    for job_id, planted in (("a", False), ("b", True)):
+        with JobFolder.create(tmp_path, job_id, "1-0000abcd") as folder:
+            if planted:
+                (folder.path / ".worker").mkdir()
+            Outbox(folder).keep_end(Outcome(EndState.COMPLETED, message="Done"))
+            assert has_unpublished(folder.path)
+            assert bool(list(folder.path.glob(".worker/unpublished/*.json"))) is not planted
+
+
 @pytest.mark.parametrize(
     "name", ["/proc/self/environ", "../000002.json", "../../attempt.json", "link", "0", ""]
 )
