@@ -88,7 +88,7 @@ class Publications:
         """
 
         def build(snapshot: Snapshot, heads: Heads) -> Change[_Found] | None:
-            survey = self._reader.survey(snapshot, heads, self._repository)
+            survey = self._reader.survey(snapshot, heads, self._repository, [self._job_id])
             facts = survey.jobs.get(self._job_id)
             if facts is None or facts.record is None or was_deleted(facts):
                 return None

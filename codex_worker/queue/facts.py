@@ -1,7 +1,7 @@
 """Reading what one commit says of the jobs: manifest, records, responses and leases."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 MAX_PARSED = 20_000
 MAX_LEASES_A_LOOK = 1000
+MAX_RECORDS_A_LOOK = 500  # each takes some git commands
+MAX_HISTORIES_A_LOOK = 50  # each takes a request
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Survey:
     jobs: Mapping[str, JobFacts]
     nameless: tuple[BadEntry, ...] = ()  # entries of which no path can be made: only the log can tell
     problem: str | None = None  # why the manifest can't be read; its jobs are then left as they are
+    unread: frozenset[str] = frozenset()  # jobs that had to wait, because one look may cost only so much
 
 
 Parsed = Mapping[tuple[str, str], Any]  # (kind of file, blob id) -> what it says
@@ -69,12 +72,19 @@ class FactReader:
         self._records = RecordReader()
         self._removals: dict[str, tuple[tuple[str, ...], Removals | None]] = {}
 
-    def survey(self, snapshot: Snapshot, heads: Heads, repository: Repository) -> Survey:
-        """All jobs that the manifest, a job folder, a record or a lease tells of."""
+    def survey(
+        self, snapshot: Snapshot, heads: Heads, repository: Repository, only: Collection[str] | None = None
+    ) -> Survey:
+        """All jobs that the manifest, a job folder, a record or a lease tells of; or `only` some, whole.
+
+        Of all jobs, those whose records or histories are more than one look may read are left out.
+        """
         entries = snapshot.files(JOBS_FOLDER)
         blobs = {entry.path: entry.oid for entry in entries}
         parsed = self._parse(snapshot, entries)
-        job_records = self._records.read(heads, repository)
+        waiting = self._records.waiting(heads)
+        unread = set() if only is not None else set(waiting[MAX_RECORDS_A_LOOK:])
+        job_records = self._records.read(heads, repository, only or waiting[:MAX_RECORDS_A_LOOK])
         manifest, problem = _manifest(blobs, parsed)
         bad = {entry.job_id: entry for entry in manifest.bad if entry.job_id}
         records = [(entry, name) for entry in entries if (name := parse_record(entry.path))]
@@ -90,13 +100,21 @@ class FactReader:
                 job_id, manifest, bad.get(job_id), per_job.get(job_id, []), blobs, parsed, lease_ids
             )
             for job_id in names
+            if job_id not in unread and (only is None or job_id in only)
         }
-        jobs = {
-            job_id: self._with_record(facts, job_records.get(job_id), blobs, snapshot, heads, repository)
-            for job_id, facts in jobs.items()
-        }
+        # Who has waited for a history comes first, for a branch that moves asks for all of them again.
+        turns = iter(range(MAX_HISTORIES_A_LOOK if only is None else len(jobs)))
+        whole: dict[str, JobFacts] = {}
+        for job_id in sorted(jobs, key=self._removals.__contains__):
+            found = job_records.get(job_id)
+            facts = self._with_record(jobs[job_id], found, blobs, snapshot, heads, repository, turns)
+            if facts is None:
+                unread.add(job_id)
+            else:
+                whole[job_id] = facts
+        jobs = {job_id: whole[job_id] for job_id in jobs if job_id in whole}
         nameless = tuple(entry for entry in manifest.bad if entry.job_id is None)
-        return Survey(snapshot.commit, jobs, nameless, problem)
+        return Survey(snapshot.commit, jobs, nameless, problem, frozenset(unread))
 
     def with_lease(self, facts: JobFacts, repository: Repository, heads: Heads) -> JobFacts:
         """The same facts with the lease's content, which takes a request of its own."""
@@ -142,7 +160,9 @@ class FactReader:
         snapshot: Snapshot,
         heads: Heads,
         repository: Repository,
-    ) -> JobFacts:
+        turns: Iterator[int],
+    ) -> JobFacts | None:
+        """The facts with what the record says; None where `turns` has none left and a history is needed."""
         if found is None:
             return facts
         facts = replace(facts, record=found.record, record_id=found.commit)
@@ -159,6 +179,8 @@ class FactReader:
             return facts
         key = (heads.commit, found.commit)
         if self._removals.get(facts.job_id, ((), None))[0] != key:
+            if next(turns, None) is None:
+                return None
             record = found.record
             ref = record_at(heads, facts.job_id)
             claimed = Claimed(ref, record.about.since, frozenset(record.on_branch))

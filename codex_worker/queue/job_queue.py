@@ -143,13 +143,19 @@ class JobQueue:
         seen = (heads.commit, tuple(sorted(heads.records.items())))
         if self._last is None or self._last_seen != seen:
             self._last = self._reader.survey(self.repository.snapshot(heads), heads, self.repository)
-            self._last_seen = seen
+            self._last_seen = seen if not self._last.unread else ("", ())
         self.audience.saw(heads, self._clock.monotonic())
         self.audience.saw_jobs(self._last.jobs.values(), self._now())
         jobs = self._last.jobs.values()
         unread = self._reader.bring_leases(filter(self._needs_lease, jobs), self.repository, heads)
-        self._has_unread = bool(unread)
+        self._has_unread = bool(unread or self._last.unread)
         return [self._view(facts, heads) for facts in jobs if facts.job_id not in unread]
+
+    def view(self, job_id: str, heads: Heads) -> JobView | None:
+        """One job with its state, however many others there are; None where nothing tells of it."""
+        jobs = self._reader.survey(self.repository.snapshot(heads), heads, self.repository, [job_id]).jobs
+        self.audience.saw(heads, self._clock.monotonic())
+        return self._view(jobs[job_id], heads) if job_id in jobs else None
 
     def tidy(self, views: list[JobView] | None = None) -> int:
         """Writes what needs no worker; answers how many jobs were changed.
@@ -420,7 +426,7 @@ class JobQueue:
 
         def build(snapshot: Snapshot, heads: Heads) -> Change[None] | None:
             closings.clear()
-            jobs = self._reader.survey(snapshot, heads, self.repository).jobs
+            jobs = self._reader.survey(snapshot, heads, self.repository, job_ids).jobs
             known = [jobs[job_id] for job_id in job_ids if job_id in jobs]
             unread = self._reader.bring_leases(known, self.repository, heads)
             for facts in known:
@@ -532,7 +538,7 @@ class JobQueue:
         return attempt is not None and attempt.lease_ref is not None
 
     def _facts(self, job_id: str, snapshot: Snapshot, heads: Heads) -> JobFacts | None:
-        facts = self._reader.survey(snapshot, heads, self.repository).jobs.get(job_id)
+        facts = self._reader.survey(snapshot, heads, self.repository, [job_id]).jobs.get(job_id)
         return self._reader.with_lease(facts, self.repository, heads) if facts else None
 
     def _needs_lease(self, facts: JobFacts) -> bool:

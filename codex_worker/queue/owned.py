@@ -162,7 +162,7 @@ class OwnedJob:
         heads = self.repository.look()
         snapshot = self.repository.snapshot(heads)
         self._audience.saw(heads, self._clock.monotonic())
-        survey = self._reader.survey(snapshot, heads, self.repository)
+        survey = self._survey(snapshot, heads)
         facts = self._known(survey, snapshot, heads)
         if not self._is_claimed(facts):
             return Cause.DELETED
@@ -309,12 +309,15 @@ class OwnedJob:
 
     def _fenced(self, snapshot: Snapshot, heads: Heads) -> JobFacts:
         """The job's facts; raises LeaseLost unless our attempt is the newest and without an end."""
-        facts = self._known(self._reader.survey(snapshot, heads, self.repository), snapshot, heads)
+        facts = self._known(self._survey(snapshot, heads), snapshot, heads)
         if not self._is_claimed(facts):
             raise self._lost(Cause.DELETED)
         if not self._is_mine(facts):
             raise self._lost(Cause.LOST)
         return facts
+
+    def _survey(self, snapshot: Snapshot, heads: Heads) -> Survey:
+        return self._reader.survey(snapshot, heads, self.repository, [self.attempt.job_id])
 
     def _known(self, survey: Survey, snapshot: Snapshot, heads: Heads) -> JobFacts:
         """What is known of the job; where there is no record, with what the branch's history tells."""

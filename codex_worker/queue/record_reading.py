@@ -1,7 +1,7 @@
 """Reading the jobs' records, and what the history says of what they name and the branch lacks."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from codex_worker.contract import yaml_text
@@ -32,12 +32,18 @@ class RecordReader:
     def __init__(self) -> None:
         self._found: Mapping[str, FoundRecord] = {}
 
-    def read(self, heads: Heads, repository: Repository) -> dict[str, FoundRecord]:
-        """The records on the server by job."""
+    def waiting(self, heads: Heads) -> list[str]:
+        """The jobs whose records have not been read as they are."""
+        known = self._found
+        wanted = {job_id: oid for ref, oid in heads.records.items() if (job_id := job_of_record(ref))}
+        return [job_id for job_id, oid in wanted.items() if not _is(known.get(job_id), oid)]
+
+    def read(self, heads: Heads, repository: Repository, jobs: Collection[str]) -> dict[str, FoundRecord]:
+        """The records of these jobs, and all others that are known already."""
         wanted = {job_id: oid for ref, oid in heads.records.items() if (job_id := job_of_record(ref))}
         known = self._found
         now = {job_id: known[job_id] for job_id, oid in wanted.items() if _is(known.get(job_id), oid)}
-        new = {job_id: oid for job_id, oid in wanted.items() if job_id not in now}
+        new = {job_id: wanted[job_id] for job_id in jobs if job_id in wanted and job_id not in now}
         if new:
             snapshots = repository.records(list(new.values()))
             for job_id, oid in new.items():

@@ -80,8 +80,7 @@ def reopen(queue: JobQueue, attempt: Attempt, commit: str, clock: Clock) -> Owne
     Raises LeaseLost where the job is gone altogether.
     """
     heads = queue.repository.look()
-    views = {view.job_id: view for view in queue.survey(heads)}
-    view = views.get(attempt.job_id)
+    view = queue.view(attempt.job_id, heads)
     if view is None or view.state is State.DELETED:
         raise LeaseLost(f"There is no job {attempt.job_id} in the project any more.")
     ref, lease_id = lease_at(heads, attempt.job_id)

@@ -142,3 +142,36 @@ def test_what_takes_long_to_put_right_is_left_to_the_next_look_in_turn(seconds, 
         queue.tidy(queue.look().views)
     assert mended == (names * 2 if not seconds else names[:2])
     assert job_queue.TIDY_WITHIN_S < 31.0
+
+
+def with_records(server: MemoryServer, *names: str) -> MemoryServer:
+    head = server.refs[server.branch]
+    for name in names:
+        about = f"version: 1\nsince: {head}\n".encode()
+        attempt = (
+            f"job_id: {name}\nnumber: 1\nnonce: aaaaaaaa\nworker_id: w\nclaimed_at: '2026-01-01T00:00:00Z'\n"
+        ).encode()
+        record = server.add(MemoryCommit(head, {"about.yaml": about, "attempt.yaml": attempt}))
+        server.refs[f"refs/gpu-records/{name}"] = record
+    return server
+
+
+@pytest.mark.parametrize("limit", ["MAX_RECORDS_A_LOOK", "MAX_HISTORIES_A_LOOK"])
+def test_records_and_histories_that_are_too_many_for_one_look_wait_for_the_next_ones(limit, monkeypatch):
+    monkeypatch.setattr(facts, limit, 3)
+    names = [f"x{n}" for n in range(8)]
+    server = with_records(MemoryServer({MANIFEST: manifest(*map(job, names), job("free"))}), *names)
+    queue, _ = queue_on(server)
+    seen = [({view.job_id for view in queue.look().views}, queue.has_more) for _ in range(4)]
+    assert [(len(jobs), more) for jobs, more in seen] == [(4, True), (7, True), (9, False), (9, False)]
+    assert all("free" in jobs for jobs, _ in seen)
+
+
+def test_one_job_is_read_whole_however_many_others_wait(monkeypatch):
+    monkeypatch.setattr(facts, "MAX_RECORDS_A_LOOK", 0)
+    monkeypatch.setattr(facts, "MAX_HISTORIES_A_LOOK", 0)
+    server = with_records(MemoryServer({MANIFEST: manifest(job("x"), job("y"))}), "x", "y")
+    queue, _ = queue_on(server)
+    assert queue.look().views == [] and queue.claim("x") is None
+    view = queue.view("x", queue.repository.look())
+    assert view is not None and view.state is State.RUNNING
