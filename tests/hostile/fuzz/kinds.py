@@ -66,7 +66,7 @@ def all_kinds(folder: Path) -> list[Kind]:
         Kind("notebook", 14, _values([json.loads(_NOTEBOOK)]), _read_notebook),
         Kind("patch", 4, _values([_TEXT_PATCH, _RECORDING_PATCH]), _read_patch),
         Kind("channel", 20, _lines([_HEARTBEAT, _RESULT, _FAILED, _CALL]), _read_channel),
-        Kind("audio", 8, lambda chance: mutated_bytes(chance, chance.choice(sounds)), _read_audio),
+        Kind("audio", 8, lambda chance: _mutated_sound(chance, chance.choice(sounds)), _read_audio),
         Kind("transcriber", 1, lambda chance: _mutated_safetensors(chance, transcriber), _read_transcriber),
         Kind("voice", 1, lambda chance: _mutated_safetensors(chance, voice), _read_voice),
         Kind("state dict", 1, _bytes(_state_dict(folder)), _read_voice),
@@ -235,6 +235,16 @@ def _read_voice(data: bytes, folder: Path) -> None:
     path = folder / "voice.safetensors"
     path.write_bytes(data)
     read_checkpoint(path).network()
+
+
+def _mutated_sound(chance: random.Random, data: bytes) -> bytes:
+    """At its beginning or its end, where containers say what is in them, or anywhere."""
+    where = chance.random()
+    if where < 0.5:
+        return mutated_bytes(chance, data[:400]) + data[400:]
+    if where < 0.7:
+        return data[:-600] + mutated_bytes(chance, data[-600:])
+    return mutated_bytes(chance, data)
 
 
 def _mutated_safetensors(chance: random.Random, data: bytes) -> bytes:
