@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+LONGEST_TEXT = 4000
+
 
 class Kind(StrEnum):
     """Why an attempt ended without success; written to its end file."""
@@ -22,9 +24,16 @@ class Kind(StrEnum):
 
 
 class WorkerError(Exception):
-    """The root: an error whose text may be shown to a person as it is."""
+    """The root: an error whose text may be shown to a person as it is.
+
+    A very long text is cut: it quotes a stranger's file, and nobody reads on.
+    """
 
     kind = Kind.SYSTEM
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
 
 
 class UserError(WorkerError):

@@ -137,10 +137,10 @@ def _copy_member(
     parts = name.split("/")
     if name.startswith("/") or "\\" in name or ".." in parts:
         raise DataError(
-            f"The archive {archive_name} holds a path that leaves its folder ({name!r}); refused."
+            f"The archive {archive_name} holds a path that leaves its folder ({name!r:.200}); refused."
         )
     if not (member.isreg() or member.isdir()):
-        raise DataError(f"The archive {archive_name} holds a link or device ({name!r}); refused.")
+        raise DataError(f"The archive {archive_name} holds a link or device ({name!r:.200}); refused.")
     if name.endswith(".tm"):
         notes.append(
             f"{name} (a corrector of an older worker, CatBoost) is skipped; train again to get a new one"

@@ -89,8 +89,9 @@ def read_safetensors(path: Path) -> TranscriberCheckpoint:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
             if metadata.get("format") != FORMAT:
+                said = metadata.get("format", "not given")
                 raise DataError(
-                    f"{path.name} is no transcriber (its format is {metadata.get('format', 'not given')!r}). "
+                    f"{path.name} is no transcriber (its format is {said!r:.80}). "
                     "Choose a checkpoint that an ASR training job made."
                 )
             vocabulary = Vocabulary.from_json(metadata.get("vocabulary", ""))

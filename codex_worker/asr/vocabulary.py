@@ -129,7 +129,7 @@ class Vocabulary:
             )
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise DataError(
-                f"The checkpoint's vocabulary cannot be read ({error!r}); train a new model."
+                f"The checkpoint's vocabulary cannot be read ({error!r:.200}); train a new model."
             ) from error
         _check(vocabulary)
         return vocabulary

@@ -112,7 +112,7 @@ def parse_job_record(
     where = f"The record of job {job_id}"
     about = read_record(About, contents.get(ABOUT, b""), f"{where} ({ABOUT})")
     if about.version != VERSION:
-        raise DataError(f"{where} is of version {about.version}; this worker knows version {VERSION}.")
+        raise DataError(f"{where} is of version {about.version!s:.20}; this worker knows version {VERSION}.")
     attempt = _attempt(job_id, contents.get(ATTEMPT, b""), f"{where} ({ATTEMPT})")
     earlier: dict[RecordName, Attempt] = {}
     ends: dict[RecordName, End] = {}
@@ -125,7 +125,9 @@ def parse_job_record(
             end = read_record(End, data, f"{where} ({path})")
             name = RecordName(job_id, worker_folder(end.worker_id), "end", end.number, end.nonce)
             if end_file(name) != path:
-                raise DataError(f"{where} has an end of attempt {end.number}-{end.nonce} at {path}.")
+                raise DataError(
+                    f"{where} has an end of attempt {end.number!s:.20}-{end.nonce:.20} at {path}."
+                )
             ends[name] = end
     return JobRecord(job_id, commit, about, attempt, earlier, ends, blobs)
 
@@ -133,5 +135,5 @@ def parse_job_record(
 def _attempt(job_id: str, data: bytes, where: str) -> Attempt:
     attempt = read_record(Attempt, data, where)
     if attempt.job_id != job_id:
-        raise DataError(f"{where} tells of job {attempt.job_id}.")
+        raise DataError(f"{where} tells of job {attempt.job_id:.80}.")
     return attempt

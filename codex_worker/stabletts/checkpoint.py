@@ -144,7 +144,7 @@ def _read_safetensors(path: Path) -> VoiceCheckpoint:
             if metadata.get("format") != FORMAT:
                 raise DataError(
                     f"{path.name} is not a StableTTS voice of this worker (it says "
-                    f"{metadata.get('format')!r}); choose the checkpoint of a TTS training job"
+                    f"{metadata.get('format')!r:.80}); choose the checkpoint of a TTS training job"
                 )
             voice = _read_voice(path, metadata)
             names = list(file.keys())

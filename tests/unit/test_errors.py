@@ -2,7 +2,7 @@
 
 import pytest
 
-from codex_worker.errors import AccessDenied, ServerUnreachable, clause
+from codex_worker.errors import AccessDenied, DataError, ServerUnreachable, clause
 from codex_worker.git.process import network_error
 
 
@@ -32,3 +32,8 @@ def test_gits_words_stand_in_whole_sentences(words, kind):
     error = network_error("fetch", words)
     assert type(error) is kind
     assert str(error).endswith(".") and ".." not in str(error) and "\n" not in str(error)
+
+
+def test_an_error_that_quotes_a_long_file_is_cut():
+    assert str(DataError("short")) == "short"
+    assert len(str(DataError("long " * 5000))) < 5000

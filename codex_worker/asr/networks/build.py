@@ -310,6 +310,6 @@ def _check_body(report: Mapping[str, Any], folder: Path) -> None:
 
 def _not_allowed(model_type: str) -> str:
     return (
-        f"A model of type {model_type!r} cannot be a transcriber here. "
+        f"A model of type {model_type!r:.80} cannot be a transcriber here. "
         f"Choose a Wav2Vec2-BERT or Wav2Vec2 model, for example {DEFAULT_BASE_MODEL}."
     )

@@ -113,8 +113,8 @@ def restore_frontend(name: str, version: int, state: Mapping[str, Any]) -> TextF
     """The frontend that a checkpoint records; raises DataError when this worker does not know it."""
     if version != 1 or name not in {"compat", "characters"}:
         raise DataError(
-            f"the checkpoint reads text with frontend {name!r} version {version}, which this worker does not "
-            "know: a newer worker made it, and is needed to use it"
+            f"the checkpoint reads text with frontend {name!r:.80} version {version!s:.20}, which this "
+            "worker does not know: a newer worker made it, and is needed to use it"
         )
     if name == "characters":
         return CharactersFrontend.from_state(dict(state))

@@ -1,15 +1,23 @@
 """Two thousand made-up inputs, each of which ends in a result or in a sentence."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from codex_worker.errors import DataError
+from codex_worker.errors import DataError, WorkerError
 from tests.hostile.fuzz import runner
-from tests.hostile.fuzz.runner import Kind, fuzz
+from tests.hostile.fuzz.runner import Kind, check_sentence, fuzz
 
+WORDS = [
+    "version", "jobs", "job_id", "job_type", "model", "training", "timeout", "event", "result", "failed",
+    "kind", "message", "id", "call", "notebook", "patch", "text", "read", "file", "blob", "number",
+    "nonce", "state",
+]  # fmt: skip
 ROOT = Path(__file__).parents[3]
 
 
@@ -19,6 +27,42 @@ def test_no_made_up_input_ends_in_anything_but_a_result_or_a_sentence():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 unclean ends" in done.stdout
+
+
+values = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=30), st.sampled_from(WORDS)
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.dictionaries(st.one_of(st.sampled_from(WORDS), st.text(max_size=5)), inner, max_size=6),
+    ),
+    max_leaves=20,
+)
+
+
+@pytest.mark.parametrize(
+    "name", ["manifest", "end", "attempt", "lease", "response", "ledger", "patch", "channel"]
+)
+def test_values_of_any_form_end_in_a_result_or_a_sentence(all_of_them, tmp_path_factory, name):
+    kind, folder = all_of_them[name], tmp_path_factory.mktemp("values")
+
+    @settings(max_examples=40, deadline=None, derandomize=True, database=None)
+    @given(values)
+    def read(value):
+        try:
+            kind.read(json.dumps(value).encode(), folder)
+        except WorkerError as error:
+            check_sentence(error)
+
+    read()
+
+
+@pytest.fixture(scope="module")
+def all_of_them(tmp_path_factory):
+    from tests.hostile.fuzz.kinds import all_kinds
+
+    return {kind.name: kind for kind in all_kinds(tmp_path_factory.mktemp("good"))}
 
 
 def refuse(words):
