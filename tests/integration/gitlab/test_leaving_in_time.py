@@ -48,7 +48,7 @@ def server(tmp_path, released):
 def command(server, tmp_path, *options):
     return [
         sys.executable, "-m", "worker_entry", "--gitlab-url", server.url, "--worker-id", "tester",
-        "--work-dir", str(tmp_path / "work"), "--settle-minutes", "0", *options,
+        "--work-dir", str(tmp_path / "work"), "--settle-minutes", "0", "--allow-cpu", *options,
     ]  # fmt: skip
 
 
