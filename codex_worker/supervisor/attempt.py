@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,16 +14,12 @@ from codex_worker.contract.records import EndState, is_final
 from codex_worker.errors import LeaseLost, WorkerError
 from codex_worker.job.api import JobContext, Scanner
 from codex_worker.job.channel import Assignment
-from codex_worker.job.ends import Cause
 from codex_worker.job.failures import describe
 from codex_worker.job.machine_paths import MachinePaths
-from codex_worker.job.plain_values import plain_result
-from codex_worker.job.summary import with_saved
-from codex_worker.publish.standing import AtHead, Publications
+from codex_worker.publish.standing import AtHead
 from codex_worker.queue.owned import Outcome, OwnedJob
 from codex_worker.retry import PUBLICATION, PUBLISH_PATIENCE_S, READ_PATIENCE_S, BackOff
 from codex_worker.supervisor.child_watch import ChildWatch, Leaving, Terms
-from codex_worker.supervisor.conversation import JobProgress
 from codex_worker.supervisor.decide import Departure, outcome_of
 from codex_worker.supervisor.ending import Ending
 from codex_worker.supervisor.handlers_found import choose_handler, find_handlers
@@ -36,8 +32,10 @@ from codex_worker.supervisor.resume_saving import ResumeSaver, StateOwner
 from codex_worker.supervisor.rounds import Complaints
 from codex_worker.supervisor.salvage import publish_left_behind
 from codex_worker.supervisor.sandbox import child_command, child_environment, walls_around
+from codex_worker.supervisor.seen_job import SeenJob
 from codex_worker.supervisor.services import Services
 from codex_worker.supervisor.settings import RuntimeSettings
+from codex_worker.supervisor.truth import counted, truthful, with_cells, with_notes
 from codex_worker.supervisor.unpublished import Outbox, Owner
 
 logger = logging.getLogger(__name__)
@@ -122,12 +120,12 @@ class Supervisor:
                     version=self._settings.version,
                 )
                 logger.info("The job folder is %s", folder.path)  # short in the job's own log
-                outcome = self._attempt(_Seen(owned, address, folder, log, paths), project, outbox)
+                outcome = self._attempt(SeenJob(owned, address, folder, log, paths), project, outbox)
             log.close()
         remove_old(self._settings.work_dir, self._settings.keep_jobs)
         return outcome
 
-    def _attempt(self, seen: "_Seen", project: str, outbox: Outbox) -> Outcome | None:
+    def _attempt(self, seen: SeenJob, project: str, outbox: Outbox) -> Outcome | None:
         over = threading.Event()
         beat = threading.Thread(target=self._beat, args=(seen, over), name="beat", daemon=True)
         beat.start()
@@ -150,7 +148,7 @@ class Supervisor:
             over.set()
             beat.join(self._settings.rhythm.beat_s)
 
-    def _compute(self, seen: "_Seen", project: str, outbox: Outbox) -> Outcome | None:
+    def _compute(self, seen: SeenJob, project: str, outbox: Outbox) -> Outcome | None:
         """Runs the child; whatever goes wrong on the way, or after it, is an outcome as well."""
         try:
             return self._run(seen, project, outbox)
@@ -163,7 +161,7 @@ class Supervisor:
                 logger.exception("The attempt could not be run")
             return Outcome(EndState.FAILED, kind, message)
 
-    def _run(self, seen: "_Seen", project: str, outbox: Outbox) -> Outcome | None:
+    def _run(self, seen: SeenJob, project: str, outbox: Outbox) -> Outcome | None:
         owned, folder = seen.owned, seen.folder
         entry = owned.entry
         handlers = find_handlers(self._settings.handlers_root)
@@ -181,23 +179,14 @@ class Supervisor:
             services.only_keep()
         publish_left_behind(folder, services)
         at_head = None if outbox.reason is not None else self._at_head(departure, seen)
-        if at_head is not None:
-            departure = _counted(departure, at_head)
-        outcome = outcome_of(departure, self._settings.limits)
+        outcome = outcome_of(counted(departure, at_head), self._settings.limits)
         if outcome is None:
             logger.warning("The attempt ends without a word in the project: %s", departure.cause)
             return None
-        outcome = _truthful(_with_notes(outcome, notes), services.artifacts, seen.progress)
-        if at_head is not None and at_head.changed and "cells_written" in outcome.result:
-            outcome = replace(outcome, result={**outcome.result, "cells_written": at_head.cells})
-        if outcome.state is EndState.COMPLETED:
-            return outcome
-        cells = at_head.cells if at_head is not None and at_head.changed else len(services.cells)
-        return replace(
-            outcome, message=with_saved(outcome.message, outcome.result.get("checkpoint_path"), cells)
-        )
+        outcome = truthful(with_notes(outcome, notes), services.artifacts, seen.progress.epochs_completed)
+        return with_cells(outcome, at_head, written=len(services.cells))
 
-    def _at_head(self, departure: Departure, seen: "_Seen") -> AtHead | None:
+    def _at_head(self, departure: Departure, seen: SeenJob) -> AtHead | None:
         """What stands at the head of what was published; what a merge has left out is put back first.
 
         None where the attempt has no last word, and where a machine that is taken away leaves no time.
@@ -211,7 +200,7 @@ class Supervisor:
             logger.warning("Nobody knows whether all results are still at the head: %s", error)
             return None
 
-    def _supervise(self, seen: "_Seen", assignment: Assignment, services: Services) -> Departure:
+    def _supervise(self, seen: SeenJob, assignment: Assignment, services: Services) -> Departure:
         settings, folder, owned = self._settings, seen.folder, seen.owned
         message = assignment.to_message()  # refused before there is a process
         environment = child_environment(
@@ -233,7 +222,7 @@ class Supervisor:
         finally:
             self._child = None
 
-    def _resume_saver(self, seen: "_Seen", handler: str, opened: OpenedProject) -> ResumeSaver:
+    def _resume_saver(self, seen: SeenJob, handler: str, opened: OpenedProject) -> ResumeSaver:
         owned = seen.owned
         code = f"{handler} {self._settings.version}"
         return ResumeSaver(
@@ -245,7 +234,7 @@ class Supervisor:
             self._secrets.refresh,
         )
 
-    def _finish_resume(self, seen: "_Seen", outcome: Outcome | None) -> None:
+    def _finish_resume(self, seen: SeenJob, outcome: Outcome | None) -> None:
         """The last state goes to the server where another attempt may follow, if there is time."""
         if seen.resume is None:
             return
@@ -298,7 +287,7 @@ class Supervisor:
             self._secrets.refresh,
         )
 
-    def _beat(self, seen: "_Seen", over: threading.Event) -> None:
+    def _beat(self, seen: SeenJob, over: threading.Event) -> None:
         complaints = Complaints()
         while not self._clock.wait(over, self._settings.rhythm.beat_s):
             try:
@@ -317,91 +306,3 @@ class Supervisor:
         folders = {settings.work_dir: "(work folder)"}
         folders |= dict.fromkeys((settings.code_root, settings.handlers_root), "(code)")
         return MachinePaths(folder, folders | ({Path(home): "~"} if home else {}))
-
-
-class _Seen:
-    """An attempt as its threads share it: a supervision's view of the queue's job."""
-
-    def __init__(
-        self, owned: OwnedJob, address: str, folder: JobFolder, log: JobLog, paths: MachinePaths
-    ) -> None:
-        self.owned = owned
-        self.address = address
-        self.folder = folder
-        self.log = log
-        self.paths = paths
-        self.watch: ChildWatch | None = None
-        self.resume: ResumeSaver | None = None
-        self.publications = Publications(owned.entry.job_id, owned.repository, owned.entry)
-
-    @property
-    def progress(self) -> JobProgress:
-        if self.watch is None:
-            return JobProgress()
-        progress = self.watch.progress
-        return replace(progress, message=self.paths.shortened(progress.message))
-
-    def beat(self, progress: JobProgress) -> None:
-        self.owned.beat(progress.stage, progress.epochs_completed, progress.message)
-
-    def look(self) -> Cause | None:
-        cause = self.owned.look()
-        if cause is None:
-            self.publications.look()
-        return cause
-
-    def report(self, progress: JobProgress) -> None:
-        progress = self.progress
-        self.owned.progress(
-            progress.stage,
-            progress.epochs_completed,
-            progress.message,
-            self.log.content(),
-            self.folder.metrics(),
-        )
-
-    def without_paths(self, outcome: Outcome) -> Outcome:
-        """As the project may read it: without paths of this machine."""
-        result = self.paths.in_values(dict(outcome.result))
-        return replace(outcome, message=self.paths.shortened(outcome.message), result=result)
-
-    def lost(self) -> None:
-        if self.watch is not None:
-            self.watch.wish(Cause.LOST)
-
-
-def _counted(departure: Departure, at_head: AtHead) -> Departure:
-    """The departure with counts of what stands at the head, where people have changed cells meanwhile."""
-    if departure.summary is None or not at_head.changed:
-        return departure
-    changed = [f"{cell}: {why}" for cell, why in sorted(at_head.changed.items())]
-    logger.info("Changed by people since they were written: %s", "; ".join(changed))
-    return replace(departure, summary=departure.summary.at_head(at_head.cells, len(changed)))
-
-
-def _with_notes(outcome: Outcome, notes: Sequence[str]) -> Outcome:
-    """The result with what its entry holds in vain, before the handler's own notes."""
-    found = outcome.result.get("notes")
-    own = found if isinstance(found, list) else []
-    return replace(outcome, result={**outcome.result, "notes": [*notes, *own]}) if notes else outcome
-
-
-def _truthful(outcome: Outcome, artifacts: list[str], progress: JobProgress) -> Outcome:
-    """The result with only what is so: files that are in the project, epochs that were run."""
-    result = {
-        str(key): value for key, value in outcome.result.items() if key not in {"success", "error_message"}
-    }
-    models = [path for path in artifacts if "/checkpoint/" in path]
-    if result.get("checkpoint_path") is not None and result["checkpoint_path"] not in artifacts:
-        logger.warning(
-            "The handler names a checkpoint that it did not publish: %s", result["checkpoint_path"]
-        )
-        del result["checkpoint_path"]
-    if "checkpoint_path" not in result and models:
-        result["checkpoint_path"] = models[-1]
-    epochs = result.get("epochs_completed", progress.epochs_completed)
-    epochs = int(epochs) if isinstance(epochs, int | float) else None
-    result, lost = plain_result(result)
-    for what in lost:
-        logger.warning("Of the result: %s.", what)
-    return replace(outcome, result=result, epochs_completed=epochs)
