@@ -45,7 +45,7 @@ from codex_worker.queue.projections import (
     say_what_was_dropped,
 )
 from codex_worker.queue.record_reading import record_at
-from codex_worker.queue.recording import closed_ledger, next_page, record_move
+from codex_worker.queue.recording import closed_ledger, record_move
 from codex_worker.queue.silence import Look, SilenceLimits, SilenceWatch, look_of
 from codex_worker.queue.sweeping import Sweeper
 from codex_worker.retry import TRANSACTION
@@ -266,11 +266,6 @@ class JobQueue:
             )
 
         return self._claim(job_id, build)
-
-    def ledger_of(self, facts: JobFacts, heads: Heads) -> OwnLedger:
-        """Where an attempt at this job goes on noting what it publishes."""
-        ref = record_at(heads, facts.job_id) or self._places.record(facts.job_id)
-        return OwnLedger(ref, next_page(facts))
 
     def remove_tombstones(self) -> int:
         """Deletes the leases and records of jobs that nobody needs to know of; answers how many jobs."""

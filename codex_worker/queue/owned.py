@@ -55,6 +55,15 @@ class OwnerSettings:
     publish_timeout_s: float | None = TRANSACTION.timeout_s
 
 
+@dataclass(frozen=True)
+class HeldClaim:
+    """A claim as its worker notes it, to go on with it in another process."""
+
+    attempt: Attempt
+    commit: str  # the claim's: what people did since tells a deletion from a merge
+    record_ref: str | None  # None: its server takes no records
+
+
 @dataclass
 class OwnLedger:
     """Where an attempt notes what it publishes, and what it has noted."""
@@ -124,6 +133,11 @@ class OwnedJob:
         self._progress_at: float | None = None
         self._progress_stage = ""
         self._progress_told: tuple[float | None, str] = (None, "")
+
+    @property
+    def held(self) -> HeldClaim:
+        """What has to be noted of the claim."""
+        return HeldClaim(self.attempt, self.commit, self._ledger.record_ref)
 
     @property
     def resume(self) -> ResumePointer | None:

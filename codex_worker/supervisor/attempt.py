@@ -108,7 +108,7 @@ class Supervisor:
         with JobFolder.create(self._settings.work_dir, owned.entry.job_id, owned.attempt.name) as folder:
             self._reserve.set_aside()
             outbox = Outbox(folder)
-            outbox.belongs_to(Owner(address, owned.attempt, owned.commit))
+            outbox.belongs_to(Owner(address, owned.held))
             paths = self._machine_paths(folder.path)
             log = JobLog(folder.log_path, self._secrets.redact, self._clock.time, paths.shortened)
             with log.capturing():

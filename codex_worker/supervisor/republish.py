@@ -11,7 +11,9 @@ from codex_worker.contract.state import State
 from codex_worker.errors import DataError, LeaseLost, SystemFault, WorkerError
 from codex_worker.queue.facts import lease_at
 from codex_worker.queue.job_queue import JobQueue
-from codex_worker.queue.owned import Outcome, OwnedJob, OwnerSettings
+from codex_worker.queue.owned import HeldClaim, Outcome, OwnedJob, OwnerSettings, OwnLedger
+from codex_worker.queue.record_reading import record_at
+from codex_worker.queue.recording import next_page
 from codex_worker.supervisor.attempt import OpenProject
 from codex_worker.supervisor.job_folder import JobFolder, folders_in, has_unpublished
 from codex_worker.supervisor.logs import bounded
@@ -55,7 +57,7 @@ def offer_kept(
     if owner is None:
         raise SystemFault(f"Nobody knows any more whose results {folder.notes} holds.")
     try:
-        owned = reopen(open_queue(owner.project), owner.attempt, owner.commit, clock)
+        owned = reopen(open_queue(owner.project), owner.held, clock)
         opened(owned)
         project = open_project(owned, folder, owner.project)
 
@@ -68,17 +70,16 @@ def offer_kept(
         logger.warning("%s What was to be published stays in %s, for you to look at.", error, folder.path)
         outbox.discard()
         return 0
-    logger.info("Published %d kept results of job %s", done, owner.attempt.job_id)
+    logger.info("Published %d kept results of job %s", done, owner.held.attempt.job_id)
     return done
 
 
-def reopen(queue: JobQueue, attempt: Attempt, commit: str, clock: Clock) -> OwnedJob:
+def reopen(queue: JobQueue, held: HeldClaim, clock: Clock) -> OwnedJob:
     """An earlier attempt of this machine, to publish for it. Whether it still may is for the fence to say.
-
-    `commit` is the claim's: what people did since tells a deletion from a merge.
 
     Raises LeaseLost where the job is gone altogether.
     """
+    attempt = held.attempt
     heads = queue.repository.look()
     view = queue.view(attempt.job_id, heads)
     if view is None or view.state is State.DELETED:
@@ -89,12 +90,12 @@ def reopen(queue: JobQueue, attempt: Attempt, commit: str, clock: Clock) -> Owne
         attempt=attempt,
         lease=_lease(queue, attempt, ref, lease_id, clock),
         lease_id=lease_id,
-        commit=commit,
+        commit=held.commit,
         repository=queue.repository,
         beats=queue.repository,
         clock=clock,
         settings=OwnerSettings(),
-        ledger=queue.ledger_of(view.facts, heads),
+        ledger=OwnLedger(record_at(heads, attempt.job_id) or held.record_ref, next_page(view.facts)),
         audience=queue.audience,
     )
 

@@ -14,7 +14,7 @@ from codex_worker.contract.records import Attempt, EndState
 from codex_worker.errors import DataError, Kind, Refused, SystemFault
 from codex_worker.job.api import CellResult, Published
 from codex_worker.publish.artifacts import artifact_path
-from codex_worker.queue.owned import Outcome
+from codex_worker.queue.owned import HeldClaim, Outcome
 from codex_worker.supervisor.job_folder import UNPUBLISHED, JobFolder
 
 logger = logging.getLogger(__name__)
@@ -27,8 +27,7 @@ class Owner:
     """Whose results a folder holds."""
 
     project: str  # the repository's address
-    attempt: Attempt
-    commit: str  # the claim's
+    held: HeldClaim
 
 
 @dataclass(frozen=True)
@@ -103,8 +102,9 @@ class Outbox:
             json.dumps(
                 {
                     "project": owner.project,
-                    "attempt": owner.attempt.model_dump(mode="json"),
-                    "commit": owner.commit,
+                    "attempt": owner.held.attempt.model_dump(mode="json"),
+                    "commit": owner.held.commit,
+                    "record_ref": owner.held.record_ref,
                 }
             )
         )
@@ -114,7 +114,7 @@ class Outbox:
         try:
             found = json.loads(self._owner.read_text())
             attempt = Attempt.model_validate(found["attempt"])
-            return Owner(str(found["project"]), attempt, str(found["commit"]))
+            return Owner(str(found["project"]), HeldClaim(attempt, found["commit"], found["record_ref"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             logger.warning("Nobody knows whose results %s holds: %s", self._path.parent, error)
             return None
@@ -137,7 +137,7 @@ class Outbox:
         owner = self.owner()
         if owner is None:
             raise SystemFault(f"{file.name} could not be kept: {self._owner} is gone.")
-        path = artifact_path(owner.attempt, file, folder)
+        path = artifact_path(owner.held.attempt, file, folder)
         name, kept = self._next()
         content = {"call": "artifact", "folder": folder, "file": _keep(file, kept, "0"), "path": path}
         return self._write(name, {**content, "reason": reason})

@@ -78,7 +78,7 @@ def test_a_log_that_the_child_put_a_link_in_place_of_is_not_followed(tmp_path):
     owned = claimed(queue(project, "me"), "j1")
     with JobFolder.create(tmp_path, "j1", owned.attempt.name) as folder:
         outbox = Outbox(folder)
-        outbox.belongs_to(Owner("project", owned.attempt, owned.commit))
+        outbox.belongs_to(Owner("project", owned.held))
         outbox.keep_end(Outcome(EndState.COMPLETED, message="Done"))
         for name in ("logs.txt", "training_metrics.csv"):
             (folder.path / name).unlink(missing_ok=True)

@@ -34,7 +34,7 @@ from codex_worker.job.api import CellResult
 from codex_worker.publish.cells import CellPublisher
 from codex_worker.publish.ledger import file_line
 from codex_worker.publish.standing import Publications
-from codex_worker.queue.owned import PublishedChange
+from codex_worker.queue.owned import HeldClaim, PublishedChange
 from codex_worker.supervisor.republish import reopen
 from codex_worker.worker.next_job import Candidate, in_order
 from codex_worker.worker.settling import Settling
@@ -76,8 +76,7 @@ class Held:
 class Kept:
     """An end that could not be published; it outlives the process."""
 
-    attempt: Attempt
-    commit: str
+    held: HeldClaim
     outcome: Outcome
     log: bytes
     metrics: bytes
@@ -423,7 +422,7 @@ class Process:
             owned.end(outcome, log=log, metrics=metrics)
         except EXPECTED:
             if not self.is_dead:
-                self.machine.kept.append(Kept(owned.attempt, owned.commit, outcome, log, metrics))
+                self.machine.kept.append(Kept(owned.held, outcome, log, metrics))
         finally:
             if self.held is not None and self.held.owned is owned:
                 self._drop()
@@ -431,11 +430,9 @@ class Process:
     def _offer(self) -> None:
         """The product's start: what an earlier process could not publish is offered again."""
         kept = self.machine.kept[0]
-        self.running[-1] = ("main", kept.attempt)
+        self.running[-1] = ("main", kept.held.attempt)
         try:
-            reopen(self.queue, kept.attempt, kept.commit, self).end(
-                kept.outcome, log=kept.log, metrics=kept.metrics
-            )
+            reopen(self.queue, kept.held, self).end(kept.outcome, log=kept.log, metrics=kept.metrics)
         except (LeaseLost, SystemFault) as error:
             if isinstance(error, EXPECTED):
                 raise

@@ -25,7 +25,7 @@ def test_results_of_a_job_that_is_gone_altogether_are_offered_once_and_then_left
     owned = claimed(queue(project, "me"), "j1")
     with JobFolder.create(tmp_path, "j1", owned.attempt.name) as folder:
         outbox = Outbox(folder)
-        outbox.belongs_to(Owner("project", owned.attempt, owned.commit))
+        outbox.belongs_to(Owner("project", owned.held))
         outbox.keep_end(Outcome(EndState.COMPLETED, message="Done"))
         path = folder.path
     project.edit(start_again)

@@ -89,7 +89,7 @@ def test_an_earlier_attempt_without_a_record_does_not_bring_back_a_job_that_was_
     project.edit(lambda files: files.update({"files/a.txt": b"later"}))
 
     with pytest.raises(LeaseLost):
-        reopen(queue(project, "worker-a", clock), owned.attempt, owned.commit, clock).end(DONE)
+        reopen(queue(project, "worker-a", clock), owned.held, clock).end(DONE)
     assert not any(path.startswith("gpu_jobs/job_j1/") for path in project.files())
 
 
@@ -103,3 +103,12 @@ def test_a_record_that_comes_late_begins_before_the_claim_so_that_a_merge_is_tol
     project.merge_from(fork, before)
     (view,) = queue(project, "worker-b", clock).survey()
     assert present(view.facts.removals).is_rewritten is False
+
+
+def test_an_earlier_attempt_on_a_server_without_records_ends_in_another_process_as_well():
+    """The new process has not learnt yet that this server refuses our refs."""
+    clock, project = FakeClock(), project_with_one_job()
+    project.server.refused_refs = ("refs/gpu-", "refs/heads/gpu-")
+    owned = claimed(queue(project, "worker-a", clock), "j1")
+    reopen(queue(project, "worker-a", clock), owned.held, clock).end(DONE)
+    assert state_of(project, clock) is State.COMPLETED
