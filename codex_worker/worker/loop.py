@@ -3,18 +3,15 @@
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from codex_worker.clock import EventClock
 from codex_worker.contract.exit_codes import ExitCode
-from codex_worker.contract.manifest import JobEntry
 from codex_worker.contract.records import EndState
-from codex_worker.contract.state import State
-from codex_worker.errors import AccessDenied, Kind, ResourceError, UserError, WorkerError
+from codex_worker.errors import Kind, ResourceError, UserError, WorkerError
 from codex_worker.job.ends import Cause, exit_code
 from codex_worker.queue.job_queue import JobQueue
 from codex_worker.queue.owned import Outcome, OwnedJob
@@ -24,11 +21,11 @@ from codex_worker.supervisor.keeper import Keeper
 from codex_worker.supervisor.machine import unfitness
 from codex_worker.supervisor.republish import offer_again
 from codex_worker.worker.health import Health
-from codex_worker.worker.looks import LOOK_WITHIN_S, Looks
+from codex_worker.worker.looks import LOOK_WITHIN_S
 from codex_worker.worker.next_job import Candidate, Hour, in_order
-from codex_worker.worker.projects import ProjectAddress, ProjectSource, ServerProjects, Standing
-from codex_worker.worker.settling import Settling
+from codex_worker.worker.projects import ProjectAddress, ProjectSource
 from codex_worker.worker.watched_project import WatchedProject
+from codex_worker.worker.watched_projects import WatchedProjects
 
 logger = logging.getLogger(__name__)
 
@@ -69,25 +66,19 @@ class Worker:
         settings: LoopSettings,
         health: Health | None = None,
     ) -> None:
-        self._source = source
-        self._open_queue = open_queue
         self._supervisor = supervisor
         self._open_project = open_project
         self._clock = clock
         self._settings = settings
         self._health = health or Health()
         self._not_here: dict[tuple[str, str], str] = {}  # (address, job): why this machine does not begin it
-        self._projects: dict[str, WatchedProject] = {}
-        self._looks = Looks(self._look, clock)
+        self._projects = WatchedProjects(source, open_queue, clock, supervisor.read_token_again)
         self._served: Counter[tuple[str, Hour]] = Counter()
         self._over = threading.Event()
         self._released = False
         self._waits_for_publication = False
         self._settles_until_s = float("-inf")
-        self._source_trouble = ""
-        self._keeper = Keeper(
-            settings.work_dir, self._open_queue, open_project, clock, supervisor.read_token_again
-        )
+        self._keeper = Keeper(settings.work_dir, open_queue, open_project, clock, supervisor.read_token_again)
 
     def run(self) -> ExitCode:
         """The worker's exit code."""
@@ -103,29 +94,29 @@ class Worker:
             return ExitCode.UNFIT
         finally:
             self._over.set()
-            self._looks.close()
+            self._projects.close()
 
     def _loop(self) -> ExitCode:
         waited_s, idle_since_s = 0.0, None
         leaving = self._supervisor.leaving.event
-        offer_again(self._settings.work_dir, self._queue, self._open_project, self._clock)
+        offer_again(self._settings.work_dir, self._projects.queue, self._open_project, self._clock)
         while not leaving.is_set():
             self._keeper.look_after(self._over)
             self._stay_fit()
-            self._poll()
+            self._projects.poll()
             if self._do_next():
                 waited_s, idle_since_s = 0.0, None
                 continue
             idle_since_s = self._clock.monotonic() if idle_since_s is None else idle_since_s
-            self._remove_tombstones()
+            self._projects.remove_tombstones()
             if self._settings.interval_s >= 0:
                 self._rest(leaving)
             elif self._is_settling:
                 self._clock.wait(leaving, SETTLE_LOOK_EVERY_S)
-            elif waited_s < VERDICT_WITHIN_S and self._has_more_to_see:
+            elif waited_s < VERDICT_WITHIN_S and self._projects.has_more_to_see:
                 self._clock.wait(leaving, MORE_AFTER_S)
                 waited_s += MORE_AFTER_S
-            elif waited_s < VERDICT_WITHIN_S and any(d.awaits_a_verdict for d in self._projects.values()):
+            elif waited_s < VERDICT_WITHIN_S and any(d.awaits_a_verdict for d in self._projects):
                 if not waited_s:
                     logger.info("Nothing is pending; waiting to see whether other workers' jobs are alive.")
                 self._clock.wait(leaving, WATCH_EVERY_S)
@@ -173,24 +164,23 @@ class Worker:
     def _rest(self, leaving: threading.Event) -> None:
         """Waits for the next poll, or until there is news: a silent worker's job, the end of a late look."""
         left_s = self._settings.interval_s
-        late = [watched for watched in self._projects.values() if self._looks.is_under_way(watched)]
+        late = self._projects.under_way()
         while left_s >= 0 and not leaving.is_set():
             self._clock.wait(leaving, min(left_s, WATCH_EVERY_S))
             left_s -= WATCH_EVERY_S
-            if left_s <= 0 or any(watched.silent for watched in self._projects.values()):
+            if left_s <= 0 or any(watched.silent for watched in self._projects):
                 return
-            if any(not self._looks.is_under_way(watched) for watched in late):
+            if late - self._projects.under_way():
                 return
 
     def _nothing_left(self) -> ExitCode:
-        troubled = [watched for watched in self._projects.values() if watched.trouble]
-        if self._source_trouble or (troubled and len(troubled) == len(self._projects)):
+        if self._projects.could_not_be_read:
             logger.error("No project could be read.")
             return ExitCode.FAILED
         if self._not_here:
             logger.error("Only jobs are left that this machine cannot do.")
             return ExitCode.UNFIT
-        if resting := [view.job_id for watched in self._projects.values() for view in watched.resting]:
+        if resting := [view.job_id for watched in self._projects for view in watched.resting]:
             logger.warning(
                 "Left to other workers for a while, because this one has failed them: %s. "
                 "Nothing else is left to do.", ", ".join(resting),
@@ -204,97 +194,6 @@ class Worker:
         if problem is not None:
             raise ResourceError(f"{problem} No job is claimed.")
         self._health.stay_fit()
-
-    def _poll(self) -> None:
-        """Looks at every project that changed, and at those where something is left to do."""
-        changed = {project.address for project in self._changed()}
-        watched = [d for d in self._projects.values() if d.project.address in changed or d.needs_a_look]
-        self._looks.at(watched)
-        if isinstance(self._source, ServerProjects) and not self._source_trouble:
-            self._leave_what_has_no_work(self._source)
-
-    def _leave_what_has_no_work(self, source: ServerProjects) -> None:
-        try:
-            ours = source.settle(self._standing, self._look_again)
-        except Exception as error:  # to leave a project can wait; the jobs of the others cannot
-            self._source_trouble = self._say(error, self._source_trouble)
-            return
-        self._projects = {address: watched for address, watched in self._projects.items() if address in ours}
-
-    def _standing(self, address: str) -> Standing:
-        watched = self._projects.get(address)
-        return Standing() if watched is None else watched.standing  # never opened: nobody asked for a job
-
-    def _look_again(self, address: str) -> Standing:
-        if address in self._projects:
-            self._looks.at([self._projects[address]])
-        return self._standing(address)
-
-    def _remove_tombstones(self) -> None:
-        now_s = self._clock.monotonic()
-        for watched in self._free():
-            self._guarded(watched, "old leases", partial(watched.remove_tombstones, now_s))
-
-    def _free(self) -> Iterator[WatchedProject]:
-        """The projects that nobody looks at now; whoever wants anything of another one has to wait."""
-        for watched in list(self._projects.values()):
-            if not self._looks.is_under_way(watched):
-                yield watched
-
-    def _guarded(self, watched: WatchedProject, step: str, action: Callable[[], T]) -> T | None:
-        """What a step of one project answers; None where it raises, which must harm no other project."""
-        try:
-            answer = action()
-        except Exception as error:
-            if isinstance(error, AccessDenied):
-                self._supervisor.read_token_again()
-            watched.failed(step, error)
-            return None
-        watched.went_well(step)
-        return answer
-
-    def _changed(self) -> list[ProjectAddress]:
-        try:
-            projects = list(self._source.changed())
-            self._source_trouble = ""
-        except Exception as error:
-            self._source_trouble = self._say(error, self._source_trouble)
-            return []
-        for project in projects:
-            self._watched(project)
-        return projects
-
-    def _look(self, watched: WatchedProject) -> None:
-        def look() -> None:
-            watched.look()
-            watched.trouble = ""
-            for problem in watched.new_problems():
-                logger.warning("Project %s: %s", watched.project.name, problem)
-
-        self._guarded(watched, "look", look)
-
-    def _say(self, error: Exception, before: str) -> str:
-        """Logs what the server's list of projects raised, loudly only when it is new. Answers it."""
-        trouble = str(error) if isinstance(error, WorkerError) else f"{type(error).__name__}: {error}"
-        level = logging.DEBUG if trouble == before else logging.ERROR
-        logger.log(level, "The server: %s", trouble, exc_info=not isinstance(error, WorkerError))
-        return trouble
-
-    @property
-    def _has_more_to_see(self) -> bool:
-        """Whether a project has more than one look may cost, or one that is slow is still being looked at."""
-        return any(
-            watched.has_more or self._looks.is_under_way(watched) for watched in self._projects.values()
-        )
-
-    def _candidates(self) -> Iterator[tuple[Candidate, JobEntry | None]]:
-        for watched in self._free():
-            for view in watched.views:
-                is_silent = view.job_id in watched.silent
-                if view.rests_until is None and (view.state is State.PENDING or is_silent):
-                    submitted_at = view.entry.submitted_at if view.entry else None
-                    candidate = Candidate(watched.project.address, view.job_id, submitted_at, is_silent)
-                    yield candidate, view.entry
 
     def _do_next(self) -> bool:
         """Claims and does the next job; False where none could be had."""
@@ -311,7 +210,7 @@ class Worker:
 
     def _for_this_machine(self) -> list[Candidate]:
         """What this machine can do of all that could be done; what it can't is said once."""
-        found = dict(self._candidates())
+        found = dict(self._projects.candidates())
         if found:
             self._health.before_claim()
         reasons = {c: self._health.why_not(entry) for c, entry in found.items() if entry is not None}
@@ -343,7 +242,7 @@ class Worker:
             finally:
                 watched.lock.release()
 
-        return self._guarded(watched, f"claim of {candidate.job_id}", claim)
+        return self._projects.guarded(watched, f"claim of {candidate.job_id}", claim)
 
     def _do(self, watched: WatchedProject, owned: OwnedJob) -> Outcome | None:
         job_id, project = owned.entry.job_id, watched.project
@@ -371,12 +270,12 @@ class Worker:
 
     def _give_back(self, watched: WatchedProject, owned: OwnedJob, outcome: Outcome) -> None:
         log = f"{outcome.message}\n".encode()
-        self._guarded(watched, f"end of {owned.entry.job_id}", lambda: owned.end(outcome, log=log))
+        self._projects.guarded(watched, f"end of {owned.entry.job_id}", lambda: owned.end(outcome, log=log))
 
     def _force(self, project: ProjectAddress, job_id: str) -> ExitCode:
         """Does one job whoever has it, and nothing else."""
         self._stay_fit()
-        watched = self._watched(project)
+        watched = self._projects.watched(project)
         try:
             self._health.before_claim()
             entry = next((view.entry for view in watched.queue.survey() if view.job_id == job_id), None)
@@ -401,21 +300,11 @@ class Worker:
         leaving = self._supervisor.leaving.event
         while self._is_settling and not leaving.is_set():
             self._clock.wait(leaving, SETTLE_LOOK_EVERY_S)
-            self._look(watched)
+            self._projects.look(watched)
         self._stay_with_results()
         if outcome is None:
             return self._code(Cause.LOST.ending.exit_code)
         return self._code(exit_code(outcome.state, outcome.kind))
-
-    def _watched(self, project: ProjectAddress) -> WatchedProject:
-        if project.address not in self._projects:
-            queue = self._open_queue(project.address)
-            self._projects[project.address] = WatchedProject(project, queue, Settling(queue, self._clock))
-        return self._projects[project.address]
-
-    def _queue(self, address: str) -> JobQueue:
-        watched = self._projects.get(address)
-        return self._open_queue(address) if watched is None else watched.queue
 
     @property
     def _is_settling(self) -> bool:
@@ -426,6 +315,6 @@ class Worker:
         """Looks at unfinished jobs and unsettled projections, also while a job of ours is running."""
         while not self._clock.wait(self._over, SETTLE_LOOK_EVERY_S if self._is_settling else WATCH_EVERY_S):
             try:
-                self._looks.at([watched for watched in self._free() if watched.needs_a_look])
+                self._projects.look_at_unfinished()
             except Exception:  # a defect of ours must not end the watch for all projects
                 logger.exception("The projects could not be watched")
