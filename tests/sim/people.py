@@ -14,6 +14,15 @@ from tests.support.notebooks import PATH, dump_notebook, flag_edit, take, value_
 from tests.support.queues import job
 
 MAX_JOBS = 4
+# What a careless or hostile member writes into an entry: no other job may suffer by it.
+SPOILT_VALUES = (
+    {"timeout": "0001-01-01T00:00:00+23:00"},
+    {"submitted_at": {"a": ["b"]}},
+    {"job_type": ["asr"]},
+    {"epochs": -(10**30)},
+    {"model": {"type": "W2V2BERT", "base_checkpoint": "../../../etc/passwd"}},
+    {"inference": {"include_verses": [["MRK 1:1"] * 9] * 9}},
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ class Translator:
 
     def act(self, action: str, number: int) -> None:
         """Changes something in the clone."""
-        if action in {"add job", "cancel", "remove entry", "delete job"}:
+        if action in {"add job", "spoil", "cancel", "remove entry", "delete job"}:
             self._ask(action, number)
         else:
             self._edit(action, number)
@@ -100,11 +109,12 @@ class Translator:
         files = dict(self.clone.files)
         content = yaml.load(files[MANIFEST], yaml.CSafeLoader)
         entries = content["jobs"]
-        if action == "add job":
+        if action in {"add job", "spoil"}:
             if len(entries) >= MAX_JOBS:
                 return
             self._jobs_added += 1
-            entries.append(job_entry(f"{self.name}{self._jobs_added}", number))
+            spoilt = SPOILT_VALUES[number % len(SPOILT_VALUES)] if action == "spoil" else {}
+            entries.append(job_entry(f"{self.name}{self._jobs_added}", number) | spoilt)
         elif not entries:
             return
         else:

@@ -36,6 +36,7 @@ PERSON_ACTIONS = {
     "lock": 1,
     "delete take": 1,
     "add job": 3,
+    "spoil": 1,
     "cancel": 2,
     "remove entry": 1,
     "delete job": 2,
@@ -48,6 +49,8 @@ SERVER_ACTIONS = {
     "refuse": 3,
     "accept": 2,
     "lose answers": 4,
+    "fill disk": 2,
+    "break cache": 2,
     "night": 1,
     "month": 0.3,
 }

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from codex_worker.errors import CacheBroken
 from codex_worker.git.git_transport import GitSnapshot, GitTransport
 from codex_worker.git.memory import MemoryCommit, MemoryServer, MemoryTransport
 from codex_worker.git.ports import Heads, PathChange, PushAnswer, RefMove, Snapshot
@@ -47,6 +48,9 @@ class Server(Protocol):
     def files(self, commit: str) -> Files:
         """A commit's files."""
 
+    def break_cache(self, worker: str, number: int) -> None:
+        """Damages what a worker's machine keeps of the repository; `number` says how."""
+
     def refuse(self, prefixes: tuple[str, ...]) -> None:
         """From now on a hook refuses the workers' pushes to these refs."""
 
@@ -62,13 +66,31 @@ class Server(Protocol):
 
 class _TwinTransport(MemoryTransport):
     def __init__(self, server: MemoryServer, on_call: OnCall, on_commit: OnCommit) -> None:
-        super().__init__(server, on_call)
-        self._on_commit = on_commit
+        super().__init__(server, self._call)
+        self._on_call, self._on_commit = on_call, on_commit
+        self.is_broken = False
 
     def commit(self, base: Snapshot, files: Mapping[str, bytes | None], message: str) -> str:
+        self._call("commit", "before")
         made = super().commit(base, files, message)
         self._on_commit(made)
         return made
+
+    def record_commit(self, base: str, files: Mapping[str, bytes | None], *, is_first: bool) -> str:
+        self._call("commit", "before")
+        return super().record_commit(base, files, is_first=is_first)
+
+    def lease_commit(self, content: bytes) -> str:
+        self._call("commit", "before")
+        return super().lease_commit(content)
+
+    def renew(self, commit: str | None = None) -> None:
+        self.is_broken = False
+
+    def _call(self, call: str, when: str) -> None:
+        if self.is_broken and call in {"snapshot", "commit", "records", "history"}:
+            raise CacheBroken("The simulated cache is damaged.")
+        self._on_call(call, when)
 
 
 class TwinServer:
@@ -77,11 +99,13 @@ class TwinServer:
     def __init__(self, files: Files, *, atomic: bool) -> None:
         self._server = MemoryServer(files)
         self._server.atomic = atomic
+        self._transports: dict[str, _TwinTransport] = {}
 
     def transport(
         self, name: str, now: Callable[[], float], on_call: OnCall, on_commit: OnCommit
     ) -> LockedTransport:
-        return _TwinTransport(self._server, on_call, on_commit)
+        self._transports[name] = _TwinTransport(self._server, on_call, on_commit)
+        return self._transports[name]
 
     def refs(self) -> dict[str, str]:
         return self._server.refs
@@ -92,6 +116,10 @@ class TwinServer:
 
     def files(self, commit: str) -> Files:
         return self._server.commits[commit].files
+
+    def break_cache(self, worker: str, number: int) -> None:
+        for name, transport in self._transports.items():
+            transport.is_broken = transport.is_broken or name.startswith(f"{worker}-")
 
     def refuse(self, prefixes: tuple[str, ...]) -> None:
         self._server.refused_refs = prefixes
@@ -145,9 +173,18 @@ class _RealTransport(GitTransport):
         return super().ordinary_changes(heads, record_ref, since, paths)
 
     def commit(self, base: Snapshot, files: Mapping[str, bytes | None], message: str) -> str:
+        self._on_call("commit", "before")
         made = super().commit(base, files, message)
         self._on_commit(made)
         return made
+
+    def record_commit(self, base: str, files: Mapping[str, bytes | None], *, is_first: bool) -> str:
+        self._on_call("commit", "before")
+        return super().record_commit(base, files, is_first=is_first)
+
+    def lease_commit(self, content: bytes) -> str:
+        self._on_call("commit", "before")
+        return super().lease_commit(content)
 
     def push(self, moves: Sequence[RefMove], *, atomic: bool) -> PushAnswer:
         self._on_call("push", "before")
@@ -202,6 +239,21 @@ class GitServer:
 
     def files(self, commit: str) -> Files:
         return self._tree(self._object(commit)[1].split(b"\n", 1)[0].split()[1].decode())
+
+    def break_cache(self, worker: str, number: int) -> None:
+        """As a power loss does: locks of nobody, objects cut to nothing, a folder that is half gone."""
+        for cache in self._folder.glob(f"cache-{worker}-*.git"):
+            if number % 3 == 0:
+                for name in ("refs/worker/head.lock", "packed-refs.lock", "shallow.lock"):
+                    (cache / name).parent.mkdir(parents=True, exist_ok=True)
+                    (cache / name).touch()
+            elif number % 3 == 1:
+                for file in (cache / "objects").rglob("*"):
+                    if file.is_file():
+                        file.chmod(0o600)
+                        file.write_bytes(b"")
+            else:
+                shutil.rmtree(cache / "objects", ignore_errors=True)
 
     def refuse(self, prefixes: tuple[str, ...]) -> None:
         hook = self._bare / "hooks" / "update"

@@ -21,10 +21,12 @@ from codex_worker.contract.records import Attempt, EndState, ResumePointer
 from codex_worker.contract.state import Budgets, State
 from codex_worker.errors import (
     AccessDenied,
+    CacheBroken,
     DataError,
     Kind,
     LeaseLost,
     PushRefused,
+    ResourceError,
     ServerUnreachable,
     SystemFault,
 )
@@ -46,7 +48,7 @@ from tests.support.present import present
 BEAT_EVERY_S = LOOK_EVERY_S = WATCH_EVERY_S = 60.0
 REPORT_EVERY_S = 15 * 60.0
 RECORDING_BYTES = 900
-EXPECTED = (ServerUnreachable, AccessDenied, PushRefused)
+EXPECTED = (ServerUnreachable, AccessDenied, PushRefused, ResourceError, CacheBroken)
 
 
 class Died(BaseException):

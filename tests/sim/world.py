@@ -17,7 +17,7 @@ from pathlib import Path
 from codex_worker.codex.patch import Patch
 from codex_worker.contract.paths import MANIFEST
 from codex_worker.contract.state import State
-from codex_worker.errors import ServerUnreachable
+from codex_worker.errors import ResourceError, ServerUnreachable
 from codex_worker.git.repository import LockedTransport
 from codex_worker.job.api import CellResult
 from gitlab_jobs import JobQueue, QueueSettings
@@ -104,6 +104,7 @@ class World:
         self._frames: list[_Frame] = []
         self._down_until: dict[str, float] = {}  # "" for everybody
         self._answers_to_lose = 0
+        self._full_until: dict[str, float] = {}
         self._use_refusals(())
         for machine in self.machines.values():
             machine.start(self)
@@ -234,6 +235,13 @@ class World:
             self._use_refusals((choices[step.number % len(choices)],))
         elif step.action == "accept":
             self._use_refusals(())
+        elif step.action in {"fill disk", "break cache"}:
+            machine = sorted(self.machines)[step.number % len(self.machines)]
+            if step.action == "fill disk":
+                self._full_until[machine] = self.time_s + length_s
+            else:
+                self.faults["cache broken"] += 1
+                self.server.break_cache(machine, step.number // len(self.machines))
         elif step.action == "lose answers":
             self._answers_to_lose = 1 + step.number % 3
         else:
@@ -268,6 +276,11 @@ class World:
         worker = process.machine.name
         if call == "look":
             self.judge.looked(worker)
+        if call == "commit":
+            if self._full_until.get(worker, 0.0) > self.time_s:
+                self.faults["disk full"] += 1
+                raise ResourceError("The simulated disk is full.")
+            return
         if call == "push" and when == "after":
             before = self.judge.refs
             self.judge.pushed_by(process.acting)
@@ -351,6 +364,7 @@ class World:
     def _settle(self) -> None:
         """Faults and merges stop; everybody who lives goes on until nothing is left to do."""
         self._down_until.clear()
+        self._full_until.clear()
         self._answers_to_lose = 0
         self._use_refusals(())
         for machine in self.machines.values():
