@@ -18,7 +18,7 @@ $(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick check acceptance chaos fuzz bench format lock clean
+.PHONY: help demo test test-quick check acceptance chaos fuzz audit bench format lock clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -26,7 +26,7 @@ help: ## List these targets
 demo: $(READY) ## Run a transcriber's and a voice's job on a sample project, and show what it holds then
 	@$(BIN)/python -m sample.demo
 
-test: $(READY) ## Run all tests (under 6 minutes on 2 cores)
+test: $(READY) ## Run all tests (about 10 minutes on 2 cores)
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 test-quick: $(READY) ## Run the unit tests but the slow ones (under 1.5 minutes on 2 cores)
@@ -41,11 +41,15 @@ check: $(READY) ## Lint, types, and imports between packages
 acceptance: $(READY) ## Longer proofs: it learns, it speaks, it survives (up to 20 minutes)
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -q -n 2 --dist worksteal tests/acceptance
 
-chaos: $(READY) ## Thousands of random schedules of workers, people and faults (about 12 minutes)
+chaos: $(READY) ## Thousands of random schedules of workers, people and faults (about 40 minutes on 2 cores)
 	$(BIN)/python -m tests.sim
 
 fuzz: $(READY) ## Read 200,000 made-up files and messages (about half an hour; INPUTS=, SEED= for others)
 	$(TEST_ENVIRONMENT) $(BIN)/python -m tests.hostile.fuzz --inputs $(or $(INPUTS),200000) --seed $(or $(SEED),1)
+
+audit: ## Ask for known vulnerabilities of the locked packages
+	@$(CHECK_PYTHON)
+	@PYTHON=$(PYTHON) requirements/audit
 
 bench: $(READY) ## Run every benchmark in bench/
 	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps --only-binary :all: -r requirements/bench.txt
