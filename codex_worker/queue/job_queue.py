@@ -60,6 +60,9 @@ MAX_CLOSINGS_A_LOOK = 50
 TIDY_WITHIN_S = 30.0
 
 T = TypeVar("T")
+# A hook or a protected branch may refuse for a while only.
+REFUSED_CLOSING_RESTS_S = 600.0
+
 BuildClaim = Callable[[JobFacts, Snapshot, Heads], Change[Claim | None] | None]
 
 
@@ -134,7 +137,7 @@ class JobQueue:
         self._has_unread = False
         self._tidied_last = ""
         self._closings_at_once = MAX_CLOSINGS_A_LOOK
-        self._unclosable: set[str] = set()
+        self._closes_again_at: dict[str, float] = {}  # jobs whose closing was refused: on the clock
         self._announced_s = float("-inf")
 
     def survey(self, heads: Heads | None = None) -> list[JobView]:
@@ -178,7 +181,12 @@ class JobQueue:
                 continue
             self._tidied_last = view.job_id
         self._unsettled = unsettled
-        closable = [v.job_id for v in views if v.state in CLOSABLE and v.job_id not in self._unclosable]
+        now_s = self._clock.monotonic()
+        closable = [
+            view.job_id
+            for view in views
+            if view.state in CLOSABLE and self._closes_again_at.get(view.job_id, now_s) <= now_s
+        ]
         return changed + self._close(closable[: self._closings_at_once])
 
     def close_ledger(self, job_id: str) -> None:
@@ -435,7 +443,7 @@ class JobQueue:
         except PushRefused:
             # One job's refs may be the reason, or all of them: the next looks find out, one job each.
             if len(job_ids) == 1:
-                self._unclosable.add(job_ids[0])
+                self._closes_again_at[job_ids[0]] = self._clock.monotonic() + REFUSED_CLOSING_RESTS_S
             self._closings_at_once = 1
             raise
         self._closings_at_once = MAX_CLOSINGS_A_LOOK

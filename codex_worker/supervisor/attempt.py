@@ -21,7 +21,7 @@ from codex_worker.queue.owned import Outcome, OwnedJob
 from codex_worker.retry import PUBLICATION, PUBLISH_PATIENCE_S, READ_PATIENCE_S, BackOff
 from codex_worker.supervisor.child_watch import ChildWatch, Leaving, Terms
 from codex_worker.supervisor.decide import Departure, outcome_of
-from codex_worker.supervisor.ending import Ending
+from codex_worker.supervisor.ending import AttemptEnd
 from codex_worker.supervisor.handlers_found import choose_handler, find_handlers
 from codex_worker.supervisor.job_folder import JobFolder, remove_old
 from codex_worker.supervisor.local_states import LocalState
@@ -136,7 +136,7 @@ class Supervisor:
                 seen.log.line("worker", f"The attempt ended: {outcome.state.value}. {outcome.message}")
             back_off = self._back_off(PUBLISH_PATIENCE_S)
             log, metrics = seen.log.content, seen.folder.metrics
-            ending = Ending(seen.owned, outbox, back_off, log, metrics, seen.paths.shortened)
+            ending = AttemptEnd(seen.owned, outbox, back_off, log, metrics, seen.paths.shortened)
             self._reserve.make_room(seen.folder.path)
             if outcome is not None:
                 ending.keep(outcome)

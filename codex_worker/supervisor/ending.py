@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Ending:
+class AttemptEnd:
     """Ends one attempt. `log` and `metrics` give what goes along with the end.
 
     `shorten` takes paths of this machine out of what people read.

@@ -19,7 +19,7 @@ CONSTANT = "FULL_NEEDS"
 
 
 @dataclass(frozen=True)
-class Needs:
+class FullNeeds:
     """Nothing is asked about what a handler does not declare."""
 
     memory_gb: float = 0.0  # of the machine, beside the GPU's own
@@ -28,13 +28,13 @@ class Needs:
     official_weights: bool = False  # it starts from some of `codex_worker.hub`, unless the job names others
 
 
-def needs_of(handlers_root: Path, entry: JobEntry) -> Needs:
+def needs_of(handlers_root: Path, entry: JobEntry) -> FullNeeds:
     """What the handler of an entry declares; training and using together needs what training does."""
     folder = handlers_root / PACKAGE / entry.job_type / entry.model_type
     declared = _declared(folder / f"{entry.mode}.py")
     if declared is None and entry.mode == "training_and_inference":
         declared = _declared(folder / "training.py")
-    return declared or Needs()
+    return declared or FullNeeds()
 
 
 def weights_of(entry: JobEntry) -> tuple[str, ...]:
@@ -50,7 +50,7 @@ def weights_of(entry: JobEntry) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=64)
-def _declared(path: Path) -> Needs | None:
+def _declared(path: Path) -> FullNeeds | None:
     try:
         body = ast.parse(path.read_bytes()).body
     except (OSError, SyntaxError, ValueError):
@@ -59,5 +59,5 @@ def _declared(path: Path) -> Needs | None:
         if isinstance(statement, ast.Assign) and [getattr(t, "id", "") for t in statement.targets] == [
             CONSTANT
         ]:
-            return Needs(**ast.literal_eval(statement.value))
+            return FullNeeds(**ast.literal_eval(statement.value))
     return None

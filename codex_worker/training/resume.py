@@ -7,11 +7,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field, TypeAdapter
 from torch import nn
 
 from codex_worker.errors import ResourceError
@@ -20,28 +19,24 @@ from codex_worker.training.averaging import WeightAverage
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
-Count = Annotated[int, Field(ge=0)]
 
 
 @dataclass
 class RunState:
     """Where a run stands. Everything else (batches, learning rates, random draws) follows from it."""
 
-    epoch: Count = 0  # whole epochs done
-    step: Count = 0  # updates done in the present epoch
-    steps_in_epoch: Count = 0  # how many updates the present epoch has in all
+    epoch: int = 0  # whole epochs done
+    step: int = 0  # updates done in the present epoch
+    steps_in_epoch: int = 0  # how many updates the present epoch has in all
     loss_sums: dict[str, float] = field(default_factory=dict)  # of the present epoch, over its batches
-    batches_counted: Count = 0
-    skipped_steps: Count = 0
-    skipped_in_a_row: Count = 0
+    batches_counted: int = 0
+    skipped_steps: int = 0
+    skipped_in_a_row: int = 0
     best_epoch: int | None = None
     best_value: float | None = None
     best_metrics: dict[str, float] = field(default_factory=dict)
     rows: list[dict[str, float]] = field(default_factory=list)
     stopped_early: bool = False
-
-
-_STATE = TypeAdapter(RunState)
 
 
 @dataclass(frozen=True)
@@ -98,7 +93,7 @@ def load_resume(
         content = _content(path)
         if content["format"] != FORMAT:
             raise ValueError(f"format {content['format']} is not {FORMAT}")
-        state = _STATE.validate_python(content["state"])
+        state = _state(content["state"])
         old_settings = dict(content["settings"])
         model.load_state_dict(content["model"])
         own_options = [
@@ -140,6 +135,24 @@ def saved_settings(path: Path) -> dict[str, Any] | None:
         logger.warning("%s cannot be read (%s)", path, error)
         return None
     return settings
+
+
+def _state(found: dict[str, Any]) -> RunState:
+    """The state that a file holds. Raises TypeError or ValueError where it is none."""
+    state = RunState(**found)
+    counts = (state.epoch, state.step, state.steps_in_epoch, state.batches_counted, state.skipped_steps,
+              state.skipped_in_a_row, 0 if state.best_epoch is None else state.best_epoch)  # fmt: skip
+    tables = (state.loss_sums, state.best_metrics, *state.rows)
+    numbers = [value for table in tables for value in table.values()]
+    if not all(type(count) is int and count >= 0 for count in counts):
+        raise ValueError("its counts are no counts")
+    if not all(type(number) in {int, float} for number in (*numbers, state.best_value or 0.0)):
+        raise ValueError("its figures are no numbers")
+    if not all(isinstance(name, str) for table in tables for name in table):
+        raise ValueError("its figures have no names")
+    if type(state.stopped_early) is not bool:
+        raise ValueError("nobody can tell whether it was stopped early")
+    return state
 
 
 def _content(path: Path, *, mmap: bool = False) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 from codex_worker.child.keeper import descendants
 from tests.support.event_clock import until
 from tests.support.jobs import ROOT
+from tests.support.processes import is_gone
 
 KEPT = """
 import os, signal, subprocess, sys
@@ -20,11 +21,11 @@ keep([read, write])
 def leave_behind():
     if os.fork() == 0:
         os.setsid()
-        if os.fork() == 0:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            print(os.getpid(), flush=True)
-            while True:
-                signal.pause()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        left = os.fork()
+        while left == 0:
+            signal.pause()
+        print(left, flush=True)
         os._exit(0)
     os.wait()
 """
@@ -33,13 +34,6 @@ WAIT = "\nwhile True: signal.pause()"
 
 def start(code: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", KEPT + code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-
-
-def is_gone(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 def left_behind(process: subprocess.Popen[str]) -> int:

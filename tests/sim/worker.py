@@ -29,6 +29,7 @@ from codex_worker.errors import (
     ResourceError,
     ServerUnreachable,
     SystemFault,
+    UserError,
 )
 from codex_worker.git.lfs.pointer import Pointer
 from codex_worker.git.repository import LockedTransport, Repository
@@ -352,6 +353,8 @@ class Process:
             CellPublisher(held.owned, NoStore()).publish(batch)
         elif action == "artifact":
             self._publish_model()
+        elif action == "complete" and (problem := self._problem_of_entry()):
+            self._end(Outcome(EndState.FAILED, Kind.USER, problem))
         elif action == "complete":
             self._end(Outcome(EndState.COMPLETED, message="Done", epochs_completed=held.pieces))
         elif action == "fail":
@@ -366,11 +369,20 @@ class Process:
         else:
             self._progress()
 
+    def _problem_of_entry(self) -> str:
+        try:
+            options_of(self.in_hand.owned.entry)
+        except UserError as error:
+            return str(error)
+        return ""
+
     def _read(self, number: int) -> None:
         """What a job reads of the project, and what it makes of it in the end."""
         held = self.in_hand
         held.notebook = present(self.repository.snapshot().read(PATH))
         notebook = Notebook.parse(held.notebook, PATH)
+        if self._problem_of_entry():
+            return
         options = options_of(held.owned.entry).inference
         selection = Selection(options.include_verses, options.exclude_verses)
         who, attempt = self.machine.name, held.owned.attempt.name

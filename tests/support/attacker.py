@@ -239,13 +239,14 @@ class Attack:
         first = os.fork()
         if first == 0:
             os.setsid()
-            if os.fork() == 0:
+            left = os.fork()
+            if left == 0:
                 os.setsid()
                 for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1):
                     signal.signal(number, signal.SIG_IGN)
-                self._note(os.getpid())
                 while True:
                     time.sleep(600)
+            self._note(left)
             os._exit(0)
         os.waitpid(first, 0)
         return False

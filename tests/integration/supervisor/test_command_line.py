@@ -16,6 +16,7 @@ from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.contract.ids import worker_folder
 from tests.support.event_clock import until
 from tests.support.jobs import ROOT, TORCH, handlers_with, manifest
+from tests.support.processes import is_gone
 
 TOKEN = "glpat-abcdefghijklmnop1234"
 STARTED: list[subprocess.Popen[str]] = []
@@ -148,7 +149,7 @@ def test_a_second_signal_leaves_at_once_and_ends_the_child(tmp_path, repository)
     process.send_signal(signal.SIGINT)
 
     assert process.wait(timeout=20) == ExitCode.RELEASED
-    until(lambda: not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text())
+    until(lambda: is_gone(pid))
 
 
 def test_a_child_does_not_outlive_a_killed_worker(tmp_path, repository):
@@ -165,7 +166,7 @@ def test_a_child_does_not_outlive_a_killed_worker(tmp_path, repository):
 
     process.kill()
 
-    until(lambda: not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text())
+    until(lambda: is_gone(pid))
 
 
 def test_a_token_on_the_command_line_works_with_a_warning_and_is_never_shown(tmp_path, repository):

@@ -12,7 +12,7 @@ from codex_worker.contract.manifest import JobEntry
 from codex_worker.hub import WEIGHTS, Hub, HubSettings
 from codex_worker.supervisor import fitness
 from codex_worker.supervisor.fitness import MachineProbe
-from codex_worker.supervisor.needs import Needs, needs_of, weights_of
+from codex_worker.supervisor.needs import FullNeeds, needs_of, weights_of
 from codex_worker.supervisor.probing import Computing, computing_condition, probe_computing, read_answer
 from codex_worker.supervisor.server_date import clock_condition
 from codex_worker.supervisor.settings import RuntimeSettings
@@ -145,7 +145,7 @@ def test_the_trainings_of_this_repository_declare_what_they_need(job_type, mode)
 @pytest.mark.parametrize("body", ["", "return {}"])
 def test_a_handler_that_declares_nothing_needs_nothing(tmp_path, body):
     root = handlers_with(tmp_path, **({"asr_w2v2bert_training": body} if body else {}))
-    assert needs_of(root, entry()) == Needs()
+    assert needs_of(root, entry()) == FullNeeds()
 
 
 @pytest.mark.parametrize(
