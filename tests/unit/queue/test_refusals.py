@@ -77,3 +77,18 @@ def test_a_log_is_put_back_from_the_far_side_of_a_merge():
     )
     assert queue(project, "worker-b").tidy() == 1
     assert project.files()["gpu_jobs/job_j1/logs.txt"] == b"full log\n"
+
+
+def test_the_end_of_a_canceled_job_that_a_hook_refused_for_a_while_is_written_later():
+    clock = FakeClock()
+    project = MemoryProject({MANIFEST: manifest(job("j1", canceled=True))})
+    worker = queue(project, "worker-a", clock)
+    project.server.refused_refs = ("refs/heads/main",)
+    with pytest.raises(PushRefused):
+        worker.tidy()
+    project.server.refused_refs = ()
+    assert worker.tidy() == 0  # a server that says no is not asked at every look
+    clock.advance(601)
+    worker.tidy()
+    (view,) = worker.survey()
+    assert view.state is State.CANCELED
