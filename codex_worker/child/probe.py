@@ -22,7 +22,7 @@ def examine(walls: Walls | None = None) -> dict[str, Any]:
         import torch
 
         found["torch"] = str(torch.__version__)
-    except Exception as error:
+    except Exception as error:  # a broken driver or library raises whatever it likes; it is what we ask for
         return found | {"error": f"torch cannot be loaded: {_said(error)}"}
     try:
         if walls is not None:
@@ -30,7 +30,7 @@ def examine(walls: Walls | None = None) -> dict[str, Any]:
         if torch.cuda.is_available():
             found |= _gpu(torch)
         found["agrees"] = _agrees(torch, found["device"])
-    except Exception as error:
+    except Exception as error:  # as above
         return found | {"error": f"it cannot compute: {_said(error)}"}
     return found
 

@@ -62,7 +62,7 @@ class AttemptEnd:
         try:
             self.owned.end(outcome)
             self.outbox.discard()
-        except Exception:
+        except Exception:  # it is kept, and the worker goes on to the next job
             logger.exception("Not even a plain end could be written; it is offered again")
 
     def _tell_of_kept(self, outcome: Outcome, reason: str) -> None:

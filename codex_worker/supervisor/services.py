@@ -225,7 +225,7 @@ class Services:
             self._is_taken = False
             kept.because(str(error))
             return kept
-        except BaseException:
+        except Exception:  # the fence, or the result itself: offering it again would change nothing
             kept.remove()
             raise
         self._is_taken = True
