@@ -6,19 +6,21 @@ from typing import Any
 
 from sample.notebooks import (
     CREATED_MS,
+    HOUR_MS,
     Json,
     Notebook,
     attachment,
     cell,
     notebook_metadata,
+    placed,
     selecting,
     stable_uuid,
+    typed,
     validation,
     value_edit,
 )
 from sample.recorded import Spoken, spoken, tone
 
-HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 STORY = f"Cerita ladang – Größe & Güte-({stable_uuid('story')})"
 UNUSED_WORDS = "Not to be learnt from."
@@ -43,7 +45,7 @@ def _mark(training: Iterator[Spoken]) -> Notebook:
     _add_formatted_with_two_takes(book, next(training), "MRK 1:1")
     _add_text(book, "MRK 1:2", "As it is written in the prophet’s book: “Look…”", cellLabel="2")
     book.add_with_source(cell("MRK 1:3", "", cellLabel="3"))
-    _add_skipped(book, _typed("MRK 1:3:cue-1", UNUSED_WORDS, parentId="MRK 1:3"))
+    _add_skipped(book, typed("MRK 1:3:cue-1", UNUSED_WORDS, parentId="MRK 1:3"))
     _add_with_old_edits(book, "MRK 1:4")
     _add_text(book, "MRK 1:5", "People &amp; shepherds came.&nbsp;Water was there.", cellLabel="5-6")
     book.add_with_source(cell("MRK 1:6", "<range>", cellLabel="6"))
@@ -62,13 +64,13 @@ def _jonah(training: Iterator[Spoken]) -> Notebook:
     ids = {verse: stable_uuid(f"JON 1:{verse}") for verse in range(1, 8)}
 
     def place(verse: int, **flags: bool) -> Json:
-        return _place(f"JON 1:{verse}", chapter="1", label=str(verse), **flags)
+        return placed(f"JON 1:{verse}", chapter="1", label=str(verse), **flags)
 
     _add_milestone(book, "JON", 1, "Jonah 1")
     heard = next(training)
     _add_recorded(book, heard, ids[1], validated_by=("maria", "tom"), **place(1))
     _add_text(book, ids[2], "Get up and go to Nineveh.", edit_type="llm-generation", **place(2))
-    _add_skipped(book, _typed(ids[3], "But Jonah ran away.", isLocked=True, **place(3)))
+    _add_skipped(book, typed(ids[3], "But Jonah ran away.", isLocked=True, **place(3)))
     deleted = _recorded_in_vain(book, heard, ids[4], place(4, deleted=True))
     deleted["metadata"]["edits"].append(_deletion_edit())
     _add_skipped(book, deleted)
@@ -88,7 +90,7 @@ def _ruth(training: Iterator[Spoken]) -> Notebook:
         _add_milestone(book, "RUT", chapter, f"Ruth {chapter}")
         for verse in range(1, 8):
             reference = f"RUT {chapter}:{verse}"
-            place = _place(reference, chapter=str(chapter), label=str(verse))
+            place = placed(reference, chapter=str(chapter), label=str(verse))
             if verse == 7:
                 _add_text(book, stable_uuid(reference), text, **place)
             else:
@@ -99,7 +101,7 @@ def _ruth(training: Iterator[Spoken]) -> Notebook:
 def _philemon(training: Iterator[Spoken]) -> Notebook:
     """In a sub-folder: merged verses, a reference without a verse, and addresses of older editors."""
     book = Notebook("letters/PHM", notebook_metadata("PHM", "Philemon"))
-    _add_text(book, stable_uuid("PHM title"), "A letter to Philemon", **_place("PHM", label="Title"))
+    _add_text(book, stable_uuid("PHM title"), "A letter to Philemon", **placed("PHM", label="Title"))
     older_urls = {
         3: ".project/attachments/PHM/{}",
         5: ".project/attachments/pointers/PHM/{}",
@@ -108,10 +110,10 @@ def _philemon(training: Iterator[Spoken]) -> Notebook:
     for verse in range(1, 21, 2):
         heard = next(training)
         url = older_urls[verse].format(heard.take.file_name) if verse in older_urls else None
-        place = _place(f"PHM 1:{verse}-{verse + 1}", label=f"{verse}-{verse + 1}")
+        place = placed(f"PHM 1:{verse}-{verse + 1}", label=f"{verse}-{verse + 1}")
         _add_recorded(book, heard, stable_uuid(f"PHM 1:{verse}"), url=url, **place)
         second = f"PHM 1:{verse + 1}"
-        _add_skipped(book, cell(stable_uuid(second), "", **_place(second, label=str(verse + 1), merged=True)))
+        _add_skipped(book, cell(stable_uuid(second), "", **placed(second, label=str(verse + 1), merged=True)))
     return book
 
 
@@ -145,32 +147,13 @@ def _james(unheard: Iterator[Spoken]) -> Notebook:
         empty = "<span></span>" if verse == "4" else ""  # the editor leaves either behind
         recording = selecting(heard.take, book.url(heard.take))
         book.add_with_source(
-            cell(cell_id, empty, **_place(reference, chapter=chapter, label=verse), **recording)
+            cell(cell_id, empty, **placed(reference, chapter=chapter, label=verse), **recording)
         )
     return book
 
 
-def _place(reference: str, *, label: str, chapter: str | None = None, **flags: bool) -> Json:
-    """What newer cells say of their place, as arguments of ``cell``."""
-    data = {"originalText": f"(sumber {reference})", "globalReferences": [reference], **flags}
-    return {"data": data, "cellLabel": label} | ({"chapterNumber": chapter} if chapter else {})
-
-
-def _typed(
-    cell_id: str,
-    value: str,
-    *,
-    edit_type: str = "user-edit",
-    validated_by: tuple[str, ...] = (),
-    **metadata: Any,
-) -> Json:
-    """A cell with text, and the edit that put it there."""
-    edit = value_edit(value, 2 * HOUR_MS, edit_type=edit_type, validated_by=validated_by)
-    return cell(cell_id, value, edits=(edit,), **metadata)
-
-
 def _add_text(book: Notebook, cell_id: str, value: str, **metadata: Any) -> None:
-    book.add_with_source(_typed(cell_id, value, **metadata))
+    book.add_with_source(typed(cell_id, value, **metadata))
     book.text_only.append(cell_id)
 
 
@@ -178,7 +161,7 @@ def _add_recorded(
     book: Notebook, heard: Spoken, cell_id: str, *, url: str | None = None, **metadata: Any
 ) -> None:
     recording = selecting(heard.take, url or book.url(heard.take))
-    book.add_with_source(_typed(cell_id, heard.sentence, **metadata, **recording))
+    book.add_with_source(typed(cell_id, heard.sentence, **metadata, **recording))
     book.takes.append(heard.take)
     book.recorded[cell_id] = heard.words
 
@@ -187,7 +170,7 @@ def _recorded_in_vain(book: Notebook, heard: Spoken, cell_id: str, place: Json) 
     """A cell whose own flags say that its text and its recording, usable as they are, do not count."""
     take = replace(heard.take, attachment_id=f"{heard.take.attachment_id}-{cell_id[:8]}")
     book.takes.append(take)
-    return _typed(cell_id, UNUSED_WORDS, **place, **selecting(take, book.url(take)))
+    return typed(cell_id, UNUSED_WORDS, **place, **selecting(take, book.url(take)))
 
 
 def _add_skipped(book: Notebook, new_cell: Json) -> None:
@@ -246,7 +229,7 @@ def _add_deselected(book: Notebook, cell_id: str) -> None:
     take = tone("audio-mrk-3-7-1767139300000-dese1ect0", 330, 0.5, CREATED_MS - DAY_MS)
     listed = {take.attachment_id: attachment(take, book.url(take))}
     deselected: Json = {"attachments": listed, "selectedAudioId": "", "selectionTimestamp": CREATED_MS}
-    book.add_with_source(_typed(cell_id, "They pulled the net.", cellLabel="7", **deselected))
+    book.add_with_source(typed(cell_id, "They pulled the net.", cellLabel="7", **deselected))
     book.takes.append(take)
     book.unusable.append(cell_id)
 
@@ -255,7 +238,7 @@ def _add_awaiting_upload(book: Notebook, cell_id: str) -> None:
     """A selected recording whose speaker's computer has not sent it yet."""
     take = tone("audio-mrk-3-9-1767225700000-n0tsentyt", 440, 0.5, CREATED_MS + HOUR_MS)
     recording = selecting(take, book.url(take))
-    book.add_with_source(_typed(cell_id, "We will sail at dawn.", cellLabel="9", **recording))
+    book.add_with_source(typed(cell_id, "We will sail at dawn.", cellLabel="9", **recording))
     book.awaiting_upload.append(take)
     book.unusable.append(cell_id)
 

@@ -8,9 +8,16 @@ from typing import Any
 Json = dict[str, Any]
 
 CREATED_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
+HOUR_MS = 3_600_000
 SOURCE_DATA = ("originalText", "globalReferences", "startTime", "endTime")
 SOURCE_PLACES = ("cellLabel", "chapterNumber")
-MIME_TYPES = {"webm": "audio/webm", "wav": "audio/wav"}
+MIME_TYPES = {
+    "webm": "audio/webm",
+    "wav": "audio/wav",
+    "mp3": "audio/mpeg",
+    "m4a": "audio/mp4",
+    "ogg": "audio/ogg",
+}
 
 
 @dataclass(frozen=True)
@@ -142,6 +149,25 @@ def value_edit(
         "author": "maria",
         "validatedBy": [validation(user, timestamp) for user in validated_by],
     }
+
+
+def placed(reference: str, *, label: str, chapter: str | None = None, **flags: bool) -> Json:
+    """What newer cells say of their place, as arguments of ``cell``."""
+    data = {"originalText": f"(sumber {reference})", "globalReferences": [reference], **flags}
+    return {"data": data, "cellLabel": label} | ({"chapterNumber": chapter} if chapter else {})
+
+
+def typed(
+    cell_id: str,
+    value: str,
+    *,
+    edit_type: str = "user-edit",
+    validated_by: tuple[str, ...] = (),
+    **metadata: Any,
+) -> Json:
+    """A cell with text, and the edit that put it there."""
+    edit = value_edit(value, 2 * HOUR_MS, edit_type=edit_type, validated_by=validated_by)
+    return cell(cell_id, value, edits=(edit,), **metadata)
 
 
 def validation(user: str, timestamp_ms: int) -> Json:

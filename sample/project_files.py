@@ -1,6 +1,7 @@
 """The files of the sample project that belong to no document."""
 
 import json
+from dataclasses import dataclass
 
 from sample.notebooks import Json
 
@@ -25,11 +26,36 @@ GIT_IGNORED = (
 )
 
 
-def project_files() -> dict[str, str]:
+@dataclass(frozen=True)
+class Tongue:
+    """A language as a project lists it: its code of three letters (ISO 639-3), and its name."""
+
+    tag: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a project says of itself."""
+
+    name: str
+    project_id: str
+    source: Tongue
+    target: Tongue
+    copyright: str = ""
+    """Whose texts and recordings it holds, and under which licence."""
+
+
+SAMPLE = Identity(
+    "Sample Project", "sampleprojectid0000000", Tongue("ind", "Indonesian"), Tongue("eng", "English")
+)
+
+
+def project_files(identity: Identity = SAMPLE) -> dict[str, str]:
     """Their texts, by path."""
     return {
         # Four spaces and no last newline: the editor writes these two so.
-        "metadata.json": json.dumps(_project_metadata(), ensure_ascii=False, indent=4),
+        "metadata.json": json.dumps(_project_metadata(identity), ensure_ascii=False, indent=4),
         ".vscode/settings.json": json.dumps({"git.enabled": False}, indent=4),
         ".project/comments.json": "[]\n",
         ".gitattributes": "\n".join(_git_attributes()),
@@ -37,11 +63,11 @@ def project_files() -> dict[str, str]:
     }
 
 
-def _project_metadata() -> Json:
+def _project_metadata(identity: Identity) -> Json:
     return {
         "format": "scripture burrito",
-        "projectName": "Sample Project",
-        "projectId": "sampleprojectid0000000",
+        "projectName": identity.name,
+        "projectId": identity.project_id,
         "meta": {
             "version": "0.0.0",
             "category": "Scripture",
@@ -62,8 +88,8 @@ def _project_metadata() -> Json:
         "idAuthorities": {},
         "identification": {},
         "languages": [
-            {"tag": "ind", "refName": "Indonesian", "projectStatus": "source"},
-            {"tag": "eng", "refName": "English", "projectStatus": "target"},
+            {"tag": language.tag, "refName": language.name, "projectStatus": status}
+            for status, language in (("source", identity.source), ("target", identity.target))
         ],
         "type": {
             "flavorType": {
@@ -83,9 +109,15 @@ def _project_metadata() -> Json:
         "targetAreas": [],
         "localizedNames": {},
         "ingredients": {},
-        "copyright": {"shortStatements": []},
+        "copyright": {"shortStatements": _statements(identity.copyright)},
         "edits": [],
     }
+
+
+def _statements(copyright_said: str) -> list[Json]:
+    if not copyright_said:
+        return []
+    return [{"statement": copyright_said, "mimetype": "text/plain", "lang": "en"}]
 
 
 def _git_attributes() -> list[str]:
