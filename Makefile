@@ -18,13 +18,16 @@ $(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick check acceptance chaos fuzz audit bench format lock clean
+.PHONY: help demo real test test-quick check acceptance chaos fuzz audit bench format lock clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 demo: $(READY) ## Run a transcriber's and a voice's job on a sample project, and show what it holds then
 	@$(BIN)/python -m sample.demo
+
+real: $(READY) ## Make projects of real speech from Debian's voice prompts, in build/real (LANGUAGES="en ru es fr it")
+	@$(BIN)/python -m sample.real_speech $(LANGUAGES)
 
 test: $(READY) ## Run all tests (about 10 minutes on 2 cores)
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -q -n 2 --dist worksteal

@@ -69,7 +69,7 @@ def test_a_good_python_makes_the_environment(tmp_path):
 def test_help_lists_every_target(tmp_path):
     code, said, _ = run_make(tmp_path, "help")
     assert code == 0
-    for target in ("demo", "test", "test-quick", "check", "acceptance", "lock", "clean"):
+    for target in ("demo", "real", "test", "test-quick", "check", "acceptance", "lock", "clean"):
         assert f"  make {target} " in said
 
 
