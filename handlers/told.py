@@ -25,7 +25,8 @@ def facts_of_choice(cells: Cells, all_done: What) -> list[Fact]:
     """Why cells of a project are not worked on by a job that writes; of those that nobody asked for, only
     where nothing is left to do. `all_done` says that everything there is is done.
     """
-    facts = _unmatched(What.INFERENCE_LIST, cells)
+    silent = [one.label for one in cells.skipped if one.why is Why.NOTHING_TO_SAY]
+    facts = [*_unmatched(What.INFERENCE_LIST, cells), *counted(What.NOTHING_TO_SAY, silent)]
     by_why: dict[Why, list[SkippedCell]] = {}
     for one in cells.skipped:
         by_why.setdefault(one.why, []).append(one)

@@ -11,6 +11,7 @@ from codex_worker.codex.names import name_of, stands_alone, whole_reference
 from codex_worker.codex.notebook import Notebook
 from codex_worker.codex.provenance import is_machine_recording, unvalidated_by_person
 from codex_worker.codex.reference import VerseReference, meant_by
+from codex_worker.codex.sayable import holds_letters
 from codex_worker.errors import DataError
 
 
@@ -22,6 +23,7 @@ class Why(Enum):
     EXCLUDED = auto()
     ALREADY_THERE = auto()  # it has what the job would write
     NOT_FIT = auto()  # it lacks what the job works from
+    NOTHING_TO_SAY = auto()  # its text is punctuation only
     MACHINE_MADE = auto()  # nothing else speaks against it
 
 
@@ -154,7 +156,10 @@ def cells_to_transcribe(notebook: Notebook, selection: Selection) -> ChosenCells
 
 
 def cells_to_speak(notebook: Notebook, selection: Selection) -> ChosenCells:
-    """The cells with text and no recording of any kind; those with one only where they were asked for."""
+    """The cells with text and no recording of any kind; those with one only where they were asked for.
+
+    A text without a letter or digit is none that could be spoken.
+    """
 
     def missing(cell: Cell) -> _Reason | None:
         if not cell.text:
@@ -164,6 +169,8 @@ def cells_to_speak(notebook: Notebook, selection: Selection) -> ChosenCells:
                 Why.ALREADY_THERE,
                 "has a recording already (include its own id or reference to replace it)",
             )
+        if not holds_letters(cell.text):
+            return Why.NOTHING_TO_SAY, "its text holds no letters"
         return None
 
     return _choose(notebook, selection, missing)

@@ -28,6 +28,7 @@ class What(StrEnum):
     NOT_FETCHED = auto()
     NOT_READ = auto()
     NOT_SPOKEN = auto()
+    NOTHING_TO_SAY = auto()
     FAILED = auto()
     CHANGED_BY_PEOPLE = auto()
     LEFT_ALONE = auto()
@@ -55,6 +56,10 @@ _WORDS: Mapping[What, tuple[str, str]] = {
     What.NOT_FETCHED: ("1 recording could not be fetched", "{n} recordings could not be fetched"),
     What.NOT_READ: ("1 recording could not be used", "{n} recordings could not be used"),
     What.NOT_SPOKEN: ("1 verse could not be spoken", "{n} verses could not be spoken"),
+    What.NOTHING_TO_SAY: (
+        "1 cell holds no letters: nothing to say",
+        "{n} cells hold no letters: nothing to say",
+    ),
     What.FAILED: ("1 failed", "{n} failed"),
     What.CHANGED_BY_PEOPLE: ("1 changed by people meanwhile", "{n} changed by people meanwhile"),
     What.LEFT_ALONE: ("1 cell was left alone", "{n} cells were left alone"),

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from codex_worker.audio.encode import Encoded, encode
 from codex_worker.audio.level import even_level, is_silent, trim_silence
+from codex_worker.codex.sayable import holds_letters
 from codex_worker.contract.options import InferenceOptions
 from codex_worker.errors import DataError, ModelError, ResourceError, WorkerError
 from codex_worker.stabletts.checkpoint import VoiceDescription
@@ -172,10 +173,10 @@ class Speaker:
         parts: list[_Part] = []
         for number, verse in enumerate(window):
             encoding = self.voice.frontend.encode(verse.text)
-            if not encoding.ids:
+            cut = phrases(verse.text, self.voice.frontend)
+            if not cut:
                 yield Failed(verse, _nothing_to_speak(verse, encoding))
                 continue
-            cut = phrases(verse.text, self.voice.frontend)
             waiting[number] = _Waiting(verse, encoding, cut, [None] * len(cut))
             parts += [_Part(number, place, phrase.ids) for place, phrase in enumerate(cut)]
         lengths = [len(part.ids) for part in parts]
@@ -340,6 +341,8 @@ class _Waiting:
 def _nothing_to_speak(verse: Verse, encoding: Encoding) -> str:
     if not verse.text.strip():
         return "it has no text"
+    if not holds_letters(verse.text):
+        return "its text holds no letters"
     lost = report_losses([encoding], at_most=5)
     shown = repr(verse.text.strip()[:40])
     return f"nothing in {shown} can be spoken by this voice: {'; '.join(lost) or 'no letters'}"

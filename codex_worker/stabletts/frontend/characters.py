@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from codex_worker.errors import DataError
-from codex_worker.stabletts.frontend.encoding import Encoding
+from codex_worker.stabletts.frontend.encoding import Encoding, without_bare_signs
 from codex_worker.stabletts.symbols import official_ids, official_symbols
 
 LEARNABLE_COUNT = 20
@@ -114,13 +114,14 @@ class CharactersFrontend:
                 substituted.append(symbol)
             else:
                 dropped.append(symbol)
-        return Encoding(
+        encoding = Encoding(
             phones="".join(kept),
             ids=tuple(self._ids[symbol] for symbol in kept),
             dropped=tuple(dropped),
             unread=tuple(unread),
             substituted=tuple(substituted),
         )
+        return without_bare_signs(encoding)
 
     @cached_property
     def _ids(self) -> dict[str, int]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from codex_worker.errors import UserError
 from codex_worker.stabletts.frontend.ascii_letters import to_ascii
-from codex_worker.stabletts.frontend.encoding import Encoding
+from codex_worker.stabletts.frontend.encoding import Encoding, without_bare_signs
 from codex_worker.stabletts.symbols import official_ids, official_symbols
 
 Romanise = Callable[[str, str | None], str]
@@ -80,13 +80,14 @@ class CompatFrontend:
         respelt = [
             letter for letter in text if letter.isalpha() and not letter.isascii() and letter not in unread
         ]
-        return Encoding(
+        encoding = Encoding(
             phones=phones,
             ids=tuple(ids[phone] for phone in phones if phone in ids),
             dropped=tuple(phone for phone in phones if phone not in ids),
             unread=tuple(unread),
             substituted=tuple(respelt),
         )
+        return without_bare_signs(encoding)
 
 
 def refuse_other_languages(language: str) -> None:

@@ -3,8 +3,10 @@
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
+
+from codex_worker.codex.sayable import holds_letters
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,18 @@ class Encoding:
     dropped: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     substituted: tuple[str, ...] = ()
+
+
+def without_bare_signs(encoding: Encoding) -> Encoding:
+    """The encoding, but for one without a single letter: its signs are not spoken, so it has no ids.
+
+    Pauses and intonation need something to be said; a network that gets them alone makes noise.
+    """
+    kept = [symbol for symbol in encoding.phones if symbol not in encoding.dropped]
+    if any(map(holds_letters, kept)):
+        return encoding
+    signs = tuple(sign for sign in kept if not sign.isspace())
+    return replace(encoding, phones="", ids=(), unread=(*encoding.unread, *signs))
 
 
 class TextFrontend(Protocol):

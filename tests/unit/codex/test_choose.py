@@ -49,6 +49,15 @@ def test_speaking_takes_cells_with_text_and_no_live_recording():
     assert reasons["MRK 1:4"] == "no text"
 
 
+@pytest.mark.parametrize("text", ["…", "—", "?!", "<b>***</b>", "&nbsp;· · ·"])
+@pytest.mark.parametrize("selection", [ALL, Selection(include=("MRK 1:1",))])
+def test_a_cell_of_signs_only_is_not_spoken_and_says_why(text, selection):
+    assert chosen(cells_to_speak, selection, written_cell("MRK 1:1", text)) == (
+        [],
+        {"MRK 1:1": "its text holds no letters"},
+    )
+
+
 def test_what_was_asked_for_by_name_is_done_again_but_not_without_a_source():
     everything = Selection(include=("MRK 1",))
     assert chosen(cells_to_transcribe, everything, *CELLS)[0] == ["MRK 1:1", "MRK 1:3"]

@@ -13,6 +13,7 @@ from handlers.told import facts_of_choice, facts_of_training, naming_unmatched
 from tests.support.notebooks import notebook, recorded_cell, written_cell
 
 CELLS = (recorded_cell("MRK 1:1", "kata"), recorded_cell("MRK 1:2"), written_cell("MRK 1:3", "kata"))
+SIGNS = (written_cell("MRK 2:1", "…"), written_cell("MRK 2:2", "?!"))
 NOWHERE = [f"GEN.1.{verse}" for verse in range(1, 8)]
 
 
@@ -34,6 +35,25 @@ def chosen(tmp_path, rule, cells=CELLS, **lists):
         (cells_to_speak, CELLS, {}, []),
         (cells_to_speak, CELLS[:1], {}, ["every verse with text has a recording already"]),
         (cells_to_transcribe, CELLS[:1], {}, ["every recording has a text already"]),
+        (
+            cells_to_speak,
+            (*CELLS, *SIGNS),
+            {},
+            ["0 of 1 cells written; 2 cells hold no letters: nothing to say (MRK 2:1)"],
+        ),
+        (
+            cells_to_speak,
+            (CELLS[0], SIGNS[0]),
+            {},
+            ["every verse with text has a recording already", "1 cell holds no letters: nothing to say"],
+        ),
+        (cells_to_speak, SIGNS, {}, ["2 cells hold no letters: nothing to say"]),
+        (
+            cells_to_speak,
+            SIGNS,
+            {"include_verses": ["MRK 2:2"]},
+            ["1 cell holds no letters: nothing to say (MRK 2:2)"],
+        ),
         (cells_to_speak, CELLS[1:2], {}, ["1 cell could not be worked on (MRK 1:2: no text)"]),
         (cells_to_transcribe, CELLS[2:], {}, ["1 cell could not be worked on (MRK 1:3: no recording)"]),
         (

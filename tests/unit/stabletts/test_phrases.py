@@ -1,11 +1,10 @@
 """Long verses of any script in parts that the network can hold."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from codex_worker.stabletts.frontend.characters import CharactersFrontend
 from codex_worker.stabletts.frontend.compat import CompatFrontend
+from codex_worker.stabletts.frontend.encoding import lost_letters
 from codex_worker.stabletts.phrases import MAX_SYMBOLS, phrases
 
 
@@ -47,8 +46,27 @@ def test_a_stretch_that_is_cut_between_letters_goes_on_without_a_pause():
     assert last.pause_s > 0
 
 
-@settings(max_examples=30, deadline=None)  # the first reading loads libraries
-@given(st.text(st.sampled_from("ab ñ天กำ12,.!?'\u0301—\n"), max_size=80))
+LATIN = CharactersFrontend.learn(["kama, tole. bina! suru?"])
+
+
+@pytest.mark.parametrize("frontend", [LATIN, CompatFrontend()], ids=["characters", "compat"])
+@pytest.mark.parametrize("text", ["…", "—", "?!", "...", "***", "· · ·", "🙏", "\u0301", "!" * 500])
+def test_signs_without_a_letter_are_not_spoken(frontend, text):
+    assert frontend.encode(text).ids == ()
+    assert phrases(text, frontend) == []
+
+
+@pytest.mark.parametrize("text", ["Да!", "天…", "«Ѳ»"])
+def test_signs_are_not_spoken_where_the_voice_has_none_of_the_letters(text):
+    encoding = LATIN.encode(text)
+    assert encoding.ids == ()
+    assert lost_letters(encoding) == {letter.lower() for letter in text if letter.isalpha()}
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 100, "12,345 " * 5, "in the beginning, " * 9, "กำ天" * 30, "ñ\u0301-" * 40]
+)
 def test_the_english_reading_is_held_to_the_same_limit(text):
     parts = phrases(text, CompatFrontend(), max_symbols=40)
     assert all(0 < len(part.ids) <= 2 * 40 + 1 for part in parts)
+    assert len(parts) > 1

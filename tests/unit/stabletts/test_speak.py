@@ -74,13 +74,15 @@ def test_a_verse_sounds_the_same_every_time(speaker):
 
 
 def test_every_verse_is_answered_whatever_it_is(speaker):
-    wanted = verses("mama", "", "  ", "漢字", "a", "?!", "baba")
+    wanted = verses("mama", "", "  ", "漢字", "漢!", "a", "?!", "…", "***", "\u0301", "baba")
     answers = speak(speaker, wanted)
     assert sorted(one.verse.id for one in answers) == sorted(verse.id for verse in wanted)
     failed = {one.verse.text: one.reason for one in answers if isinstance(one, Failed)}
     assert failed[""] == failed["  "] == "it has no text"
     assert "nothing in '漢字' can be spoken by this voice" in failed["漢字"]
     assert "漢" in failed["漢字"]
+    assert "漢" in failed["漢!"]
+    assert {failed[text] for text in ("?!", "…", "***", "\u0301")} == {"its text holds no letters"}
     spoken = {one.verse.text: one for one in answers if isinstance(one, Spoken)}
     assert "a single letter, spoken as it is" in spoken["a"].notes
 

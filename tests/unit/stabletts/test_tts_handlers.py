@@ -13,6 +13,7 @@ from codex_worker.audio.decode import decode
 from codex_worker.errors import DataError, JobCanceled, UserError
 from codex_worker.job.api import StopReason, stop_error
 from codex_worker.job.memory import MemoryCallbacks, MemoryScanner, job_in
+from codex_worker.job.summary import sentence_of
 from codex_worker.stabletts.checkpoint import read_checkpoint
 from codex_worker.stabletts.configuration import TINY
 from codex_worker.stabletts.network import StableTTS
@@ -20,6 +21,7 @@ from codex_worker.stabletts.train import METRICS
 from handlers.tts.stabletts import inference, training, training_and_inference
 from handlers.tts.stabletts.progress import name_of
 from sample.make_codex_project import make_project
+from tests.support.notebooks import notebook, written_cell
 from tests.support.noted import noted
 from tests.support.present import present
 
@@ -244,6 +246,18 @@ def test_a_job_with_nothing_to_speak_says_so(project, trained, tmp_path):
     result = inference.run(job, callbacks)
     assert result["success"] and result["cells_written"] == 0
     assert any("nothing to speak" in note for note in result["notes"])
+
+
+def test_a_cell_of_signs_only_gets_no_recording_and_is_counted(project, trained, tmp_path):
+    made, files = project
+    signs = notebook(written_cell("REV 1:1", "…"), written_cell("REV 1:2", "· · ·"))
+    wanted = {"include_verses": [made.text_only[0], "REV 1:1", "REV 1:2"]}
+    config = {"inference": {**FAST["inference"], **wanted}}
+    with_signs = made, {**files, "files/target/REV.codex": signs}
+    job, callbacks, _ = speaking_job(with_signs, trained, tmp_path, config)
+    result = inference.run(job, callbacks)
+    assert [one.patch.cell_id for one in callbacks.scanner.cells] == [made.text_only[0]]
+    assert "2 cells hold no letters: nothing to say (REV 1:1)" in sentence_of(result["summary"])
 
 
 def test_a_state_dict_of_an_older_job_speaks(project, tmp_path):
