@@ -12,6 +12,7 @@ from codex_worker.asr.features import pad_batch
 from codex_worker.asr.networks.build import frame_seconds, output_frames
 from codex_worker.asr.vocabulary import Vocabulary
 from codex_worker.asr.words import confidence_of, words_of
+from codex_worker.text import spacing
 from codex_worker.text.error_rate import character_error_rate, word_error_rate
 from codex_worker.training.batches import batches_by_length
 
@@ -62,11 +63,18 @@ def read_examples(
     return total, tuple(predictions[i] for i in range(len(examples)))
 
 
-def error_rates(predictions: Sequence[Prediction]) -> dict[str, float]:
-    """Character and word error rates (`cer`, `wer`) over all predictions together."""
+def error_rates(predictions: Sequence[Prediction], *, has_words: bool | None = None) -> dict[str, float]:
+    """Character and word error rates (`cer`, `wer`) over all predictions together.
+
+    There is no `wer` where the texts have no spaces between words: `has_words` says so of a whole project,
+    and where it is None the references decide.
+    """
     spoken = [prediction.reference for prediction in predictions]
     heard = [prediction.hypothesis for prediction in predictions]
-    return {"cer": character_error_rate(spoken, heard), "wer": word_error_rate(spoken, heard)}
+    rates = {"cer": character_error_rate(spoken, heard)}
+    if spacing.has_words(spoken) if has_words is None else has_words:
+        rates["wer"] = word_error_rate(spoken, heard)
+    return rates
 
 
 def ctc_loss(

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from codex_worker.asr.recipe import TranscriberRecipe
 from codex_worker.asr.trainable import Trainable, WholeNetwork
 from codex_worker.asr.vocabulary import Vocabulary
 from codex_worker.errors import ModelError
+from codex_worker.text.spacing import has_words
 from codex_worker.training.batches import batches_by_length
 from codex_worker.training.loop import RESUME, TrainingOutcome, TrainingSettings, fit
 from codex_worker.training.machine import keep_cores, take_one_core
@@ -74,6 +76,11 @@ class TrainingPlan:
     with_corrector: bool = False
     readers: int = 2  # recordings read at a time while the network trains
 
+    @cached_property
+    def has_words(self) -> bool:
+        """Whether spaces part the words of the texts, so that word errors can be counted."""
+        return has_words([example.text for example in (*self.data.train, *self.data.validation)])
+
 
 class CtcTask:
     """A `TrainingTask`: a CTC network and its examples."""
@@ -86,6 +93,7 @@ class CtcTask:
         self.recipe = plan.recipe
         self.metadata = plan.metadata
         self.trainable = plan.trainable
+        self._has_words = plan.has_words
         self._labels = [self.vocabulary.encode(example.text) for example in self.data.train]
         self._reader = ThreadPoolExecutor(plan.readers, "features", initializer=take_one_core)
         self._ahead: dict[tuple[int, int], list[Future[np.ndarray]]] = {}
@@ -130,15 +138,18 @@ class CtcTask:
         }
 
     def validate(self) -> dict[str, float]:
-        """`val_total_loss`, `val_wer`, `val_cer` on the validation examples. Raises Collapsed."""
+        """`val_total_loss`, `val_cer` and, where there are words, `val_wer` on the validation examples.
+
+        Raises Collapsed.
+        """
         loss, predictions = read_examples(
             self.model, self.vocabulary, self.sounds, self.data.validation, self.recipe.batch_seconds
         )
-        rates = error_rates(predictions)
+        rates = error_rates(predictions, has_words=self._has_words)
         if self.data.validation is not self.data.train:
             self._low_confidence = low_confidence(predictions)
         self._judge(rates["cer"], predictions)
-        return {"val_total_loss": loss, "val_wer": rates["wer"], "val_cer": rates["cer"]}
+        return {"val_total_loss": loss, **{f"val_{name}": rate for name, rate in rates.items()}}
 
     def save(self, path: Path, metadata: dict[str, str]) -> None:
         """The deployable checkpoint."""
@@ -247,9 +258,11 @@ def _run(plan: TrainingPlan, folder: Path, progress: TrainingObserver, device: s
     )
     with keep_cores():
         outcome = fit(task, settings, folder, progress)
-    notes = (*recipe.reasons, *plan.data.notes, outcome.message)
+    notes = [*recipe.reasons, *plan.data.notes, outcome.message]
+    if not plan.has_words:
+        notes.append("word errors are not counted: the texts have no spaces between words")
     metrics = {name: value for name, value in outcome.best_metrics.items() if name != "epoch"}
-    trained = TrainedModel(outcome.checkpoint_path, outcome, metrics, notes)
+    trained = TrainedModel(outcome.checkpoint_path, outcome, metrics, tuple(notes))
     return trained if outcome.ended == "stopped" else _finish(trained, plan)
 
 
@@ -266,7 +279,8 @@ def _finish(trained: TrainedModel, plan: TrainingPlan) -> TrainedModel:
         return read_examples(model, checkpoint.vocabulary, plan.sounds, examples, batch_seconds)[1]
 
     if data.test:
-        metrics |= {f"test_{name}": rate for name, rate in error_rates(read(data.test)).items()}
+        rates = error_rates(read(data.test), has_words=plan.has_words)
+        metrics |= {f"test_{name}": rate for name, rate in rates.items()}
     if not plan.with_corrector:
         return replace(trained, metrics=metrics)
     if data.validation is data.train:

@@ -1,4 +1,8 @@
-"""How far texts are from what they should be: errors over all texts by the length of all references."""
+"""How far texts are from what they should be: errors over all texts by the length of all references.
+
+Characters are code points, as in the field's tools and publications, so that rates can be compared: a letter
+written with two marks of its own counts as three.
+"""
 
 from collections.abc import Hashable, Sequence
 

@@ -9,7 +9,7 @@ import torch
 
 from codex_worker.asr import train as training
 from codex_worker.asr.corpus import Example, Sounds, Split, TranscribedClip, prepare, split
-from codex_worker.asr.evaluate import ctc_loss
+from codex_worker.asr.evaluate import Prediction, ctc_loss, error_rates
 from codex_worker.asr.features import FeatureCache, FeatureExtractor
 from codex_worker.asr.load import load_checkpoint
 from codex_worker.asr.networks.build import build_model, tiny_config
@@ -37,10 +37,12 @@ class Remembers(Unwatched):
         self.rows.append(row)
 
 
-def plan_over_noise(tmp_path, count=12, manifest=None, make_config=tiny_config):
+LATIN = ("god made all", "all see him", "him god sees")
+
+
+def plan_over_noise(tmp_path, count=12, manifest=None, make_config=tiny_config, texts=LATIN):
     """A plan over recordings of noise whose features are made up; nothing is decoded."""
     sounds = Sounds(FeatureExtractor(), FeatureCache(tmp_path / "features", 10**8))
-    texts = ["god made all", "all see him", "him god sees"]
     examples = []
     for place in range(count):
         example = Example(TranscribedClip(f"c{place}", tmp_path, ""), texts[place % 3], f"s{place}", 1.0)
@@ -88,6 +90,29 @@ def test_the_rows_of_the_metrics_file_have_the_columns_that_the_plugin_draws(tmp
     assert list(rows[0]) == ["epoch", "train_total_loss", "val_total_loss", "val_wer", "val_cer"]
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert all(float(value) >= 0 for row in rows for value in row.values())
+
+
+def test_a_script_without_spaces_has_character_errors_and_no_word_errors(tmp_path):
+    progress = Remembers()
+    plan = plan_over_noise(tmp_path, texts=("พระเจ้าทรงสร้าง", "ทุกคนเห็น พระองค์", "พระเจ้าเห็น"))
+    trained = training.train(plan, tmp_path / "run", progress)
+    assert "val_cer" in trained.metrics
+    assert not any("wer" in name for row in (trained.metrics, *progress.rows) for name in row)
+    assert any("word errors are not counted" in note for note in trained.notes)
+
+
+@pytest.mark.parametrize(
+    ("references", "said", "names"),
+    [
+        (["in the house", "he"], None, {"cer", "wer"}),
+        (["太初有道道与神同在", "神"], None, {"cer"}),
+        (["in the house"], False, {"cer"}),
+        (["神"], True, {"cer", "wer"}),  # one verse of a project that parts its words
+    ],
+)
+def test_words_are_counted_where_the_texts_have_them(references, said, names):
+    predictions = [Prediction("one", text, text) for text in references]
+    assert error_rates(predictions, has_words=said) == dict.fromkeys(names, 0.0)
 
 
 def test_a_collapse_restarts_once_with_safer_settings(tmp_path, monkeypatch):
