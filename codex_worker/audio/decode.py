@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from codex_worker.audio.ahead import map_ahead
 from codex_worker.audio.channels import ChannelPowers, channels_of
 from codex_worker.audio.gathered import GatheredSamples
+from codex_worker.audio.not_sound import HEAD_BYTES, refuse_what_is_no_sound, refuse_zeros
 from codex_worker.audio.wholeness import missing_end, states_mp3_length
 from codex_worker.errors import DataError
 
@@ -206,18 +207,16 @@ def _open(path: Path) -> InputContainer:
 
     try:
         with path.open("rb") as file:
-            head = file.read(64)
+            head = file.read(HEAD_BYTES)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    if not head:
-        raise DataError(f"{path} is empty (0 bytes); record it again or remove it")
-    if head.startswith(b"version https://git-lfs"):
-        raise DataError(f"{path} is a git-lfs pointer, not a recording; its object has not been fetched")
+    refuse_what_is_no_sound(path, head)
     try:
         return av.open(
             str(path.absolute()), options={"format_whitelist": FORMATS, "protocol_whitelist": "file"}
         )
     except (av.FFmpegError, ValueError) as error:
+        refuse_zeros(path, head)
         reason = getattr(error, "strerror", None) or error
         raise DataError(
             f"{path} is no recording that can be read ({reason}); it is cut off or not audio at all"

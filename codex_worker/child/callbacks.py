@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from codex_worker.errors import SystemFault
 from codex_worker.job.api import (
+    Absence,
     CellResult,
     Fetched,
     JobContext,
@@ -131,11 +132,13 @@ class ChildScanner:
         """The recordings behind LFS pointers."""
         files: dict[str, Path] = {}
         missing: dict[str, str] = {}
+        absences: dict[str, Absence] = {}
         for part in in_parts(pointer_paths):
             found = self._line.call("fetch_recordings", pointer_paths=part)
             files |= self._paths(found["files"])
             missing |= found["missing"]
-        return Fetched(files, missing)
+            absences |= {path: Absence(kind) for path, kind in found["absences"].items()}
+        return Fetched(files, missing, absences)
 
     def fetch_checkpoint(self, path: str) -> Path:
         """A checkpoint of this project."""

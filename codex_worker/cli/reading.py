@@ -4,16 +4,17 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from codex_worker.contract.guards import POINTERS
+from codex_worker.codex.alike import FilesByName, TwoAlike
+from codex_worker.codex.attachments import ATTACHMENTS_FOLDER, FILES_FOLDER, POINTERS_FOLDER
 from codex_worker.errors import DataError
 from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.pointer import Pointer, parse_pointer
 from codex_worker.git.lfs.store import FileStore, LfsStore
-from codex_worker.job.api import Fetched
+from codex_worker.job.api import Absence, Fetched
+from codex_worker.supervisor.gathering import Gathering
 
 logger = logging.getLogger(__name__)
 
-_FILES = ".project/attachments/files/"
 _MAX_POINTER_FILE_BYTES = 1024
 
 
@@ -29,6 +30,7 @@ class FolderReader:
         self._store: LfsStore | None = (
             FileStore(self._folder) if (self._folder / ".git" / "HEAD").is_file() else None
         )
+        self._attachments = FilesByName(lambda: self.list_files(ATTACHMENTS_FOLDER))
 
     def list_files(self, prefix: str = "") -> list[str]:
         """Paths below `prefix`."""
@@ -43,39 +45,57 @@ class FolderReader:
 
     def fetch_recordings(self, pointer_paths: Sequence[str]) -> Fetched:
         """The recordings where they lie; those that are only pointers come from the store beside git."""
-        found: dict[str, Path] = {}
-        missing: dict[str, str] = {}
+        gathering = Gathering()
         pointers: dict[str, Pointer] = {}
         for path in pointer_paths:
-            local = self._file(path.replace(POINTERS, _FILES, 1))
-            committed = self._file(path)
-            pointer = _pointer_in(committed)
-            if local is not None and _pointer_in(local) is None and local.stat().st_size:
-                found[path] = local
-            elif pointer is not None:
-                pointers[path] = pointer
-            elif committed is not None and committed.stat().st_size:
-                found[path] = committed
-            else:
-                missing[path] = "its recording is not in this folder; open the project in the editor"
-        self._from_store(pointers, found, missing)
-        return Fetched(found, missing)
+            try:
+                self._look(path, gathering, pointers)
+            except TwoAlike as error:
+                gathering.lacks(path, Absence.TWO_ALIKE, str(error))
+        self._from_store(pointers, gathering)
+        return gathering.fetched()
 
-    def _from_store(
-        self, pointers: Mapping[str, Pointer], found: dict[str, Path], missing: dict[str, str]
-    ) -> None:
-        if self._store is None:
-            missing |= dict.fromkeys(
-                pointers, "its recording is not in this folder; download it in the editor first"
+    def _look(self, path: str, gathering: Gathering, pointers: dict[str, Pointer]) -> None:
+        """Finds the recording itself, or its pointer."""
+        local = self._meant(path.replace(POINTERS_FOLDER, FILES_FOLDER, 1))
+        if local is not None and local.stat().st_size and _pointer_in(local) is None:
+            gathering.found[path] = local
+            return
+        committed = self._meant(path)
+        pointer = _pointer_in(committed)
+        if pointer is not None:
+            pointers[path] = pointer
+        elif committed is not None and committed.stat().st_size:
+            gathering.found[path] = committed
+        else:
+            gathering.lacks(
+                path,
+                Absence.NEVER_SENT,
+                "its recording is not in this folder; open the project in the editor",
             )
+
+    def _from_store(self, pointers: Mapping[str, Pointer], gathering: Gathering) -> None:
+        if self._store is None:
+            for path in pointers:
+                gathering.lacks(
+                    path,
+                    Absence.NOT_FETCHED,
+                    "its recording is not in this folder; download it in the editor first",
+                )
             return
         answers = self._store.download(pointers.values(), self._cache)
         for path, pointer in pointers.items():
             answer = answers[pointer]
             if isinstance(answer, DataError):
-                missing[path] = str(answer)
+                gathering.refused(path, answer)
             else:
-                found[path] = answer
+                gathering.found[path] = answer
+
+    def _meant(self, path: str) -> Path | None:
+        """The file that a path means. Raises TwoAlike where it could be two."""
+        file = self._file(path)
+        meant = self._attachments.meant_by(path) if file is None else None
+        return file if meant is None else self._file(meant)
 
     def _file(self, path: str) -> Path | None:
         file = (self._folder / path).resolve()

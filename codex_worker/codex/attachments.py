@@ -6,17 +6,21 @@ import string
 from dataclasses import dataclass
 from typing import Any
 
+from codex_worker.codex.alike import decoded
 from codex_worker.codex.cell import Attachment, Cell
+from codex_worker.contract.ids import MAX_PATH_LENGTH
 from codex_worker.errors import DataError, UserError, clause
 
 ATTACHMENTS_FOLDER = ".project/attachments/"
 POINTERS_FOLDER = ".project/attachments/pointers/"
 FILES_FOLDER = ".project/attachments/files/"
 
+# What the editor saves and plays. What is read is not asked for its ending: its sound decides.
 WRITABLE_EXTENSIONS = frozenset({"webm", "wav", "mp3", "m4a", "ogg"})
-READABLE_EXTENSIONS = WRITABLE_EXTENSIONS | {"flac", "aac", "opus", "mp4"}
 
-_MAX_PATH_LENGTH = 1024
+_MARKER = re.compile(r"(?:^|(?<=/))\.project/attachments/", re.IGNORECASE)
+_TREE = re.compile(r"(files|pointers)(/|%2f|%5c)", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"/|\./|[A-Za-z](:|%3a)/|file://", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _NEW_ID = re.compile(r"audio-[0-9]{10,16}-[0-9a-z]{9}")
 _MIME_TYPE = re.compile(r"audio/[A-Za-z0-9.+-]{1,60}")
@@ -131,9 +135,6 @@ def selected_recording(cell: Cell) -> SelectedRecording:
     if attachment.is_deleted:
         raise DataError("the selected recording was deleted")
     inside = _inside_attachments(attachment.url)
-    extension = inside.rpartition(".")[2].lower()
-    if extension not in READABLE_EXTENSIONS:
-        raise DataError(f"the selected recording is not an audio file ({attachment.url[:200]!r})")
     return SelectedRecording(attachment, _pointer_path(inside), _legacy_path(inside))
 
 
@@ -156,36 +157,40 @@ def resolve_voice_reference(value: str | None) -> str | None:
         raise UserError(
             f"voice_reference names no recording of this project: {clause(error)}. Choose the clip again."
         ) from error
-    if inside.rpartition(".")[2].lower() not in READABLE_EXTENSIONS:
-        raise UserError(f"voice_reference is not an audio file ({value[:200]!r}). Choose a recording.")
     return _pointer_path(inside)
 
 
 def _inside_attachments(url: str) -> str:
-    """The part of a path after `.project/attachments/`, every segment of it a plain name."""
+    """The part of a path after `.project/attachments/`, every segment of it a plain name.
+
+    Its %-codes stay: a name may hold a `%`. Which file is meant is decided where all are known: see `alike`.
+    """
     shown = repr(url[:200])
     if not url:
         raise DataError("the recording has no url")
-    if len(url) > _MAX_PATH_LENGTH:
-        raise DataError(f"the path of the recording is longer than {_MAX_PATH_LENGTH} characters")
     path = url.replace("\\", "/")
-    at = path.rfind(ATTACHMENTS_FOLDER)
-    if at < 0 or (at > 0 and path[at - 1] != "/"):
+    if not _MARKER.search(path) or len(path) > MAX_PATH_LENGTH:
+        path = decoded(path).replace("\\", "/")
+    *_, found = (None, *_MARKER.finditer(path))
+    if found is None:
         raise DataError(f"the path {shown} is not in {ATTACHMENTS_FOLDER}")
-    if at > 0 and not path.startswith(("/", "./")) and not re.match(r"[A-Za-z]:/|file://", path):
+    if found.start() > 0 and not _ABSOLUTE.match(path):
         raise DataError(f"the path {shown} leaves the project's {ATTACHMENTS_FOLDER}")
-    inside = path[at + len(ATTACHMENTS_FOLDER) :]
-    if not all(_is_safe_name(name) for name in inside.split("/")):
+    inside = path[found.end() :]
+    if len(_pointer_path(inside)) > MAX_PATH_LENGTH:
+        raise DataError(f"the path of the recording is longer than {MAX_PATH_LENGTH} characters")
+    if not all(_is_safe_name(name) or _is_safe_name(decoded(name)) for name in inside.split("/")):
         raise DataError(f"the path {shown} leaves the project's {ATTACHMENTS_FOLDER}")
     return inside
 
 
 def _pointer_path(inside: str) -> str:
-    return POINTERS_FOLDER + inside.removeprefix("files/").removeprefix("pointers/")
+    tree = _TREE.match(inside)
+    return POINTERS_FOLDER + inside[tree.end() if tree else 0 :]
 
 
 def _legacy_path(inside: str) -> str | None:
-    return None if inside.startswith(("files/", "pointers/")) else ATTACHMENTS_FOLDER + inside
+    return None if _TREE.match(inside) else ATTACHMENTS_FOLDER + inside
 
 
 def _is_safe_name(name: str) -> bool:

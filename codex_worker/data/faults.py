@@ -15,6 +15,12 @@ class Fault(StrEnum):
     """Why a recording is not used, or not without a remark. Known by its code, never by a sentence."""
 
     MISSING = "missing"
+    NOT_ON_SERVER = "not_on_server"
+    OTHER_ON_SERVER = "other_on_server"
+    NOT_FETCHED = "not_fetched"
+    TWO_ALIKE = "two_alike"
+    SPOILT_POINTER = "spoilt_pointer"
+    NO_SOUND = "no_sound"
     UNREADABLE = "unreadable"
     CUT_OFF = "cut_off"
     TOO_LONG = "too_long"
@@ -67,6 +73,42 @@ _RULES = {
         "the recording is not there",
         "is not there and has to be synchronised",
         "are not there and have to be synchronised",
+    ),
+    Fault.NOT_ON_SERVER: _Rule(
+        _BOTH,
+        "the recording was not uploaded",
+        "was not uploaded: only its pointer is in the project. It has to be synchronised again",
+        "were not uploaded: only their pointers are in the project. They have to be synchronised again",
+    ),
+    Fault.OTHER_ON_SERVER: _Rule(
+        _BOTH,
+        "the recording on the server is not the one that its pointer names",
+        "is not what its pointer names: another size or other content is on the server. Record it again",
+        "are not what their pointers name: another size or other content is on the server. Record them again",
+    ),
+    Fault.NOT_FETCHED: _Rule(
+        _BOTH,
+        "the server did not give the recording",
+        "could not be fetched from the server",
+        "could not be fetched from the server",
+    ),
+    Fault.TWO_ALIKE: _Rule(
+        _BOTH,
+        "two files have the name of the recording",
+        "could be either of two files with almost the same name. Rename one of them, or record it again",
+        "could be either of two files with almost the same name. Rename one of each, or record them again",
+    ),
+    Fault.SPOILT_POINTER: _Rule(
+        _BOTH,
+        "a pointer that cannot be followed stands where the recording should be",
+        "has a damaged LFS pointer, or one with a merge conflict. Restore it, or record again",
+        "have damaged LFS pointers, or ones with a merge conflict. Restore them, or record again",
+    ),
+    Fault.NO_SOUND: _Rule(
+        _BOTH,
+        "the file is no sound but something else",
+        "is no sound at all, but an empty file, a text, a web page or a picture. Record it again",
+        "are no sound at all, but empty files, texts, web pages or pictures. Record them again",
     ),
     Fault.UNREADABLE: _Rule(_BOTH, "the recording cannot be read", "cannot be read", "cannot be read"),
     Fault.CUT_OFF: _Rule(

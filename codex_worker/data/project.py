@@ -12,7 +12,7 @@ from codex_worker.codex.notebook import Notebook, document_name, read_together
 from codex_worker.contract.options import InferenceOptions, TrainingOptions
 from codex_worker.data.faults import Fault
 from codex_worker.errors import DataError, UserError
-from codex_worker.job.api import Fetched, ProjectReader
+from codex_worker.job.api import Absence, Fetched, ProjectReader
 from codex_worker.job.summary import listed
 
 logger = logging.getLogger(__name__)
@@ -43,10 +43,11 @@ class FetchedOnce:
         """The recordings behind LFS pointers; those that still lie here are not asked for again."""
         wanted = [path for path in pointer_paths if path not in self._files or not self._files[path].exists()]
         missing: Mapping[str, str] = {}
+        absences: Mapping[str, Absence] = {}
         if wanted:
             fetched = self._reader.fetch_recordings(wanted)
             self._files |= fetched.files
-            missing = fetched.missing
+            missing, absences = fetched.missing, fetched.absences
         return Fetched(
             {
                 path: self._files[path]
@@ -54,6 +55,7 @@ class FetchedOnce:
                 if path not in missing and path in self._files
             },
             missing,
+            absences,
         )
 
 

@@ -17,7 +17,7 @@ from codex_worker.codex.choose import Selection, cells_for_training, cells_to_tr
 from codex_worker.data.faults import Fault
 from codex_worker.data.project import ChosenCell, Project, Rule, SkippedCell
 from codex_worker.errors import DataError
-from codex_worker.job.api import ProjectReader
+from codex_worker.job.api import Absence, Fetched, ProjectReader
 
 if TYPE_CHECKING:
     from codex_worker.audio.decode import Clip, Recording
@@ -33,6 +33,15 @@ __all__ = [
 ]
 
 MAX_RECORDING_S = 3600.0
+
+_NEVER_SENT = "its recording was never sent: whoever made it has to synchronise"
+_FAULTS = {
+    Absence.NEVER_SENT: Fault.MISSING,
+    Absence.NOT_ON_SERVER: Fault.NOT_ON_SERVER,
+    Absence.OTHER_ON_SERVER: Fault.OTHER_ON_SERVER,
+    Absence.NOT_FETCHED: Fault.NOT_FETCHED,
+    Absence.TWO_ALIKE: Fault.TWO_ALIKE,
+}
 
 
 @dataclass(frozen=True)
@@ -100,21 +109,17 @@ def fetch_recordings(reader: ProjectReader, chosen: Sequence[ChosenCell]) -> Fet
     Those of early projects, which lie in another place, are asked for with a second one.
     """
     takes = {index: selected_recording(entry.cell) for index, entry in enumerate(chosen)}
-    found: dict[str, Path] = {}
-    missing: dict[str, str] = {}
-    _fetch(reader, (take.pointer_path for take in takes.values()), found, missing)
-    legacy = (take.legacy_path for take in takes.values() if take.pointer_path not in found)
-    _fetch(reader, (path for path in legacy if path), found, missing)
+    fetched = _fetch(reader, (take.pointer_path for take in takes.values()))
+    early = (take.legacy_path for take in takes.values() if take.pointer_path not in fetched.files)
+    older = _fetch(reader, (path for path in early if path))
     cells: list[RecordedCell] = []
     skipped: list[SkippedCell] = []
     for index, entry in enumerate(chosen):
         take = takes[index]
-        path = found.get(take.pointer_path) or found.get(take.legacy_path or "")
-        if path is None or path.stat().st_size == 0:
-            reason = missing.get(
-                take.pointer_path, "its recording was never sent: whoever made it has to synchronise"
-            )
-            skipped.append(SkippedCell(entry.cell.id, entry.label, entry.book, reason, fault=Fault.MISSING))
+        path = fetched.files.get(take.pointer_path) or older.files.get(take.legacy_path or "")
+        if path is None:
+            reason, fault = _why_missing(take, fetched, older)
+            skipped.append(SkippedCell(entry.cell.id, entry.label, entry.book, reason, fault=fault))
         else:
             cells.append(_recorded(entry, take, path))
     return FetchedCells(tuple(cells), tuple(skipped))
@@ -137,14 +142,18 @@ def decoded(
         yield cell, outcome
 
 
-def _fetch(
-    reader: ProjectReader, paths: Iterable[str], found: dict[str, Path], missing: dict[str, str]
-) -> None:
+def _fetch(reader: ProjectReader, paths: Iterable[str]) -> Fetched:
     wanted = list(dict.fromkeys(paths))
-    if wanted:
-        fetched = reader.fetch_recordings(wanted)
-        found |= fetched.files
-        missing |= fetched.missing
+    return reader.fetch_recordings(wanted) if wanted else Fetched({}, {})
+
+
+def _why_missing(take: SelectedRecording, fetched: Fetched, older: Fetched) -> tuple[str, Fault]:
+    """The sentence and the fault; what is known of the old place counts where the usual one has nothing."""
+    absence = fetched.absences.get(take.pointer_path, Absence.NEVER_SENT)
+    old = take.legacy_path or ""
+    if absence is Absence.NEVER_SENT and older.absences.get(old, absence) is not absence:
+        return older.missing[old], _FAULTS[older.absences[old]]
+    return fetched.missing.get(take.pointer_path, _NEVER_SENT), _FAULTS[absence]
 
 
 def _recorded(entry: ChosenCell, take: SelectedRecording, path: Path) -> RecordedCell:

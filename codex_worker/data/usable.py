@@ -13,6 +13,7 @@ from pathlib import Path
 from codex_worker.audio.character import flat_share, is_flattened, voice_in
 from codex_worker.audio.decode import Clip, CutOff, Recording, TooLong, decode
 from codex_worker.audio.level import Samples, is_silent, trim_silence
+from codex_worker.audio.not_sound import NoSound, SpoiltPointer
 from codex_worker.audio.resample import resample
 from codex_worker.data.faults import Fault, FoundFault, Purpose
 from codex_worker.data.recordings import MAX_RECORDING_S
@@ -23,6 +24,7 @@ JUDGED_RATE = 16_000  # whatever rate a model reads, so that all come to the sam
 SHORTEST_S, LETTER_S = 0.05, 1 / 30
 LONG_S = 30.0  # a verse takes less; longer recordings are learnt badly as a whole
 JUDGED_S = 120.0  # the loudest stretch of a long recording tells what kind of sound it is
+_BY_ERROR = {CutOff: Fault.CUT_OFF, SpoiltPointer: Fault.SPOILT_POINTER, NoSound: Fault.NO_SOUND}
 PEAKS_CUT_SHARE, OVERDRIVEN_SHARE = 0.001, 0.05  # of all samples, cut flat
 
 
@@ -123,7 +125,7 @@ def _undecodable(error: DataError, path: Path, limits: Limits) -> FoundFault:
     """The error without the path on this machine, which says nothing to a translator."""
     if isinstance(error, TooLong):
         return _too_long("too long", limits)
-    fault = Fault.CUT_OFF if isinstance(error, CutOff) else Fault.UNREADABLE
+    fault = next((found for kind, found in _BY_ERROR.items() if isinstance(error, kind)), Fault.UNREADABLE)
     if not path.exists():
         fault = Fault.MISSING
     return FoundFault(fault, str(error).replace(str(path), "its recording"))

@@ -8,6 +8,7 @@ there is carried to the supervisor, which alone holds the token.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
@@ -98,12 +99,23 @@ class JobContext:
         return value
 
 
+class Absence(StrEnum):
+    """Why a recording could not be had, for whoever counts; the sentence has the particulars."""
+
+    NEVER_SENT = "never_sent"  # nothing, or an empty file, is in the project
+    NOT_ON_SERVER = "not_on_server"  # its pointer is, its bytes are not
+    OTHER_ON_SERVER = "other_on_server"  # of another size or content than its pointer says
+    NOT_FETCHED = "not_fetched"  # the server said no, or nothing
+    TWO_ALIKE = "two_alike"  # the path could mean either of two files
+
+
 @dataclass(frozen=True)
 class Fetched:
     """Files brought into the job folder, and why others could not be."""
 
     files: Mapping[str, Path]
     missing: Mapping[str, str]  # repository path -> a sentence
+    absences: Mapping[str, Absence] = field(default_factory=dict)  # of those missing; else NEVER_SENT
 
 
 @dataclass(frozen=True)
@@ -149,7 +161,10 @@ class ProjectReader(Protocol):
         """Text files (notebooks) as they are at the job's commit; a path that isn't there is left out."""
 
     def fetch_recordings(self, pointer_paths: Sequence[str]) -> Fetched:
-        """The recordings behind LFS pointers, keyed by the pointers' repository paths."""
+        """The recordings behind LFS pointers, keyed by the paths as they are asked for.
+
+        A path may be spelled in another way than the file's own name: see `codex.alike`.
+        """
 
 
 class Scanner(ProjectReader, Protocol):

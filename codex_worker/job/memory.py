@@ -9,13 +9,15 @@ It refuses what the real one refuses: paths outside the job folder, unknown fold
 """
 
 import hashlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from codex_worker.codex.alike import FilesByName, TwoAlike
+from codex_worker.codex.pointer_text import named_by
 from codex_worker.errors import DataError, SystemFault, UserError
 from codex_worker.job.api import (
+    Absence,
     CellResult,
     Fetched,
     JobContext,
@@ -28,8 +30,6 @@ from codex_worker.job.api import (
 from codex_worker.job.channel import Heartbeat
 
 ARTIFACT_FOLDERS = ("checkpoint", "samples", "report")
-_POINTER_OID = re.compile(rb"^oid sha256:([0-9a-f]{64})$", re.MULTILINE)
-_POINTER_START = b"version https://git-lfs.github.com/spec/v1\n"
 
 
 def files_below(folder: Path) -> dict[str, Path]:
@@ -85,13 +85,23 @@ class MemoryScanner:
         """Copies recordings into the job folder, and says which are missing."""
         found: dict[str, Path] = {}
         missing: dict[str, str] = {}
+        absences: dict[str, Absence] = {}
+        files = FilesByName(lambda: (*self.recordings, *self.files))
         for path in pointer_paths:
-            content = self._recording(path)
-            if content is None:
+            try:
+                file = files.meant_by(path)
+            except TwoAlike as error:
+                missing[path], absences[path] = str(error), Absence.TWO_ALIKE
+                continue
+            content = None if file is None else self._recording(file)
+            if file is None or content is None:
                 missing[path] = f"The recording behind {path} is not on the server."
+                absences[path] = Absence.NEVER_SENT if file is None else Absence.NOT_ON_SERVER
+            elif file in self.files and not _content(self.files[file]):
+                missing[path], absences[path] = f"{file} is empty: it was never sent.", Absence.NEVER_SENT
             else:
-                found[path] = self._put("recordings", path, content)
-        return Fetched(found, missing)
+                found[path] = self._put("recordings", file, content)
+        return Fetched(found, missing, absences)
 
     def fetch_checkpoint(self, path: str) -> Path:
         """A checkpoint among the published artifacts or the project's files."""
@@ -154,14 +164,14 @@ class MemoryScanner:
         if path not in self.files:
             return None
         content = _content(self.files[path])
-        oid = _POINTER_OID.search(content) if content.startswith(_POINTER_START) else None
-        if oid is None:
+        named = named_by(content)
+        if named is None:
             return content
         if self._by_oid is None:
             self._by_oid = {
                 hashlib.sha256(_content(value)).hexdigest(): at for at, value in self.files.items()
             }
-        at = self._by_oid.get(oid.group(1).decode())
+        at = self._by_oid.get(named.oid)
         return None if at is None else _content(self.files[at])
 
     def _put(self, folder: str, path: str, content: bytes) -> Path:

@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from codex_worker.codex.alike import FilesByName
+from codex_worker.codex.attachments import ATTACHMENTS_FOLDER
 from codex_worker.contract.records import ResumePointer
 from codex_worker.errors import DataError, ResourceError, UserError
 from codex_worker.git.lfs.cache import LfsCache
@@ -12,10 +14,11 @@ from codex_worker.git.lfs.pointer import Pointer, parse_pointer, pointer_for
 from codex_worker.git.lfs.store import LfsStore, TransferProgress
 from codex_worker.git.ports import Snapshot
 from codex_worker.hub import Hub
-from codex_worker.job.api import CellResult, Fetched, Published, Weights
+from codex_worker.job.api import Absence, CellResult, Fetched, Published, Weights
 from codex_worker.publish.artifacts import publish_artifact
 from codex_worker.publish.cells import CellPublisher
 from codex_worker.queue.owned import OwnedJob
+from codex_worker.supervisor.gathering import Gathering, say_what_was_spoilt
 from codex_worker.supervisor.job_folder import JobFolder
 
 logger = logging.getLogger(__name__)
@@ -42,6 +45,7 @@ class RepositoryReader:
         self._cache = cache
         self._hub = hub
         self._folder = folder
+        self._attachments = FilesByName(lambda: (entry.path for entry in snapshot.files(ATTACHMENTS_FOLDER)))
 
     @property
     def commit(self) -> str:
@@ -63,33 +67,40 @@ class RepositoryReader:
 
     def fetch_recordings(self, pointer_paths: Sequence[str]) -> Fetched:
         """Copies recordings into the job folder; those that cannot be had are named with the reason."""
-        found: dict[str, Path] = {}
-        missing: dict[str, str] = {}
-        pointers: dict[str, Pointer] = {}
+        gathering = Gathering()
+        pointers: dict[str, tuple[str, Pointer]] = {}
         for start in range(0, len(pointer_paths), PATHS_AT_ONCE):
-            paths = pointer_paths[start : start + PATHS_AT_ONCE]
-            contents = self._snapshot.read_many(paths)
-            for path in paths:
-                data = contents.get(path)
-                pointer = parse_pointer(data) if data else None
-                if not data:
-                    missing[path] = (
-                        f"There is no {path} in the project. Whoever recorded it has to synchronise."
-                    )
-                elif pointer is None:
-                    # Some projects hold a small recording itself where the pointer should be.
-                    found[path] = self._folder.put(f"recordings/{path}", data)
-                else:
-                    pointers[path] = pointer
-        with self._cache.hold(pointers.values()):
-            fetched = self._store.download(pointers.values(), self._cache, on_progress=_say)
-            for path, pointer in pointers.items():
+            pointers |= self._read_pointers(pointer_paths[start : start + PATHS_AT_ONCE], gathering)
+        wanted = [pointer for _, pointer in pointers.values()]
+        with self._cache.hold(wanted):
+            fetched = self._store.download(wanted, self._cache, on_progress=_say)
+            for path, (file, pointer) in pointers.items():
                 answer = fetched[pointer]
                 if isinstance(answer, DataError):
-                    missing[path] = str(answer)
+                    gathering.refused(path, answer)
                 else:
-                    found[path] = self._copy(answer, f"recordings/{path}", pointer.size)
-        return Fetched(found, missing)
+                    gathering.found[path] = self._copy(answer, f"recordings/{file}", pointer.size)
+        return gathering.fetched()
+
+    def _read_pointers(self, paths: Sequence[str], gathering: Gathering) -> dict[str, tuple[str, Pointer]]:
+        """The pointers at these paths, each with the file that it was read from."""
+        contents = self._snapshot.read_many(paths)
+        meant = gathering.meant((path for path in paths if path not in contents), self._attachments)
+        contents |= self._snapshot.read_many(meant.values())
+        say_what_was_spoilt(contents)
+        pointers: dict[str, tuple[str, Pointer]] = {}
+        for path in paths:
+            file = meant.get(path, path)
+            data = contents.get(file)
+            pointer = parse_pointer(data) if data else None
+            if pointer is not None:
+                pointers[path] = file, pointer
+            elif data:
+                # Some projects hold a small recording itself where the pointer should be.
+                gathering.found[path] = self._folder.put(f"recordings/{file}", data)
+            elif path not in gathering.missing:
+                gathering.lacks(path, Absence.NEVER_SENT, _never_sent(file, data, path in meant))
+        return pointers
 
     def fetch_checkpoint(self, path: str) -> Path:
         """Copies a model of this project into the job folder. Raises UserError where there is none."""
@@ -175,6 +186,14 @@ class RepositoryScanner(RepositoryReader):
         self._owned.save_resume(
             ResumePointer(oid=pointer.oid, size=pointer.size, attempt=number, epochs=epochs)
         )
+
+
+def _never_sent(file: str, data: bytes | None, is_there: bool) -> str:
+    if data is not None:
+        return f"{file} is empty: its recording was never sent. Whoever recorded it has to synchronise."
+    if is_there:
+        return f"{file} is too large for a pointer. It has to be sent as a large file (Git LFS)."
+    return f"There is no {file} in the project. Whoever recorded it has to synchronise."
 
 
 def _say(progress: TransferProgress) -> None:

@@ -153,7 +153,7 @@ class Services:
             missing.pop(path, None)
         found = self._reading.insist(lambda: self._scanner.fetch_recordings(good))
         files = {path: self._folder.relative(local) for path, local in found.files.items()}
-        return {"files": files, "missing": {**missing, **found.missing}}
+        return {"files": files, "missing": {**missing, **found.missing}, "absences": dict(found.absences)}
 
     def _fetch_checkpoint(self, arguments: _Path) -> str:
         path = check_repository_path(arguments.path)

@@ -19,6 +19,10 @@ logger = logging.getLogger(__name__)
 BLOCK_BYTES = 1 << 20
 
 
+class OtherObject(DataError):
+    """What came is not what its pointer names."""
+
+
 class ObjectWriter:
     """Takes an object's bytes; refuses the first one past the size that the pointer gives."""
 
@@ -29,24 +33,24 @@ class ObjectWriter:
         self.written_bytes = 0
 
     def write(self, block: bytes) -> None:
-        """Append a block. Raises DataError when the object is longer than its pointer says."""
+        """Append a block. Raises OtherObject when the object is longer than its pointer says."""
         self.written_bytes += len(block)
         if self.written_bytes > self._pointer.size:
-            raise DataError(
+            raise OtherObject(
                 f"The object {self._pointer.oid} is longer than its pointer says: {self._pointer.size} bytes."
             )
         self._digest.update(block)
         self._file.write(block)
 
     def verify(self) -> None:
-        """Raise DataError unless exactly the bytes that the pointer names have arrived."""
+        """Raise OtherObject unless exactly the bytes that the pointer names have arrived."""
         if self.written_bytes != self._pointer.size:
-            raise DataError(
+            raise OtherObject(
                 f"The object {self._pointer.oid} has {self.written_bytes} bytes, "
                 f"its pointer says {self._pointer.size}."
             )
         if self._digest.hexdigest() != self._pointer.oid:
-            raise DataError(
+            raise OtherObject(
                 f"The object {self._pointer.oid} is damaged: its SHA-256 is {self._digest.hexdigest()}."
             )
 

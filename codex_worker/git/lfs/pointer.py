@@ -8,16 +8,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from codex_worker.codex.pointer_text import MAX_OBJECT_BYTES, VERSION, named_by
 from codex_worker.errors import DataError
 
-VERSION = "https://git-lfs.github.com/spec/v1"
-# Written by git-lfs before its first release; still read by every client.
-_OLD_VERSIONS = {"https://hawser.github.com/spec/v1", "http://git-media.io/v/2"}
-MAX_POINTER_BYTES = 1024
-MAX_OBJECT_BYTES = 2**63 - 1
-
 _OID = re.compile(r"[0-9a-f]{64}")
-_SIZE = re.compile(r"[0-9]{1,19}")
 
 
 @dataclass(frozen=True, order=True)
@@ -42,27 +36,13 @@ class Pointer:
 
 
 def parse_pointer(content: bytes) -> Pointer | None:
-    """The pointer that a file's content is, or None where the content is something else.
+    """The pointer that a file's content is, or None where the content is something else or says two things.
 
-    Reads what git-lfs reads: older version lines, extension lines and Windows line ends included.
+    Reads what git-lfs reads (older version lines, extension lines, Windows line ends) and what shells and
+    editors make of it: see `pointer_text`.
     """
-    if len(content) >= MAX_POINTER_BYTES or not content.startswith(b"version "):
-        return None
-    try:
-        lines = content.decode("utf-8").splitlines()
-    except UnicodeDecodeError:
-        return None  # binary data that happens to begin with the word
-    version, *rest = lines
-    if version.removeprefix("version ") not in {VERSION, *_OLD_VERSIONS}:
-        return None
-    fields = {key: value for key, _, value in (line.partition(" ") for line in rest if line)}
-    method, _, oid = fields.get("oid", "").partition(":")
-    size = fields.get("size", "")
-    if method != "sha256" or not _OID.fullmatch(oid) or not _SIZE.fullmatch(size):
-        return None
-    if int(size) > MAX_OBJECT_BYTES:
-        return None
-    return Pointer(oid, int(size))
+    named = named_by(content)
+    return None if named is None else Pointer(named.oid, named.size)
 
 
 def pointer_for(path: Path) -> Pointer:

@@ -90,8 +90,8 @@ class FileStore:
         return {pointer for pointer in pointers if self._objects.find(pointer) is None}
 
     def _copy_to(self, cache: LfsCache, pointer: Pointer) -> Path | DataError:
-        source = self._objects.find(pointer)
-        if source is None:
+        source = self._objects.path_of(pointer)
+        if not source.is_file():
             return not_uploaded(pointer)
         try:
             with source.open("rb") as file, cache.receive(pointer) as writer:
@@ -122,9 +122,13 @@ class ProgressCount:
             )
 
 
-def not_uploaded(pointer: Pointer) -> DataError:
+class NotUploaded(DataError):
+    """The store has nothing by the id that a pointer names."""
+
+
+def not_uploaded(pointer: Pointer) -> NotUploaded:
     """What a pointer whose object the store does not have means to a person."""
-    return DataError(
+    return NotUploaded(
         f"The recording was not uploaded: the project has a pointer to {pointer.oid} ({pointer.size} bytes), "
         "but its file is not on the server. Whoever recorded it has to synchronise again."
     )

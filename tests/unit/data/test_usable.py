@@ -221,8 +221,10 @@ def test_marks_above_letters_take_no_time():
     ("content", "expected_s", "fault"),
     [
         (None, None, Fault.MISSING),
-        (b"", None, Fault.UNREADABLE),
-        (b"no sound at all", None, Fault.UNREADABLE),
+        (b"", None, Fault.NO_SOUND),
+        (b"no sound at all", None, Fault.NO_SOUND),
+        (b"\x1a\x45 no sound \xff", None, Fault.UNREADABLE),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 3\n", None, Fault.SPOILT_POINTER),
         ("whole", 6.0, Fault.CUT_OFF),
         ("half", None, Fault.CUT_OFF),
     ],
