@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from codex_worker.errors import DataError, UserError
@@ -15,6 +15,7 @@ BEARABLE_LOSS = 0.005
 ENGLISH_SHARE = 0.8
 """Texts with at least this share of dictionary words are taken for English."""
 _TEXTS_LOOKED_AT = 2000
+_VERSIONS = {"compat": (1, 2), "characters": (1,)}
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def legacy_frontend(texts: Sequence[str], request: FrontendRequest) -> FrontendC
             "model.frontend: characters cannot be used with this checkpoint: an older worker trained it and "
             "read text the compat way. Leave model.frontend out, or train a new voice from it first."
         )
-    frontend = _compat(request, texts)
+    frontend = replace(_compat(request, texts), version=1)
     how = "with" if frontend.use_uroman else "without"
     source = "as model.use_uroman says" if request.use_uroman is not None else "detected from the first text"
     return FrontendChoice(
@@ -111,7 +112,7 @@ def legacy_frontend(texts: Sequence[str], request: FrontendRequest) -> FrontendC
 
 def restore_frontend(name: str, version: int, state: Mapping[str, Any]) -> TextFrontend:
     """The frontend that a checkpoint records; raises DataError when this worker does not know it."""
-    if version != 1 or name not in {"compat", "characters"}:
+    if version not in _VERSIONS.get(name, ()):
         raise DataError(
             f"the checkpoint reads text with frontend {name!r:.80} version {version!s:.20}, which this "
             "worker does not know: a newer worker made it, and is needed to use it"
@@ -121,17 +122,20 @@ def restore_frontend(name: str, version: int, state: Mapping[str, Any]) -> TextF
     use_uroman, language = state.get("use_uroman"), state.get("uroman_language")
     if not isinstance(use_uroman, bool) or not (language is None or isinstance(language, str)):
         raise DataError("the checkpoint's text frontend 'compat' has no valid state")
-    return CompatFrontend(use_uroman=use_uroman, uroman_language=language)
+    return CompatFrontend(use_uroman=use_uroman, uroman_language=language, version=version)
 
 
 def measure_loss(texts: Iterable[str]) -> Loss:
-    """Letters that the compat frontend would drop, strip or replace, over at most 2000 texts."""
-    frontend = CompatFrontend()
+    """Letters that the compat frontend would drop, strip or replace, over at most 2000 texts.
+
+    A `c` that is written as a `k` is lost as well, but in names among English words, where it is one.
+    """
     looked_at = list(texts)[:_TEXTS_LOOKED_AT]
     words = [word for text in looked_at for word in _words(text)]
     known = english_words(words)
     english = [word for word in words if word in known]
     is_english = bool(words) and len(english) / len(words) >= ENGLISH_SHARE
+    frontend = CompatFrontend() if is_english else CompatFrontend(version=1)
     encodings = [frontend.encode(text) for text in looked_at]
     return Loss(
         letters=sum(character.isalpha() for text in looked_at for character in text),

@@ -1,8 +1,9 @@
 """How older jobs and the official weights read text: optional romanisation, then English pronunciation.
 
 Every quirk is kept, because a checkpoint that learnt with them needs them when it speaks: words outside the
-CMU dictionary stay spelt and get an asterisk, `c` and `q` have no symbol, accents are removed, numbers become
-English words. The libraries are loaded when the first text is read.
+CMU dictionary stay spelt and get an asterisk, accents are removed, numbers become English words. `c` and `q`
+have no symbol: version 1 of the reading, that of older jobs, drops them from words that are spelt, and
+version 2 writes them with others. The libraries are loaded when the first text is read.
 """
 
 import re
@@ -18,6 +19,7 @@ from typing import Any
 from codex_worker.errors import UserError
 from codex_worker.stabletts.frontend.ascii_letters import to_ascii
 from codex_worker.stabletts.frontend.encoding import Encoding, without_bare_signs
+from codex_worker.stabletts.frontend.spelling import spelt
 from codex_worker.stabletts.symbols import official_ids, official_symbols
 
 Romanise = Callable[[str, str | None], str]
@@ -53,14 +55,15 @@ class CompatFrontend:
     """The English path of StableTTS 1.1, with or without uroman in front of it.
 
     `romanise(text, language_code)` can be handed in; by default uroman is loaded when it is first needed.
+    Version 1 is for checkpoints that were trained with it.
     """
 
     use_uroman: bool = False
     uroman_language: str | None = None
     romanise: Romanise | None = field(default=None, compare=False, repr=False)
+    version: int = 2
 
     name = "compat"
-    version = 1
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -72,10 +75,10 @@ class CompatFrontend:
         return {"language": "english", "use_uroman": self.use_uroman, "uroman_language": self.uroman_language}
 
     def encode(self, text: str) -> Encoding:
-        """Read one text as an older job would."""
+        """Read one text; version 1 as an older job would."""
         if self.use_uroman:
             text = (self.romanise or _uroman)(text, self.uroman_language)
-        phones, unread = _pronounce(text)
+        phones, unread = _pronounce(text, self._spell)
         ids = official_ids()
         respelt = [
             letter for letter in text if letter.isalpha() and not letter.isascii() and letter not in unread
@@ -88,6 +91,10 @@ class CompatFrontend:
             substituted=tuple(respelt),
         )
         return without_bare_signs(encoding)
+
+    def _spell(self, word: str) -> str:
+        """A word that has no pronunciation."""
+        return word if self.version == 1 else spelt(word, romanised=self.use_uroman)
 
 
 def refuse_other_languages(language: str) -> None:
@@ -110,16 +117,21 @@ def english_words(words: Iterable[str]) -> set[str]:
     return set(words) & _dictionary().keys()
 
 
-def _pronounce(text: str) -> tuple[str, list[str]]:
-    """Phones of a text, and the characters that vanish on the way there."""
+def _pronounce(text: str, spell: Callable[[str], str]) -> tuple[str, list[str]]:
+    """Phones of a text, and the characters that vanish on the way there.
+
+    `spell` writes the words that have no pronunciation.
+    """
     from eng_to_ipa import preserve_punc
 
     unread = [character for character in text if not character.isspace() and not to_ascii(character).strip()]
-    spelt = _expand_numbers(_TITLE.sub(lambda found: _TITLES[found[1]], to_ascii(text).lower()))
-    tokens = preserve_punc(spelt)
-    for token, kept in zip(spelt.split(), tokens, strict=True):
+    written = _expand_numbers(_TITLE.sub(lambda found: _TITLES[found[1]], to_ascii(text).lower()))
+    tokens = preserve_punc(written)
+    for token, kept in zip(written.split(), tokens, strict=True):
         unread.extend((Counter(token) - Counter("".join(kept))).elements())
-    phones = " ".join("".join((before, _pronounce_word(word), after)) for before, word, after in tokens)
+    phones = " ".join(
+        "".join((before, _pronounce_word(word, spell(word)), after)) for before, word, after in tokens
+    )
     phones = " ".join(_with_dark_l(word) for word in phones.split()).translate(_BROAD_TO_NARROW)
     return phones.replace("...", "…"), unread
 
@@ -132,11 +144,11 @@ def _with_dark_l(word: str) -> str:
 
 
 @lru_cache(maxsize=100_000)
-def _pronounce_word(word: str) -> str:
-    """The last of a word's pronunciations in order; the word itself with an asterisk when it has none."""
+def _pronounce_word(word: str, as_spelt: str) -> str:
+    """The last of a word's pronunciations in order; its spelling with an asterisk when it has none."""
     from eng_to_ipa import cmu_to_ipa
 
-    entries = _dictionary().get(word, [f"__IGNORE__{word}"])
+    entries = _dictionary().get(word, [f"__IGNORE__{as_spelt}"])
     return str(cmu_to_ipa([entries], stress_marking="both")[0][-1])
 
 

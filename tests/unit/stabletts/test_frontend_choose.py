@@ -2,7 +2,7 @@
 
 import pytest
 
-from codex_worker.errors import UserError
+from codex_worker.errors import DataError, UserError
 from codex_worker.stabletts.frontend.characters import CharactersFrontend
 from codex_worker.stabletts.frontend.choose import (
     FrontendRequest,
@@ -74,10 +74,12 @@ def test_rare_letters_are_named():
 
 
 def test_an_older_checkpoint_is_read_as_older_jobs_did():
-    assert legacy_frontend(["", "в начале"], FrontendRequest()).frontend == CompatFrontend(use_uroman=True)
-    assert legacy_frontend(["mama", "в начале"], FrontendRequest()).frontend == CompatFrontend()
+    as_then = CompatFrontend(version=1)
+    romanised = CompatFrontend(use_uroman=True, version=1)
+    assert legacy_frontend(["", "в начале"], FrontendRequest()).frontend == romanised
+    assert legacy_frontend(["mama", "в начале"], FrontendRequest()).frontend == as_then
     said = legacy_frontend(["mama"], FrontendRequest(use_uroman=True))
-    assert said.frontend == CompatFrontend(use_uroman=True)
+    assert said.frontend == romanised
     assert "as model.use_uroman says" in said.reasons[0]
 
 
@@ -86,9 +88,25 @@ def test_an_older_checkpoint_cannot_take_another_reading():
         legacy_frontend(["mama"], FrontendRequest(name="characters"))
 
 
-def test_the_compat_reading_comes_back_from_its_checkpoint():
-    frontend = CompatFrontend(use_uroman=True, uroman_language="hin")
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_compat_reading_comes_back_from_its_checkpoint(version):
+    frontend = CompatFrontend(use_uroman=True, uroman_language="hin", version=version)
     assert restore_frontend(frontend.name, frontend.version, frontend.state()) == frontend
+
+
+@pytest.mark.parametrize(
+    ("name", "version"), [("compat", 3), ("compat", 0), ("characters", 2), ("phones", 1)]
+)
+def test_a_reading_that_this_worker_does_not_know_is_refused(name, version):
+    with pytest.raises(DataError, match="a newer worker made it"):
+        restore_frontend(name, version, CompatFrontend().state())
+
+
+def test_names_do_not_make_english_another_language():
+    texts = [*ENGLISH, "Zacchaeus carried Nebuchadnezzar and Melchizedek to the old river in the morning."]
+    assert choose_frontend(texts, FrontendRequest()).frontend == CompatFrontend()
+    others = ["mungu cikale aliupenda qulimwengu"] * 20
+    assert isinstance(choose_frontend(others, FrontendRequest()).frontend, CharactersFrontend)
 
 
 @pytest.mark.parametrize(

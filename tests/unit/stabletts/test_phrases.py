@@ -63,9 +63,7 @@ def test_signs_are_not_spoken_where_the_voice_has_none_of_the_letters(text):
     assert lost_letters(encoding) == {letter.lower() for letter in text if letter.isalpha()}
 
 
-@pytest.mark.parametrize(
-    "text", ["a" * 100, "12,345 " * 5, "in the beginning, " * 9, "กำ天" * 30, "ñ\u0301-" * 40]
-)
+@pytest.mark.parametrize("text", ["a" * 100, "in the beginning, " * 9, "กำ天" * 30, "ñ\u0301-" * 40])
 def test_the_english_reading_is_held_to_the_same_limit(text):
     parts = phrases(text, CompatFrontend(), max_symbols=40)
     assert all(0 < len(part.ids) <= 2 * 40 + 1 for part in parts)
