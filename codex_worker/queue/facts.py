@@ -73,11 +73,19 @@ class FactReader:
         self._removals: dict[str, tuple[tuple[str, ...], Removals | None]] = {}
 
     def survey(
-        self, snapshot: Snapshot, heads: Heads, repository: Repository, only: Collection[str] | None = None
+        self,
+        snapshot: Snapshot,
+        heads: Heads,
+        repository: Repository,
+        only: Collection[str] | None = None,
+        *,
+        to_be_written: bool = False,
     ) -> Survey:
         """All jobs that the manifest, a job folder, a record or a lease tells of; or `only` some, whole.
 
-        Of all jobs, those whose records or histories are more than one look may read are left out.
+        Of all jobs, those whose records or histories are more than one look may read are left out. Before
+        another's running job is `to_be_written` to, its history is asked whether a person has deleted it:
+        a merge can have brought all its files back.
         """
         entries = snapshot.files(JOBS_FOLDER)
         blobs = {entry.path: entry.oid for entry in entries}
@@ -107,7 +115,9 @@ class FactReader:
         whole: dict[str, JobFacts] = {}
         for job_id in sorted(jobs, key=self._removals.__contains__):
             found = job_records.get(job_id)
-            facts = self._with_record(jobs[job_id], found, blobs, snapshot, heads, repository, turns)
+            facts = self._with_record(
+                jobs[job_id], found, blobs, snapshot, heads, repository, turns, to_be_written
+            )
             if facts is None:
                 unread.add(job_id)
             else:
@@ -161,6 +171,7 @@ class FactReader:
         heads: Heads,
         repository: Repository,
         turns: Iterator[int],
+        to_be_written: bool,
     ) -> JobFacts | None:
         """The facts with what the record says; None where `turns` has none left and a history is needed."""
         if found is None:
@@ -173,12 +184,13 @@ class FactReader:
         # A job that was given back runs again: then a merge may have restored what a person had deleted.
         is_given_back = newest is not None and facts.has_end(newest)
         needs_history = bool(facts.dropped) or (
-            facts.final_end is None and (facts.entry is None or is_given_back)
+            facts.final_end is None and (facts.entry is None or is_given_back or to_be_written)
         )
-        if found.record.about.deleted_at or not needs_history:
-            return facts
         key = (heads.commit, found.commit)
-        if self._removals.get(facts.job_id, ((), None))[0] != key:
+        is_known = self._removals.get(facts.job_id, ((), None))[0] == key
+        if found.record.about.deleted_at or not (needs_history or is_known):
+            return facts
+        if not is_known:
             if next(turns, None) is None:
                 return None
             record = found.record

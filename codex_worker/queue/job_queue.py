@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from codex_worker.clock import Clock
 from codex_worker.contract import yaml_text
@@ -174,7 +174,9 @@ class JobQueue:
             if self._clock.monotonic() >= until_s:
                 break
             if view.state is State.DELETED:
-                changed += self._note_deletion(view.facts)
+                record = view.facts.record
+                if record is not None and not record.about.deleted_at:
+                    self._note_deletion(view.job_id)
             elif view.job_id in unsettled:
                 changed += self._mend(view.job_id)
             else:
@@ -354,7 +356,7 @@ class JobQueue:
     ) -> Change[Claim | None] | None:
         """Takes a job from a worker; `stale` is its attempt, None an older worker's."""
         if was_deleted(facts):
-            return None
+            return self._noted_as_deleted(facts, snapshot, heads)
         verdict = judge_stale(facts, self._settings.budgets)
         place = self._place(facts.job_id, snapshot, heads)
         if verdict.claim and facts.entry is not None:
@@ -463,21 +465,22 @@ class JobQueue:
             place=self._place(facts.job_id, snapshot, heads),
         )
 
-    def _note_deletion(self, seen: JobFacts) -> bool:
-        """Keeps in the record that a person deleted the job: the history that tells of it grows long."""
-        if seen.record is None or seen.record.about.deleted_at:
-            return False
-
+    def _note_deletion(self, job_id: str) -> None:
         def build(snapshot: Snapshot, heads: Heads) -> Change[None] | None:
-            facts = self._facts(seen.job_id, snapshot, heads)
-            if facts is None or job_state(facts, self._settings.budgets).state is not State.DELETED:
-                return None
-            files = {**closed_ledger(facts, deleted_at=self._now())}
-            ref = record_at(heads, seen.job_id)
-            return Change({}, "", records=record_move(facts, ref, snapshot.commit, files))
+            facts = self._facts(job_id, snapshot, heads)
+            is_deleted = facts is not None and was_deleted(facts)
+            return self._noted_as_deleted(facts, snapshot, heads) if facts and is_deleted else None
 
         self.repository.transact(build)
-        return False  # nothing of the project has changed
+
+    def _noted_as_deleted(self, facts: JobFacts, snapshot: Snapshot, heads: Heads) -> Change[Any] | None:
+        """Keeps in the record that a person deleted the job: the history that tells of it grows long."""
+        if facts.record is None or facts.record.about.deleted_at:
+            return None
+        files = {**closed_ledger(facts, deleted_at=self._now())}
+        return Change(
+            {}, "", records=record_move(facts, record_at(heads, facts.job_id), snapshot.commit, files)
+        )
 
     def _is_false(self, facts: JobFacts) -> bool:
         """True where the head lacks what the record names, or tells something else."""
@@ -491,8 +494,10 @@ class JobQueue:
 
         def build(snapshot: Snapshot, heads: Heads) -> Change[bool] | None:
             facts = self._facts(job_id, snapshot, heads)
-            if facts is None or job_state(facts, self._settings.budgets).state is State.DELETED:
+            if facts is None:
                 return None
+            if was_deleted(facts):
+                return self._noted_as_deleted(facts, snapshot, heads)
             files = dropped_files(facts)
             told: dict[str, bytes | None] = {}
             if may_reassert and needs_reassertion(facts, sees_progress=self._sees_progress()):
@@ -507,9 +512,11 @@ class JobQueue:
             return Change(files, f"Job {job_id}: say again what became of it", value=None in told.values())
 
         change = self.repository.transact(build).change
-        if change is not None and may_reassert:
+        if change is None or not change.files:
+            return False  # nothing of the project has changed
+        if may_reassert:
             patience.used(self._clock.monotonic(), removed=bool(change.value))
-        return change is not None
+        return True
 
     def _record_snapshot(self, facts: JobFacts) -> list[Snapshot]:
         if facts.record is None:
@@ -541,7 +548,8 @@ class JobQueue:
         return attempt is not None and attempt.lease_ref is not None
 
     def _facts(self, job_id: str, snapshot: Snapshot, heads: Heads) -> JobFacts | None:
-        facts = self._reader.survey(snapshot, heads, self.repository, [job_id]).jobs.get(job_id)
+        survey = self._reader.survey(snapshot, heads, self.repository, [job_id], to_be_written=True)
+        facts = survey.jobs.get(job_id)
         return self._reader.with_lease(facts, self.repository, heads) if facts else None
 
     def _needs_lease(self, facts: JobFacts) -> bool:

@@ -359,6 +359,9 @@ class OwnedJob:
         return has_claim and not (facts.record is not None and was_deleted(facts))
 
     def _is_mine(self, facts: JobFacts) -> bool:
+        # Where no record tells who was first, a claim that a merge dropped can find the job done by another.
+        if facts.final_end is not None:
+            return False
         newest = facts.newest
         return newest is not None and (newest.number, newest.nonce) == self._key and not facts.has_end(newest)
 
