@@ -16,6 +16,7 @@ from codex_worker.asr.words import PIECE_S, cut_at_pauses
 from codex_worker.audio.resample import resample
 from codex_worker.doctor.examine import SAMPLE_RATE, Align
 from codex_worker.errors import DataError, SystemFault
+from codex_worker.text.spacing import divisible
 
 logger = logging.getLogger(__name__)
 
@@ -31,12 +32,17 @@ class AlignedToken:
 
 @dataclass(frozen=True)
 class AlignedWord:
-    """A word with its times in seconds; `score` is the mean probability of its letters (0 to 1)."""
+    """A word with its times in seconds; `score` is the mean probability of its letters (0 to 1).
+
+    In scripts without spaces between words it is less: a letter with its marks. Then `goes_on` says that the
+    next one follows without a space.
+    """
 
     text: str
     start_s: float
     end_s: float
     score: float
+    goes_on: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,6 @@ def fit_of(transcriber: Transcriber) -> Align:
 
 def align_words(log_probs: Tensor, text: str, vocabulary: Vocabulary, seconds_per_frame: float) -> Alignment:
     """Lay a text over CTC log probabilities `[frames, symbols]`. Raises DataError when it can't be laid."""
-    words = text.split()
     labels = vocabulary.encode(text)
     if not labels or all(label == vocabulary.unknown_id for label in labels):
         raise DataError(f"The text {text[:60]!r} holds no letter that this model knows; it can't be aligned.")
@@ -96,17 +101,21 @@ def align_words(log_probs: Tensor, text: str, vocabulary: Vocabulary, seconds_pe
         )
     tokens = forced_align(log_probs, labels, vocabulary.blank_id)
     aligned, at = [], 0
-    for word in words:
-        letters = tokens[at : at + len(word)]
-        at += len(word) + 1  # the space
-        aligned.append(
-            AlignedWord(
-                word,
-                letters[0].start * seconds_per_frame,
-                letters[-1].end * seconds_per_frame,
-                sum(letter.probability for letter in letters) / len(letters),
+    for stretch in text.split():
+        parts = divisible(stretch)
+        for place, word in enumerate(parts, start=1):
+            letters = tokens[at : at + len(word)]
+            at += len(word)
+            aligned.append(
+                AlignedWord(
+                    word,
+                    letters[0].start * seconds_per_frame,
+                    letters[-1].end * seconds_per_frame,
+                    sum(letter.probability for letter in letters) / len(letters),
+                    goes_on=place < len(parts),
+                )
             )
-        )
+        at += 1  # the space
     score = sum(token.probability for token in tokens) / len(tokens)
     return Alignment(tuple(aligned), score, len(log_probs) * seconds_per_frame)
 
@@ -189,7 +198,7 @@ def cut_at_words(
         Cut(
             edges[start],
             edges[end],
-            " ".join(word.text for word in words[start:end]),
+            "".join(word.text if word.goes_on else f"{word.text} " for word in words[start:end]).strip(),
             sum(word.score * len(word.text) for word in words[start:end])
             / sum(len(word.text) for word in words[start:end]),
         )

@@ -1,6 +1,7 @@
 """Long verses in parts that the network can hold: cut where a reader would pause, joined by a pause."""
 
 from dataclasses import dataclass
+from functools import cache
 
 from codex_worker.stabletts.frontend.encoding import TextFrontend
 from codex_worker.stabletts.symbols import intersperse
@@ -26,8 +27,8 @@ def phrases(text: str, frontend: TextFrontend, *, max_symbols: int = MAX_SYMBOLS
     Only a single code point that is read as more stays longer. Parts without anything to speak are left out.
     """
     spoken = []
-    for part in cut(text, lambda stretch: len(frontend.encode(stretch).ids), max_symbols):
-        ids = frontend.encode(part.text).ids
-        if ids:
+    encode = cache(frontend.encode)  # romanising is slow, and the same stretches are measured again
+    for part in cut(text, lambda stretch: len(encode(stretch).ids), max_symbols):
+        if ids := encode(part.text).ids:
             spoken.append(Phrase(part.text.strip(), tuple(intersperse(ids)), PAUSE_S[part.border]))
     return spoken

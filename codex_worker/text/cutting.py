@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import cache
 from itertools import accumulate, pairwise
 
 import regex
@@ -70,7 +71,7 @@ def cut(text: str, size_of: Callable[[str], int], limit: int) -> list[Part]:
     single code point is never cut. `size_of` gives the size of a stretch of text in units of the limit;
     joining stretches may make them a little larger or smaller.
     """
-    return _cut(text, 0, size_of, limit) if text else []
+    return _cut(text, 0, cache(size_of), limit) if text else []
 
 
 def _cut(text: str, level: int, size_of: Callable[[str], int], limit: int) -> list[Part]:

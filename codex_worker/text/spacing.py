@@ -6,7 +6,7 @@ from itertools import chain
 
 import regex
 
-from codex_worker.text.graphemes import letters_long
+from codex_worker.text.graphemes import letters_long, units
 
 # Commonly written without spaces between words. Line_Break=SA ("complex context") is Unicode's name for the
 # scripts of South East Asia that need a dictionary for it; the others are added by name.
@@ -30,6 +30,7 @@ _LONGEST_WORDS: tuple[tuple[regex.Pattern[str], int], ...] = (
     (regex.compile(f"[{_ALPHABETIC}]"), 6),
 )
 _LONGEST_ELSEWHERE = 30
+_UNSPACED_LETTER = regex.compile(f"[{UNSPACED}]")
 _LETTER = regex.compile(r"[\p{L}\p{M}\p{N}\p{Co}]")
 
 
@@ -52,6 +53,16 @@ def has_words(texts: Sequence[str]) -> bool:
         return _middle(lengths) <= _LONGEST_ELSEWHERE
     has_spaces = lengths.total() > sum(1 for text in texts if text.strip())
     return has_spaces and _middle(lengths) <= max(counts)[1]
+
+
+def divisible(word: str) -> list[str]:
+    """Where a stretch between two spaces is no word but a clause, the parts that it may be cut into; else
+    itself.
+
+    Joined they are the stretch, and no letter is parted from its marks.
+    """
+    is_clause = _UNSPACED_LETTER.search(word) or letters_long(word) > _LONGEST_ELSEWHERE
+    return units(word) if is_clause else [word]
 
 
 def _middle(lengths: Mapping[int, int]) -> int:

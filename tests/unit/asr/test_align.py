@@ -89,6 +89,27 @@ def test_words_get_their_times_and_scores():
     assert alignment.score == pytest.approx(0.9, abs=0.01)
 
 
+THAI = "พระเจ้าทรงสร้าง ทุกสิ่ง"
+
+
+def test_a_text_without_spaces_is_laid_letter_by_letter():
+    vocabulary = build_vocabulary([THAI])
+    alignment = align_words(spoken(THAI, vocabulary), THAI, vocabulary, 0.02)
+    assert "".join(word.text if word.goes_on else f"{word.text} " for word in alignment.words) == f"{THAI} "
+    assert [word.text for word in alignment.words][:3] == ["พ", "ระ", "เจ้า"]
+    assert all(left.end_s <= right.start_s for left, right in pairwise(alignment.words))
+    assert alignment.score == pytest.approx(0.9, abs=0.01)
+
+
+@pytest.mark.parametrize("text", [THAI, "天地玄黃宇宙洪荒 日月", "god made 天地 all"])
+def test_a_long_recording_of_a_text_without_spaces_is_cut_all_the_same(text):
+    vocabulary = build_vocabulary([text])
+    alignment = align_words(spoken(text, vocabulary), text, vocabulary, 0.1)
+    cuts = cut_at_words(alignment, longest_s=3.0, shortest_s=0.5)
+    assert max(cut.end_s - cut.start_s for cut in cuts) <= 3.0
+    assert "".join(cut.text for cut in cuts).replace(" ", "") == text.replace(" ", "")
+
+
 def test_a_text_that_is_not_what_is_said_has_a_low_score():
     vocabulary = build_vocabulary(["god made all", "him who sees"])
     sound = spoken("god made all", vocabulary)

@@ -1,6 +1,6 @@
 import pytest
 
-from codex_worker.text.spacing import has_words
+from codex_worker.text.spacing import divisible, has_words
 
 THAI = "ในปฐมกาลพระวาทะทรงดำรงอยู่ และพระวาทะทรงอยู่กับพระเจ้า และพระวาทะทรงเป็นพระเจ้า"
 
@@ -56,3 +56,19 @@ def test_there_are_none_where_spaces_part_clauses_or_syllables_or_are_missing(te
 def test_one_odd_verse_decides_nothing():
     assert has_words(["in the beginning was the word"] * 20 + [THAI.replace(" ", "")])
     assert not has_words([THAI] * 20 + ["ใน ปฐม กาล"])
+
+
+@pytest.mark.parametrize(
+    ("stretch", "parts"),
+    [
+        ("beginning", ["beginning"]),
+        ("พระเจ้า", ["พ", "ระ", "เจ้า"]),
+        ("太初有道", ["太", "初", "有", "道"]),
+        (
+            "donaudampfschifffahrtsgesellschaft",
+            list("donaudampfschifffahrtsgesellschaft"),
+        ),  # no word is longer
+    ],
+)
+def test_a_clause_without_spaces_may_be_cut_between_its_letters_and_a_word_may_not(stretch, parts):
+    assert divisible(stretch) == parts
