@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from codex_worker.audio.bands import HOP_S, band_powers
+
 Samples = NDArray[np.float32]
 
 FRAME_S = 0.02
@@ -26,8 +28,8 @@ NOTHING_DB = -120.0
 # is around it as a voice does; a muted microphone leaves even less.
 SILENT_DB, STANDS_OUT_DB, MUTE_DB = -55.0, 15.0, -70.0
 LOUDEST_S = 0.1
-PAUSE_SPREAD_DB = 4.0  # how unevenly a noise sounds
-PAUSE_FRAMES = 4  # shorter ones are gaps within a word
+QUIETEST_DB = 2.5  # the quietest moments of a noise are so much below it
+PAUSE_SPREAD_DB = 3.5  # and its loudest so much above
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,9 @@ class Levels:
     """Measures of one recording. Decibels are relative to full scale."""
 
     loudness_lufs: float
-    noise_floor_db: float  # the level of the quietest tenth
+    noise_floor_db: float  # what never falls silent, each band of the spectrum by itself
     speech_db: float  # the level of the loudest tenth
-    pause_s: float  # in which the noise is heard by itself
+    pause_s: float  # in which that noise is heard by itself
 
     @property
     def signal_to_noise_db(self) -> float:
@@ -46,15 +48,21 @@ class Levels:
 
 
 def measure(samples: Samples, sample_rate: int) -> Levels:
-    """Measure mono samples [N]."""
+    """Measure mono samples [N].
+
+    The noise is measured band by band: a word without a pause is never quiet as a whole, yet its bands are,
+    the low ones in an s and the high ones in an o. So only what fills every band for all the time is noise.
+    """
     if samples.size == 0:
         return Levels(NOTHING_DB, NOTHING_DB, NOTHING_DB, 0.0)
-    frames = frame_levels_db(samples, sample_rate)
+    powers = band_powers(samples, sample_rate)
+    whole_db = _decibels(powers.sum(axis=1))
+    floor_db = min(_decibels(np.percentile(powers, 5, axis=0).sum()) + QUIETEST_DB, whole_db.max())
     return Levels(
         loudness_lufs=loudness(samples, sample_rate),
-        noise_floor_db=float(np.percentile(frames, 10)),
-        speech_db=float(np.percentile(frames, 90)),
-        pause_s=_pause_s(frames),
+        noise_floor_db=float(floor_db),
+        speech_db=float(np.percentile(whole_db, 90)),
+        pause_s=float(np.sum(whole_db < floor_db + PAUSE_SPREAD_DB)) * HOP_S,
     )
 
 
@@ -142,15 +150,17 @@ def frame_levels_db(samples: Samples, sample_rate: int, *, centred: bool = False
     power = np.add.reduceat(np.square(samples), starts, dtype=np.float64) / counts
     if centred:
         power -= (np.add.reduceat(samples, starts, dtype=np.float64) / counts) ** 2
-    return 10 * np.log10(np.maximum(power, 10 ** (NOTHING_DB / 10)))
+    return _decibels(power)
 
 
-def _pause_s(frames_db: NDArray[np.float64]) -> float:
-    """Seconds of stretches that stay as quiet as the quietest frames."""
-    quiet = np.concatenate(([False], frames_db < np.percentile(frames_db, 5) + PAUSE_SPREAD_DB, [False]))
-    edges = np.flatnonzero(quiet[1:] != quiet[:-1])
-    lengths = edges[1::2] - edges[::2]
-    return float(lengths[lengths >= PAUSE_FRAMES].sum() * FRAME_S)
+def run_lengths(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Lengths of the stretches that are true."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).astype(np.int8)))
+    return edges[1::2] - edges[::2]
+
+
+def _decibels(power: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    return np.asarray(10 * np.log10(np.maximum(power, 10 ** (NOTHING_DB / 10))))
 
 
 def _silence_threshold_db(frames_db: NDArray[np.float64]) -> float:

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from codex_worker.audio.character import flat_share, is_flattened, voice_in
+from codex_worker.audio.character import voice_in
 from codex_worker.audio.decode import Clip, CutOff, Recording, TooLong, decode
 from codex_worker.audio.level import Samples, is_silent, trim_silence
 from codex_worker.audio.not_sound import NoSound, SpoiltPointer
+from codex_worker.audio.overdrive import flat_share, has_ceiling, is_flattened
 from codex_worker.audio.resample import resample
 from codex_worker.data.faults import Fault, FoundFault, Purpose
 from codex_worker.data.recordings import MAX_RECORDING_S
@@ -160,7 +161,7 @@ def _sound_fault(samples: Samples) -> FoundFault | None:
             Fault.OVERDRIVEN,
             "its recording is badly overdriven: it was recorded much too loud; record it again",
         )
-    if share > PEAKS_CUT_SHARE:
+    if share > PEAKS_CUT_SHARE or (voice is not None and has_ceiling(voice, JUDGED_RATE)):
         return FoundFault(Fault.PEAKS_CUT, "its recording is overdriven in places: it was recorded too loud")
     return None
 

@@ -13,7 +13,7 @@ from codex_worker.data.project import SkippedCell
 from codex_worker.data.usable import LONG_S
 from codex_worker.doctor.examined import Examined
 
-NOISY_DB = 15.0  # speech that stands less than this above the noise
+NOISY_DB = 17.5  # speech that stands less than this above the noise; clean single words have 24 and more
 HEARD_PAUSE_S = 0.16  # without so much pause, quiet letters would be taken for noise
 QUIET_LUFS, LOUD_LUFS = -40.0, -12.0
 SILENT_ENDS_SHARE = 0.4
@@ -61,7 +61,11 @@ CHECKS = (
         "noise",
         "1 recording has much noise behind the voice. Record it again in a quieter place",
         "{count} recordings have much noise behind the voice. Record them again in a quieter place",
-        lambda each: each.levels.signal_to_noise_db < NOISY_DB and each.levels.pause_s >= HEARD_PAUSE_S,
+        lambda each: (
+            each.levels.signal_to_noise_db < NOISY_DB
+            and each.levels.pause_s >= HEARD_PAUSE_S
+            and Fault.PEAKS_CUT not in each.faults  # being turned up too far lifts the noise as well
+        ),
     ),
     _Check(
         "quiet",

@@ -38,7 +38,7 @@ def speech_like(duration_s, rate, pauses=(), noise=0.0005, level=0.3, seed=0):
     return (level * voiced * syllables * tone + noise * rng.standard_normal(t.size)).astype(np.float32)
 
 
-def write(path, channels, rate, kind=None, options=None):
+def write(path, channels, rate, kind=None, options=None, bit_rate=None):
     """Write [channels, N] or [N] samples with PyAV as the kind of file that `path` is named."""
     container_name, encoder, sample_type, to_rate = CONTAINERS[kind or path.suffix[1:]]
     channels = np.atleast_2d(channels).astype(np.float32)
@@ -46,6 +46,8 @@ def write(path, channels, rate, kind=None, options=None):
     with av.open(str(path), "w", format=container_name, options=options or {}) as container:
         stream = container.add_stream(encoder, rate=to_rate, layout=layout)
         stream.format = sample_type
+        if bit_rate is not None:
+            stream.bit_rate = bit_rate
         stream.codec_context.open()
         converter = av.AudioResampler(sample_type, layout, to_rate, stream.codec_context.frame_size or None)
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(channels), format="fltp", layout=layout)

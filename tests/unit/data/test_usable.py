@@ -167,16 +167,8 @@ def test_tones_noise_and_clicks_are_no_speech(tmp_path, kind, samples):
     assert present(found).fault is Fault.NOT_SPEECH
 
 
-@pytest.mark.parametrize(
-    ("kind", "level"),
-    # AAC's overshoot of flat tops near full scale is itself cut there, and can look like a voice again.
-    [
-        (kind, level)
-        for kind in EVERY_FORMAT
-        for level in (1.0, 0.98, 0.8, 0.3)
-        if kind != "m4a" or level in (1.0, 0.3)
-    ],
-)
+@pytest.mark.parametrize("kind", EVERY_FORMAT)
+@pytest.mark.parametrize("level", [1.0, 0.98, 0.8, 0.3])
 def test_an_overdriven_voice_is_not_learnt_from_and_read_with_a_remark(tmp_path, kind, level):
     heard = hear(Clip(write(tmp_path / f"a.{kind}", overdriven(level), RATE)), sample_rate=RATE)
     assert present(heard.against(Purpose.TRAINING)).fault is Fault.OVERDRIVEN

@@ -98,6 +98,25 @@ def test_noise_is_judged_only_where_a_pause_lets_it_be_heard(pauses, noise, is_n
     assert ("noise" in found_in([verse(1, levels=levels)])) is is_noisy
 
 
+WHITE = np.random.default_rng(1).standard_normal(10 * RATE)
+NOISES: dict[str, np.ndarray] = {
+    "none": WHITE,
+    "white": WHITE,
+    "rushing": np.convolve(WHITE, np.ones(4), "same"),
+}
+
+
+@pytest.mark.parametrize("kind", NOISES)
+@pytest.mark.parametrize("seed", range(0, 70, 14))
+@pytest.mark.parametrize("below_db", [5, 8, 30])
+def test_noise_is_heard_under_a_voice_and_not_where_there_is_none(kind, seed, below_db):
+    samples = decode(SENTENCES[seed], sample_rate=RATE).samples
+    noise = NOISES[kind][: samples.size]
+    strength = 0 if kind == "none" else samples.std() / noise.std() * 10 ** (-below_db / 20)
+    levels = measure((samples + strength * noise).astype(np.float32), RATE)
+    assert ("noise" in found_in([verse(1, levels=levels)])) is (kind != "none" and below_db < 10)
+
+
 @pytest.mark.parametrize("path", SENTENCES[::8], ids=lambda path: path.name)
 def test_a_clean_word_without_a_pause_is_not_noisy(path):
     samples = decode(path, sample_rate=RATE).samples
