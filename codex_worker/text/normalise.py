@@ -1,59 +1,80 @@
 """What is done to a text before a transcriber learns from it: a small recipe that is kept with the model.
 
-An apostrophe or hyphen is a letter in many orthographies (a glottal stop, a compound). Between two letters
-it is always kept. At a word's edge it may as well be a quotation mark; the project's own text decides: where
-the words that carry it there nearly always do, it belongs to them, and the recipe records that.
+Which marks are letters is decided by the project's own texts (`letters`), and how letters become small ones
+by its language (`casing`); the recipe records both.
 """
 
-import logging
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
 from codex_worker.errors import DataError
+from codex_worker.text import first_recipe
+from codex_worker.text.casing import Casing, casing_for, lower
+from codex_worker.text.letters import ALWAYS_WITHIN, WordMarks, learn_marks
+from codex_worker.text.losses import loss_lines
+from codex_worker.text.signs import CLINGING, CURLY_QUOTES, SPACE, kind_of, tidied
 
-logger = logging.getLogger(__name__)
-
-VERSION = 1
-MARKS = "'-"  # what may be a letter or punctuation, after folding
-FOLDED = str.maketrans(
-    {
-        **dict.fromkeys("\u2018\u2019\u201b\u2032\u0060\u00b4\uff07", "'"),
-        **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\uff02", '"'),
-        **dict.fromkeys("\u2010\u2011\ufe63\uff0d", "-"),
-    }
-)
-JOINERS = "\u200c\u200d"  # they change how letters join in Arabic and Indic scripts
-EDGE_SHARE = 0.5  # of a word's occurrences, and of a mark's
-EDGE_COUNT = 3
+VERSION = 2
 LEARNABLE_COUNT = 3  # a letter seen fewer times cannot be learnt,
 LEARNABLE_TEXT = 5_000  # where there are so many letters in all
+_STRAIGHT = str.maketrans(dict.fromkeys(CURLY_QUOTES, '"'))
+
+
+@dataclass(frozen=True)
+class Normalised:
+    """A text as a transcriber learns it, and the signs of it that are not written, each time."""
+
+    text: str
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class TextRecipe:
-    """How text is normalised. Always: NFC, quotes and hyphens folded, invisible signs and spaces tidied."""
+    """How text is normalised. Always: NFC, straight apostrophes and plain hyphens, and nothing invisible."""
 
     lowercase: bool = True
     remove_punctuation: bool = True
     remove_numbers: bool = False
-    word_initial: str = ""  # marks that are letters at the start of a word
-    word_final: str = ""  # and at its end
+    word_initial: str = ""  # marks that are letters at the start of a word,
+    word_final: str = ""  # at its end,
+    within: str = ALWAYS_WITHIN  # and between two letters
+    casing: str = Casing.USUAL.value
     version: int = VERSION
 
     def apply(self, text: str) -> str:
         """Normalise one text. Doing it twice changes nothing more."""
-        text = _tidied(text)
-        if self.lowercase:
-            text = unicodedata.normalize("NFC", text.lower())
-        if self.remove_numbers:
-            text = "".join(" " if unicodedata.category(letter)[0] == "N" else letter for letter in text)
+        return self.normalise(text).text
+
+    def normalise(self, text: str) -> Normalised:
+        """Normalise one text, and say what of it is not written. Signs that nobody sees are not counted."""
+        text, removed = self._without_numbers(self._tidied(text))
         if self.remove_punctuation:
-            text = self._without_punctuation(text)
-        return " ".join(text.split())
+            kept = self._without_punctuation(text, self._marks)
+            removed += (Counter(_seen(text)) - Counter(_seen(kept))).elements()
+            text = kept
+        return Normalised(self._finished(text), tuple(removed))
+
+    def written(self, text: str) -> str:
+        """What people wrote, for error rates: as in `apply`, and marks between letters stay, letters or not.
+
+        Only what ends sentences and quotations goes from there, which the recipe says that it removes.
+        """
+        if self.version == 1 or not self.remove_punctuation:
+            return self.apply(text)
+        text = self._without_numbers(self._tidied(text))[0]
+        unsure = "".join(dict.fromkeys(self._marks.unsure(text)))
+        return self._finished(self._without_punctuation(text, self._marks | WordMarks(unsure)))
+
+    def unsure(self, text: str) -> list[str]:
+        """The marks between two letters that are not written, although no sentence or quotation ends."""
+        if self.version == 1 or not self.remove_punctuation:
+            return []
+        return self._marks.unsure(self._tidied(text))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a checkpoint's metadata."""
@@ -61,94 +82,115 @@ class TextRecipe:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TextRecipe":
-        """Read what `to_dict` gave.
+        """Read what `to_dict` gave, now or when there was only version 1.
 
         Raises:
             DataError: it is no recipe, or a newer one than this program knows.
         """
         types = {field.name: field.type for field in fields(cls)}
         version = values.get("version")
-        if not isinstance(version, int) or version > VERSION:
+        if type(version) is not int or not 1 <= version <= VERSION:
             raise DataError(
                 f"the text recipe has version {version!r}; this worker knows {VERSION}, update it"
             )
         for name, value in values.items():
             if name not in types or not isinstance(value, {bool: bool, str: str, int: int}[types[name]]):  # type: ignore[index]
                 raise DataError(f"the text recipe has {name} = {value!r}, which it cannot have")
+        if values.get("casing", "") not in set(Casing):
+            raise DataError(f"the text recipe has casing = {values['casing']!r}, which it cannot have")
         return cls(**values)
 
     def describe(self) -> str:
         """Say in a sentence what is done, for the log and the report."""
-        done = ["Unicode NFC", "curly quotes made straight"]
+        done = ["Unicode NFC", "curly quotes and apostrophes made straight"]
         if self.lowercase:
-            done.append("lower case")
+            done.append("lower case" + (f" ({self.casing})" if self.casing else ""))
         if self.remove_punctuation:
-            kept = [
-                f"{mark} {place}"
-                for place, marks in (
-                    ("at the start of words", self.word_initial),
-                    ("at their end", self.word_final),
-                )
-                for mark in marks
-            ]
-            beyond = f", and {' and '.join(kept)}" if kept else ""
-            done.append(f"punctuation removed (kept as letters: ' and - within words{beyond})")
+            kept = [f"{' '.join(self.within)} within words"]
+            kept += [f"{' '.join(self.word_initial)} at the start of words"] if self.word_initial else []
+            kept += [f"{' '.join(self.word_final)} at the end of words"] if self.word_final else []
+            done.append(f"punctuation removed (kept as letters: {', and '.join(kept)})")
         done.append("digits removed" if self.remove_numbers else "digits kept")
         return "Text: " + ", ".join(done) + "."
 
-    def _without_punctuation(self, text: str) -> str:
-        kept = []
-        for at, sign in enumerate(text):
-            before = at > 0 and _is_of_a_word(text[at - 1])
-            after = at + 1 < len(text) and _is_of_a_word(text[at + 1])
-            if sign in MARKS:
-                is_letter = (
-                    (before and after)
-                    or (after and not before and sign in self.word_initial)
-                    or (before and not after and sign in self.word_final)
-                )
-                # An apostrophe that goes leaves no gap; a hyphen that goes parted two things.
-                kept.append(sign if is_letter else ("" if sign == "'" and (before or after) else " "))
-            else:
-                kept.append(sign if _is_of_a_word(sign) or sign.isspace() else " ")
-        return "".join(kept)
+    @cached_property
+    def _marks(self) -> WordMarks:
+        return WordMarks(self.within, self.word_initial, self.word_final)
+
+    def _tidied(self, text: str) -> str:
+        return first_recipe.tidied(text) if self.version == 1 else tidied(text)
+
+    def _without_numbers(self, text: str) -> tuple[str, list[str]]:
+        if not self.remove_numbers:
+            return text, []
+        numbers = [sign for sign in text if _is_number(sign)]
+        return "".join(" " if _is_number(sign) else sign for sign in text), numbers
+
+    def _without_punctuation(self, text: str, marks: WordMarks) -> str:
+        if self.version == 1:
+            return first_recipe.without_punctuation(text, self.word_initial, self.word_final)
+        is_letter = marks.letters_of(text)
+        return "".join(sign if kept else " " for sign, kept in zip(text, is_letter, strict=True))
+
+    def _finished(self, text: str) -> str:
+        if self.lowercase:
+            text = (
+                unicodedata.normalize("NFC", text.lower())
+                if self.version == 1
+                else lower(text, Casing(self.casing))
+            )
+        if self.version > 1 and not self.remove_punctuation:
+            text = text.translate(_STRAIGHT)
+        return " ".join(unicodedata.normalize("NFC", text).split())
 
 
-def recipe_for(texts: Iterable[str], **wanted: bool) -> TextRecipe:
-    """Make the recipe of a training from its texts, which decide about marks at the edges of words.
+def recipe_for(
+    texts: Collection[str],
+    *,
+    languages: Iterable[str] = (),
+    base: TextRecipe | None = None,
+    **wanted: bool,
+) -> TextRecipe:
+    """Make the recipe of a training from its texts, which decide which marks are letters.
 
-    `wanted` are the recipe's own switches: `lowercase`, `remove_punctuation`, `remove_numbers`.
+    `languages` are tags or names of the project's language. `base` is the recipe of the transcriber that goes
+    on learning: its letters stay letters. `wanted` are the recipe's own switches: `lowercase`,
+    `remove_punctuation`, `remove_numbers`.
     """
-    initial, final = edge_letters(texts)
-    return TextRecipe(**wanted, word_initial=initial, word_final=final)
+    casing = casing_for(languages, texts)
+    marks = learn_marks(texts, casing)
+    if base is not None:
+        marks |= WordMarks(base.within, base.word_initial, base.word_final)
+    return TextRecipe(
+        **wanted,
+        word_initial=marks.initial,
+        word_final=marks.final,
+        within=marks.within,
+        casing=casing.value,
+    )
 
 
-def edge_letters(texts: Iterable[str]) -> tuple[str, str]:
-    """Find the marks that are letters at the start and at the end of words.
+def dropped_lines(recipe: TextRecipe, texts: Iterable[str]) -> list[str]:
+    """What of the texts a transcriber will not write: a line for each sign, and one for punctuation.
 
-    A quotation mark stands beside any word, and each of these words mostly stands without it. A letter
-    belongs to its words: they have it in most of their occurrences. So a mark is a letter where most of
-    its occurrences are in such words. Words seen only once tell nothing.
+    Punctuation here is what ends sentences and quotations, and what stands at the edges of words; a mark that
+    stands between letters and is no letter all the same has a line of its own.
     """
-    plain: Counter[str] = Counter()
-    marked: dict[tuple[str, bool], Counter[str]] = {}
-    for word in chain.from_iterable(_tidied(text).lower().split() for text in texts):
-        bare = _bare(word)
-        if not bare:
-            continue
-        plain[bare] += 1
-        start = word.find(bare)
-        for is_final, sign in ((False, word[start - 1 : start]), (True, word[start + len(bare) :][:1])):
-            if sign and sign in MARKS:
-                marked.setdefault((sign, is_final), Counter())[bare] += 1
+    texts = list(texts)
+    unsure = [recipe.unsure(text) for text in texts]
+    other: Counter[str] = Counter()
+    for text, odd in zip(texts, unsure, strict=True):
+        other.update(Counter(recipe.normalise(text).dropped) - Counter(odd))
+    lines = loss_lines(unsure, "is not written, although it stands between letters")
+    if other:
+        shown = " ".join(f"{sign} ({count})" for sign, count in other.most_common())
+        lines.append(f"not written, as punctuation or digits: {shown}")
+    return lines
 
-    def is_letter(sign: str, *, is_final: bool) -> bool:
-        words = {bare: count for bare, count in marked.get((sign, is_final), {}).items() if plain[bare] > 1}
-        faithful = sum(count for bare, count in words.items() if count > EDGE_SHARE * plain[bare])
-        return faithful >= EDGE_COUNT and faithful > EDGE_SHARE * sum(words.values())
 
-    initial = "".join(sign for sign in MARKS if is_letter(sign, is_final=False))
-    return initial, "".join(sign for sign in MARKS if is_letter(sign, is_final=True))
+def lost_letters(recipe: TextRecipe, text: str, rare: Collection[str]) -> set[str]:
+    """The letters of a text that a transcriber will not write: too `rare` to be learnt, or no letters."""
+    return {*recipe.unsure(text), *(set(rare) & set(recipe.apply(text)))}
 
 
 def letter_counts(texts: Iterable[str]) -> Counter[str]:
@@ -177,25 +219,10 @@ def unlearnt_letters(texts: Collection[str]) -> dict[str, int]:
     return rare_letters(texts, LEARNABLE_COUNT)
 
 
-def _tidied(text: str) -> str:
-    """NFC, folded quotes and hyphens, and no invisible signs other than the two joiners."""
-    text = unicodedata.normalize("NFC", text).translate(FOLDED)
-    return "".join(
-        " " if unicodedata.category(sign) in ("Cc", "Zl", "Zp") else sign
-        for sign in text
-        if sign in JOINERS or unicodedata.category(sign) not in ("Cf", "Cs", "Cn")
-    )
+def _seen(text: str) -> Iterable[str]:
+    """The signs of a text but for spaces, and what is a part of another sign."""
+    return (sign for sign in text if kind_of(sign) not in (SPACE, CLINGING))
 
 
-def _is_of_a_word(sign: str) -> bool:
-    """Letters, marks on letters, digits, joiners, and what Unicode names a modifier letter (like U+A789)."""
-    category = unicodedata.category(sign)
-    if category[0] in "LMN" or sign in JOINERS:
-        return True
-    return category == "Sk" and unicodedata.name(sign, "").startswith("MODIFIER LETTER")
-
-
-def _bare(word: str) -> str:
-    """The part of a word from its first to its last letter."""
-    inside = [at for at, sign in enumerate(word) if _is_of_a_word(sign)]
-    return word[inside[0] : inside[-1] + 1] if inside else ""
+def _is_number(sign: str) -> bool:
+    return unicodedata.category(sign)[0] == "N"

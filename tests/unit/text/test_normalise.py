@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_worker.errors import DataError
+from codex_worker.text.letters import learn_marks
 from codex_worker.text.normalise import (
     TextRecipe,
-    edge_letters,
     letter_counts,
     rare_letters,
     recipe_for,
@@ -61,6 +61,11 @@ def test_a_mark_at_the_edge_of_words_is_kept_where_the_recipe_says_so():
     assert TextRecipe().apply("‘Alam bo’ mo- 'x") == "alam bo mo x"
 
 
+def edges(texts):
+    marks = learn_marks(texts)
+    return marks.initial, marks.final
+
+
 QUOTING = [
     "He said, 'Come to the house'",
     "the house is 'big' he said",
@@ -70,24 +75,24 @@ GLOTTAL = ["'alam ma bo' kita", "kita bo' 'alam na", "na 'alam ma bo' ma", "ma '
 
 
 def test_a_glottal_stop_at_the_edge_of_words_is_a_letter():
-    assert edge_letters(GLOTTAL) == ("'", "'")
+    assert edges(GLOTTAL) == ("'", "'")
     recipe = recipe_for(GLOTTAL)
     assert recipe.apply("‘Alam, bo’!") == "'alam bo'"
-    assert "' at the start of words and ' at their end" in recipe.describe()
+    assert "' at the start of words, and ' at the end of words" in recipe.describe()
 
 
 def test_quotation_marks_are_no_letters():
-    assert edge_letters(QUOTING) == ("", "")
+    assert edges(QUOTING) == ("", "")
     assert recipe_for(QUOTING).apply("'the word'") == "the word"
 
 
 def test_a_glottal_stop_and_quotation_marks_in_one_text_are_told_apart_by_their_words():
     mixed = [f"'{text}'" for text in ("ma kita na", "kita ma na")] + GLOTTAL * 2
-    assert edge_letters(mixed)[0] == "'"
+    assert edges(mixed)[0] == "'"
 
 
 def test_words_seen_once_decide_nothing():
-    assert edge_letters(["'one two' 'three", "four five six"]) == ("", "")
+    assert edges(["'one two' 'three", "four five six"]) == ("", "")
 
 
 @given(st.text(max_size=40), st.booleans(), st.booleans(), st.booleans())
@@ -134,8 +139,8 @@ def test_what_is_wanted_is_done():
 
 def test_the_recipe_describes_itself():
     assert TextRecipe().describe() == (
-        "Text: Unicode NFC, curly quotes made straight, lower case, punctuation removed "
-        "(kept as letters: ' and - within words), digits kept."
+        "Text: Unicode NFC, curly quotes and apostrophes made straight, lower case, punctuation removed "
+        "(kept as letters: ' - within words), digits kept."
     )
 
 
