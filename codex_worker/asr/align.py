@@ -86,7 +86,13 @@ def align(transcriber: Transcriber, samples: np.ndarray, text: str) -> Alignment
 def fit_of(transcriber: Transcriber) -> Align:
     """How well a text and its recording belong together, for the data doctor."""
     rate = transcriber.checkpoint.frontend.sample_rate
-    return lambda samples, text: align(transcriber, resample(samples, SAMPLE_RATE, rate), text).score
+    recipe = transcriber.checkpoint.text_recipe
+
+    def fit(samples: np.ndarray, text: str) -> float:
+        normalised = text if recipe is None else recipe.apply(text)
+        return align(transcriber, resample(samples, SAMPLE_RATE, rate), normalised).score
+
+    return fit
 
 
 def align_words(log_probs: Tensor, text: str, vocabulary: Vocabulary, seconds_per_frame: float) -> Alignment:

@@ -5,6 +5,7 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from codex_worker.asr.features import FeatureExtractor
 from codex_worker.asr.networks.build import build_model, config_from, frontend_of, outline
 from codex_worker.asr.vocabulary import Vocabulary
 from codex_worker.errors import DataError, ResourceError, clause
+from codex_worker.text.normalise import TextRecipe
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +39,21 @@ class TranscriberCheckpoint:
     corrector: Corrector | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)  # text recipe, language, commit, metrics, ...
     notes: tuple[str, ...] = ()  # what a person should know about reading it
+
+    @cached_property
+    def text_recipe(self) -> TextRecipe | None:
+        """How the texts that it learnt from were normalised; None where an older worker made it.
+
+        Raises:
+            DataError: a newer worker made it, or nobody.
+        """
+        if "text_recipe" not in self.metadata:
+            return None
+        try:
+            values = json.loads(self.metadata["text_recipe"])
+        except (ValueError, RecursionError) as error:
+            raise DataError("The checkpoint's text recipe cannot be read; train a new model.") from error
+        return TextRecipe.from_dict(values if isinstance(values, dict) else {})
 
     @property
     def held_out_cer(self) -> float | None:

@@ -52,6 +52,12 @@ class Example:
     text: str
     sound: str
     duration_s: float
+    written: str = ""  # what people wrote, where letters of it are not learnt
+
+    @property
+    def reference(self) -> str:
+        """What readings are compared with: error rates count the letters that are not learnt, too."""
+        return self.written or self.text
 
 
 @dataclass(frozen=True)
@@ -117,6 +123,7 @@ def prepare(
     utterances: Sequence[TranscribedClip],
     *,
     normalise: Callable[[str], str],
+    written: Callable[[str], str] | None = None,
     sounds: Sounds,
     frames: Callable[[int], int],
     max_duration_s: float,
@@ -127,6 +134,7 @@ def prepare(
 
     Args:
         normalise: the text recipe.
+        written: what of a text a reading is compared with; by default what `normalise` gives.
         frames: CTC frames for an input of that many rows.
         workers: recordings decoded at a time.
         report: gets a sentence now and then; it may raise to end the work.
@@ -138,6 +146,7 @@ def prepare(
     learnt, rare = learnt_text([u.text for u in utterances], normalise)
     needs = needs_of(learnt, sounds.frontend, frames, max_duration_s)
     texts = {u.key: learnt(u.text) for u in utterances}
+    references = {u.key: (written or normalise)(u.text) for u in utterances}
     spoken = []
     for utterance in utterances:
         if texts[utterance.key]:
@@ -149,7 +158,7 @@ def prepare(
         outcomes = pool.map(lambda u: _example(u, texts[u.key], sounds, needs.limits(u.text)), spoken)
         for position, (utterance, outcome) in enumerate(zip(spoken, outcomes, strict=True), start=1):
             if isinstance(outcome, Example):
-                examples.append(outcome)
+                examples.append(replace(outcome, written=references[utterance.key]))
             else:
                 left_out[utterance.key] = outcome
             if position % 100 == 0 or position == len(spoken):

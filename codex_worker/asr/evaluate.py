@@ -58,7 +58,9 @@ def read_examples(
                 seconds_per_frame=frame_seconds(model),
             )
             heard = " ".join(word.text for word in words)
-            predictions[index] = Prediction(example.utterance.key, heard, example.text, confidence_of(words))
+            predictions[index] = Prediction(
+                example.utterance.key, heard, example.reference, confidence_of(words)
+            )
     total = sum(loss * count for loss, count in losses) / sum(count for _, count in losses)
     return total, tuple(predictions[i] for i in range(len(examples)))
 

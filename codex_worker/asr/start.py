@@ -21,6 +21,7 @@ from codex_worker.asr.networks.build import (
 )
 from codex_worker.asr.trainable import Trainable, WholeNetwork
 from codex_worker.asr.vocabulary import Vocabulary, build_vocabulary
+from codex_worker.text.normalise import TextRecipe
 
 
 class TrainingStart(Protocol):
@@ -41,6 +42,10 @@ class TrainingStart(Protocol):
     @property
     def frontend(self) -> FeatureExtractor:
         """What the network reads."""
+
+    @property
+    def text_recipe(self) -> TextRecipe | None:
+        """How the texts that it learnt from were normalised, where it learnt from any."""
 
     @property
     def trainable(self) -> Trainable:
@@ -66,6 +71,7 @@ class FromCheckpoint:
         self.checkpoint = checkpoint
         self.origin = origin
         self.frontend = checkpoint.frontend
+        self.text_recipe = checkpoint.text_recipe
 
     @property
     def parameters(self) -> int:
@@ -91,6 +97,7 @@ class FromWeights:
     """Official weights in a folder, with a new head for the project's letters."""
 
     is_pretrained = True
+    text_recipe = None
     trainable: Trainable = WholeNetwork()
 
     def __init__(self, folder: Path, origin: str) -> None:
@@ -123,6 +130,7 @@ class FromNothing:
     is_pretrained = False
     parameters = 0
     origin = "random weights"
+    text_recipe = None
     trainable: Trainable = WholeNetwork()
 
     def __init__(self) -> None:

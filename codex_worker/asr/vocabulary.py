@@ -2,7 +2,7 @@
 
 import json
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TypeGuard
@@ -49,12 +49,10 @@ class Vocabulary:
 
     def encode(self, text: str) -> list[int]:
         """Label ids of a normalised text; runs of spaces count once, letters not listed become unknown."""
-        ids = {symbol: index for index, symbol in enumerate(self.symbols)}
+        letters = self.letters
+        ids = {symbol: index for index, symbol in enumerate(self.symbols) if symbol in letters}
         space = self.unknown_id if self.delimiter_id is None else self.delimiter_id
-        words = (
-            [ids.get(letter, self.unknown_id) for letter in word]
-            for word in text.replace(DELIMITER, " ").split()
-        )
+        words = ([ids.get(letter, self.unknown_id) for letter in word] for word in text.split())
         labels: list[int] = []
         for word in words:
             labels += [space, *word] if labels else word
@@ -94,11 +92,14 @@ class Vocabulary:
     def extended(self, letters: Iterable[str]) -> "Vocabulary":
         """The same ids with new letters behind them, and the word delimiter where it was missing."""
         symbols = list(self.symbols)
+        new = sorted(set(letters) - self.letters - {" "})
         delimiter_id = self.delimiter_id
         if delimiter_id is None:
             delimiter_id = len(symbols)
             symbols.append(DELIMITER)
-        symbols += sorted(set(letters) - set(symbols) - {" ", DELIMITER})
+        symbols[delimiter_id] = ""
+        symbols += new
+        symbols[delimiter_id] = _delimiter(symbols)
         return replace(self, symbols=tuple(symbols), delimiter_id=delimiter_id, spaces_are_unknown=False)
 
     def to_json(self) -> str:
@@ -164,7 +165,7 @@ class Vocabulary:
 
 def build_vocabulary(texts: Iterable[str]) -> Vocabulary:
     """The vocabulary of normalised texts. Raises UserError when they hold fewer than two letters."""
-    letters = sorted({letter for text in texts for letter in text} - {" ", DELIMITER})
+    letters = sorted({letter for text in texts for letter in text} - {" "})
     if not letters:
         raise UserError(
             "The texts to learn from hold no letters: write text into the cells that have recordings."
@@ -177,12 +178,18 @@ def build_vocabulary(texts: Iterable[str]) -> Vocabulary:
         raise UserError(
             f"The texts hold {len(letters)} different letters; at most {MAX_SYMBOLS} can be learnt."
         )
-    return Vocabulary((BLANK, UNKNOWN, DELIMITER, *letters), blank_id=0, unknown_id=1, delimiter_id=2)
+    symbols = (BLANK, UNKNOWN, _delimiter(letters), *letters)
+    return Vocabulary(symbols, blank_id=0, unknown_id=1, delimiter_id=2)
 
 
 def is_table_of_numbers(vocab: object) -> TypeGuard[dict[str, int]]:
     """Whether a `vocab.json` has the form that one has."""
     return isinstance(vocab, dict) and bool(vocab) and all(type(i) is int for i in vocab.values())
+
+
+def _delimiter(others: Collection[str]) -> str:
+    """The name of the delimiter: `|` as in Hugging Face's files, but where that is a letter (a click)."""
+    return next(name for name in (DELIMITER, " ", "[SPACE]") if name not in others)
 
 
 def _name(token: object, default: str) -> str:

@@ -63,23 +63,24 @@ def run_data(arguments: argparse.Namespace) -> int:
     """Listens to everything, and writes the page."""
     from rich.console import Console
 
+    from codex_worker.data.project import languages_of
     from codex_worker.data.recordings import read_recorded
     from codex_worker.doctor.examine import examine
     from codex_worker.doctor.page import data_page
-    from codex_worker.text.normalise import recipe_for, unlearnt_letters
+    from codex_worker.text.normalise import lost_letters, recipe_for, unlearnt_letters
 
     console = Console()
     source = _open(arguments)
     recorded = read_recorded(source.reader, source.selection)
     align, reader_cer = _aligner(arguments.checkpoint) if arguments.checkpoint else (None, None)
-    recipe = recipe_for([cell.text for cell in recorded.cells])
+    recipe = recipe_for([cell.text for cell in recorded.cells], languages=languages_of(source.reader))
     rare = unlearnt_letters([recipe.apply(cell.text) for cell in recorded.cells])
     with _Bar(console, "Listening") as on_progress:
         report = examine(
             recorded,
             align=align,
             reader_cer=reader_cer,
-            lost_letters=lambda text: rare.keys() & set(recipe.apply(text)),
+            lost_letters=lambda text: lost_letters(recipe, text, rare),
             workers=os.cpu_count() or 1,
             on_progress=on_progress,
         )

@@ -4,10 +4,12 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from codex_worker.codex.cell import Cell
 from codex_worker.codex.choose import ChosenCells, Selection, Why
+from codex_worker.codex.languages import METADATA, target_languages
 from codex_worker.codex.notebook import Notebook, document_name, read_together
 from codex_worker.contract.options import InferenceOptions, TrainingOptions
 from codex_worker.data.faults import Fault
@@ -141,6 +143,11 @@ class Project:
         self.notes: list[str] = []
         self.notebooks = self._read_notebooks()
 
+    @cached_property
+    def languages(self) -> tuple[str, ...]:
+        """Tags of the languages that it translates into, as far as it says."""
+        return languages_of(self.reader)
+
     def choose(self, rule: Rule, options: TrainingOptions | InferenceOptions) -> Cells:
         """The cells that `rule` and a job's lists leave."""
         machines_too = isinstance(options, TrainingOptions) and options.include_machine_made
@@ -188,6 +195,12 @@ class Project:
                 "open it in the editor, and synchronise it."
             )
         return read_together(notebooks)
+
+
+def languages_of(reader: ProjectReader) -> tuple[str, ...]:
+    """Tags of the languages that a project translates into, as far as it says."""
+    file = reader.read_files([METADATA]).get(METADATA)
+    return () if file is None else target_languages(file.read_bytes())
 
 
 def label_of(document: str, cell: Cell) -> str:

@@ -19,7 +19,7 @@ from codex_worker.asr.transcribe import Transcriber
 from codex_worker.data.project import Project
 from codex_worker.data.recordings import FetchedCells, fetch_recordings
 from codex_worker.job.summary import What
-from codex_worker.text.normalise import TextRecipe, recipe_for
+from codex_worker.text.normalise import TextRecipe, dropped_lines, lost_letters, recipe_for
 from codex_worker.training.machine import Machine, this_machine
 from handlers.asr.w2v2bert.utterances import utterance_of
 from handlers.base import JobCallbacks, JobContext, Result, Trained, run_training
@@ -80,16 +80,19 @@ def train(
     callbacks.heartbeat(0, f"Fetching {len(cells.chosen)} recordings", "download")
     fetched = fetch_recordings(project.reader, cells.chosen)
     clips = [utterance_of(cell) for cell in fetched.cells]
-    work = _Work(job, callbacks, start_of(job, callbacks), _text_recipe(job, clips))
-    logger.info(work.text_recipe.describe())
+    start = start_of(job, callbacks)
+    work = _Work(job, callbacks, start, _text_recipe(job, project, clips, start.text_recipe))
+    not_written = dropped_lines(work.text_recipe, [clip.text for clip in clips])
+    for line in (work.text_recipe.describe(), *not_written):
+        logger.info(line)
     with naming_unmatched(cells):
         corpus = work.corpus(clips, FetchedCells(fetched.cells, cells.skipped + fetched.skipped))
     trained = work.train(corpus)
     leave_if_preempted(callbacks, trained.outcome)
-    _report(job, callbacks, corpus, fetched)
+    _report(job, callbacks, corpus, fetched, not_written)
     checkpoint = job.folder / "asr_model.safetensors"
     shutil.copyfile(trained.checkpoint, checkpoint)
-    notes = [*project.notes, *corpus.notes, *trained.notes]
+    notes = [*project.notes, *corpus.notes, *not_written, *trained.notes]
     labels = {cell.key: cell.label for cell in fetched.cells}
     unused = [f"{labels[key]}: {reason}" for key, reason in corpus.left_out.items()]
     facts = facts_of_training(cells, fetched.skipped, unused)
@@ -134,12 +137,13 @@ class _Work:
             listed,
             align=None if listener is None else fit_of(Transcriber(listener)),
             reader_cer=None if listener is None else listener.held_out_cer,
-            lost_letters=lambda text: rare.keys() & set(self.text_recipe.apply(text)),
+            lost_letters=lambda text: lost_letters(self.text_recipe, text, rare),
             needs=needs_of(learnt, self.start.frontend, frames, limit_s),
         )
         return prepare(
             clips,
             normalise=self.text_recipe.apply,
+            written=self.text_recipe.written,
             sounds=self.sounds,
             frames=frames,
             max_duration_s=limit_s,
@@ -186,24 +190,39 @@ class _Work:
         )
 
 
-def _text_recipe(job: JobContext, clips: Sequence[TranscribedClip]) -> TextRecipe:
+def _text_recipe(
+    job: JobContext, project: Project, clips: Sequence[TranscribedClip], base: TextRecipe | None
+) -> TextRecipe:
     options = job.options.training
     return recipe_for(
         [clip.text for clip in clips],
+        languages=[options.language] if options.language else project.languages,
+        base=base,
         lowercase=options.lowercase,
         remove_punctuation=options.remove_punctuation,
         remove_numbers=options.remove_numbers,
     )
 
 
-def _report(job: JobContext, callbacks: JobCallbacks, corpus: Corpus, fetched: FetchedCells) -> None:
-    """Which recordings were of no use, and why, where there are any."""
+def _report(
+    job: JobContext,
+    callbacks: JobCallbacks,
+    corpus: Corpus,
+    fetched: FetchedCells,
+    not_written: Sequence[str],
+) -> None:
+    """Which recordings were of no use, and why, and what of the texts is not learnt, where there is any."""
     labels = {cell.key: cell.label for cell in fetched.cells}
     left_out = {entry.label: entry.reason for entry in fetched.skipped}
     left_out |= {labels[key]: reason for key, reason in corpus.left_out.items()}
-    if not left_out and not corpus.rare_letters:
+    if not left_out and not corpus.rare_letters and not not_written:
         return
-    content = {"left_out": left_out, "rare_letters": dict(corpus.rare_letters), "hours": corpus.hours}
+    content = {
+        "left_out": left_out,
+        "rare_letters": dict(corpus.rare_letters),
+        "not_written": list(not_written),
+        "hours": corpus.hours,
+    }
     text = json.dumps(content, ensure_ascii=False, indent=2)
     publish_report(job, callbacks, "training_data.json", text)
 

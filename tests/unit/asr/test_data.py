@@ -36,6 +36,7 @@ def prepared(tmp_path, utterances, max_duration_s=30.0):
     return prepare(
         utterances,
         normalise=TextRecipe().apply,
+        written=TextRecipe().written,
         sounds=sounds,
         frames=lambda rows: rows,
         max_duration_s=max_duration_s,
@@ -125,6 +126,13 @@ def test_letters_that_are_too_rare_are_listed_and_dropped_only_in_large_texts(tm
     assert corpus.rare_letters["q"] == 2
     assert any("q(2)" in note for note in corpus.notes)
     assert all("q" not in example.text for example in corpus.examples)
+    assert corpus.examples[-1].reference == "god made all q"
+
+
+def test_readings_are_compared_with_what_people_wrote(tmp_path):
+    one = [replace(u, text="God ma·de, all") for u in good(tmp_path)]
+    example = prepared(tmp_path, one).examples[0]
+    assert (example.text, example.reference) == ("god ma de all", "god ma·de all")
 
 
 UNREAD = Path("unread.wav")

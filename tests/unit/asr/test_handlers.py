@@ -56,6 +56,8 @@ def test_training_leaves_a_checkpoint_its_metrics_and_what_it_learnt_from(traine
     header = (job.folder / "training_metrics.csv").read_text().splitlines()[0]
     assert header == "epoch,train_total_loss,val_total_loss,val_wer,val_cer"
     assert any(note.startswith("60 recordings to learn from") for note in result["notes"])
+    assert any(note.startswith("not written, as punctuation or digits: . (") for note in result["notes"])
+    assert b"not_written" in artifacts[next(name for name in artifacts if "training_data" in name)]
     stages = [heartbeat.stage for heartbeat in callbacks.heartbeats]
     assert stages.index("download") < stages.index("preprocess") < stages.index("training")
 

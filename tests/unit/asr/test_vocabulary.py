@@ -37,6 +37,14 @@ def test_frames_with_blanks_between_letters_collapse_to_the_text(words):
     assert all(token.end - token.start == 2 for token in tokens)
 
 
+@pytest.mark.parametrize("old", [["ab"], ["|ab"], ["a b"]])
+def test_a_click_that_is_typed_as_the_delimiter_is_a_letter(old):
+    for vocabulary in (build_vocabulary(["|ai a|b", *old]), build_vocabulary(old).extended("|aib")):
+        assert "|" in vocabulary.letters
+        assert vocabulary.decode(vocabulary.encode("|ai a|b")) == "|ai a|b"
+        assert Vocabulary.from_json(vocabulary.to_json()) == vocabulary
+
+
 def test_a_letter_that_was_never_seen_becomes_unknown():
     vocabulary = build_vocabulary(["ab"])
     assert vocabulary.encode("azb") == [3, vocabulary.unknown_id, 4]
@@ -70,6 +78,9 @@ def test_extending_an_old_vocabulary_gives_it_the_missing_delimiter():
     assert not new.spaces_are_unknown
     assert new.decode(new.encode("ab a")) == "ab a"
     assert new.symbols[:4] == old.symbols
+    clicks = old.extended("|ab")
+    assert clicks.decode(clicks.encode("|a b")) == "|a b"
+    assert Vocabulary.from_json(clicks.to_json()) == clicks
 
 
 def test_a_vocabulary_survives_its_json():
@@ -117,7 +128,7 @@ def test_a_foreign_vocabulary_without_what_ctc_needs_is_refused(vocab):
 
 
 @pytest.mark.parametrize(
-    ("texts", "says"), [([], "no letters"), (["", " | "], "no letters"), (["a aa"], "one letter")]
+    ("texts", "says"), [([], "no letters"), (["", "  "], "no letters"), (["a aa"], "one letter")]
 )
 def test_texts_that_nothing_can_be_learnt_from_are_refused_with_what_to_do(texts, says):
     with pytest.raises(UserError, match=says):
