@@ -4,46 +4,27 @@ Files come from strangers: only formats that hold audio themselves are opened (a
 other files), lengths are bounded, and a file that ends too early is an error and not a short recording.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codex_worker.audio.ahead import map_ahead
-from codex_worker.audio.channels import ChannelPowers, channels_of
-from codex_worker.audio.gathered import GatheredSamples
-from codex_worker.audio.not_sound import HEAD_BYTES, refuse_what_is_no_sound, refuse_zeros
-from codex_worker.audio.wholeness import missing_end, states_mp3_length
+from codex_worker.audio.opened import AudioInfo, check_head, opened
+from codex_worker.audio.parts import parts_of
+from codex_worker.audio.reader import Reader, Way
+from codex_worker.audio.refusals import CutOff, TooLong
 from codex_worker.errors import DataError
 
-if TYPE_CHECKING:
-    from av.container import InputContainer
+__all__ = ["AudioInfo", "Clip", "CutOff", "Recording", "TooLong", "decode", "decode_many", "probe"]
 
 logger = logging.getLogger(__name__)
 
-FORMATS = "aac,aiff,flac,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,ogg,wav,w64"
-LOWEST_RATE, HIGHEST_RATE = 4_000, 384_000
-MAX_CHANNELS = 32
-MAX_DAMAGED_SHARE = 0.02  # of a file's packets; more is not a scratch any more
-SEEK_FROM_S = 10.0  # earlier clips are reached as fast by decoding
-SEEK_MARGIN_S = 1.0  # Opus wants 80 ms to settle, AAC a frame
 LATEST_START_S = 24 * 3600.0
-
-
-class CutOff(DataError):
-    """A recording that ends before it should."""
-
-
-class TooLong(DataError):
-    """A recording that is longer than the caller takes."""
 
 
 @dataclass(frozen=True)
@@ -58,17 +39,6 @@ class Recording:
     def duration_s(self) -> float:
         """Length in seconds."""
         return self.samples.size / self.sample_rate
-
-
-@dataclass(frozen=True)
-class AudioInfo:
-    """What a file says of itself; `duration_s` is None where it does not say (recorded by a browser)."""
-
-    duration_s: float | None
-    sample_rate: int
-    channels: int
-    codec: str
-    container: str
 
 
 @dataclass(frozen=True)
@@ -120,12 +90,7 @@ def _decode(
         raise DataError(
             f"{path}: a clip from {start_s} s to {end_s or 'the end'} is not possible; correct its times"
         )
-    reader, found = _read(path, sample_rate, max_duration_s, start_s, end_s)
-    louder = reader.channels.louder_where_they_cancel()
-    if louder is not None:
-        del found  # an hour of it need not lie here twice
-        reader, found = _read(path, sample_rate, max_duration_s, start_s, end_s, channel=louder)
-        reader.notes.append(f"its channels cancel each other; channel {louder + 1} is used alone")
+    reader, found = _read_well(path, sample_rate, start_s, end_s, max_duration_s)
     if reader.reached_end:
         reader.check_length(expected_duration_s)
         if end_s is not None and end_s > reader.position_s + 0.1:
@@ -136,14 +101,47 @@ def _decode(
     return Recording(found, sample_rate, tuple(reader.notes))
 
 
+def _read_well(
+    path: Path, sample_rate: int, start_s: float, end_s: float | None, max_duration_s: float
+) -> tuple[Reader, NDArray[np.float32]]:
+    """Read a file, and again where the first time showed that its stamps or channels mislead."""
+    check_head(path)
+    parts = parts_of(path)
+    way = Way()
+    while True:
+        reader = Reader(path, parts, sample_rate, max_duration_s, way)
+        found = reader.read(start_s, end_s)
+        better = _better_way(way, reader)
+        if better == way:
+            break
+        del found  # an hour of it need not lie here twice
+        way = better
+    for channel in way.channels.values():
+        reader.notes.append(f"its channels cancel each other; channel {channel + 1} is used alone")
+    if way.without_clock:
+        reader.notes.append("its time stamps do not fit its sound and are not used")
+    return reader, found
+
+
+def _better_way(way: Way, reader: Reader) -> Way:
+    """What a pass teaches for the next one; the same way where it teaches nothing."""
+    if not reader.speeds.keys() <= way.without_clock:
+        return replace(way, without_clock=way.without_clock | reader.speeds.keys())
+    cancelling = {index: powers.louder_where_they_cancel() for index, powers in reader.powers.items()}
+    channels = {index: channel for index, channel in cancelling.items() if channel is not None}
+    return replace(way, channels={**channels, **way.channels})
+
+
 def probe(path: Path) -> AudioInfo:
     """Read what the file's head says, without decoding.
 
     Raises:
         DataError: the file is missing, empty or no audio.
     """
-    with damage_of(path), _open(path) as container:
-        return _info(container, path)
+    with damage_of(path):
+        check_head(path)
+        with opened(path, parts_of(path)[0]) as (_, info):
+            return info
 
 
 def decode_many(
@@ -187,193 +185,3 @@ def damage_of(path: Path) -> Iterator[None]:
             f"{path} is damaged in a way that the decoder does not know ({type(error).__name__}: {error}); "
             "record it again or convert it to WAV"
         ) from error
-
-
-def _read(
-    path: Path,
-    sample_rate: int,
-    max_duration_s: float,
-    start_s: float,
-    end_s: float | None,
-    channel: int | None = None,
-) -> tuple[_Reader, NDArray[np.float32]]:
-    with _open(path) as container:
-        reader = _Reader(container, _info(container, path), path, sample_rate, max_duration_s, channel)
-        return reader, reader.read(start_s, end_s)
-
-
-def _open(path: Path) -> InputContainer:
-    import av
-
-    try:
-        with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    refuse_what_is_no_sound(path, head)
-    try:
-        return av.open(
-            str(path.absolute()), options={"format_whitelist": FORMATS, "protocol_whitelist": "file"}
-        )
-    except (av.FFmpegError, ValueError) as error:
-        refuse_zeros(path, head)
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(
-            f"{path} is no recording that can be read ({reason}); it is cut off or not audio at all"
-        ) from error
-
-
-def _info(container: InputContainer, path: Path) -> AudioInfo:
-    if not container.streams.audio:
-        raise DataError(f"{path} has no sound in it ({container.format.name})")
-    stream = container.streams.audio[0]
-    rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
-    if not LOWEST_RATE <= rate <= HIGHEST_RATE or not 1 <= channels <= MAX_CHANNELS:
-        raise DataError(f"{path} claims {rate} Hz and {channels} channels, which no recording of speech has")
-    duration_s = None
-    if stream.duration is not None and stream.time_base is not None:
-        duration_s = float(stream.duration * stream.time_base)
-    elif container.duration is not None:
-        duration_s = container.duration / 1_000_000
-    return AudioInfo(duration_s, rate, channels, stream.codec_context.name, container.format.name)
-
-
-class _Reader:
-    """Decodes one file from front to back and keeps only the wanted samples, at the wanted rate."""
-
-    def __init__(
-        self,
-        container: InputContainer,
-        info: AudioInfo,
-        path: Path,
-        sample_rate: int,
-        max_duration_s: float,
-        channel: int | None,
-    ) -> None:
-        self.container = container
-        self.info = info
-        self.path = path
-        self.sample_rate = sample_rate
-        self.max_duration_s = max_duration_s
-        self.channel = channel  # None: all of them
-        self.channels = ChannelPowers()
-        self.notes: list[str] = []
-        self.position_s = 0.0  # the end of what was decoded
-        self.reached_end = False
-        self._packets = 0
-        self._damaged = 0
-        self._damaged_last = False
-
-    def read(self, start_s: float, end_s: float | None) -> NDArray[np.float32]:
-        """Give the samples between two times."""
-        kept = GatheredSamples(self.sample_rate, self.info.codec.startswith("pcm_f"))
-        for frame in self._frames_from(start_s):
-            begin_s = self.position_s
-            self.position_s += frame.samples / frame.sample_rate
-            if self.position_s - start_s > self.max_duration_s:
-                raise TooLong(
-                    f"{self.path} is longer than {self.max_duration_s:.0f} s; cut it into shorter recordings"
-                )
-            wanted = _within(begin_s, frame.samples, frame.sample_rate, start_s, end_s)
-            if wanted.start < wanted.stop:
-                channels = channels_of(frame)[:, wanted]
-                self.channels.add(channels)
-                kept.add(self._mono(channels), frame.sample_rate)
-            if end_s is not None and self.position_s >= end_s:
-                break
-        samples = kept.finish()
-        if kept.had_invalid:
-            self.notes.append("samples that are no numbers were made silent")
-        return samples
-
-    def _mono(self, channels: NDArray[np.float32]) -> NDArray[np.float32]:
-        """One channel [samples] of [channels, samples]."""
-        if len(channels) == 1:
-            return np.ascontiguousarray(channels[0])
-        if self.channel is not None and self.channel < len(channels):
-            return np.ascontiguousarray(channels[self.channel])
-        return np.ascontiguousarray(channels.mean(axis=0, dtype=np.float32))
-
-    def _frames_from(self, start_s: float) -> Iterator[Any]:
-        """Give frames from near `start_s` on where the container knows its times, else from the beginning."""
-        import av
-
-        if start_s < SEEK_FROM_S or not any(name in self.info.container for name in ("matroska", "mp4")):
-            return self._frames()
-        try:
-            self.container.seek(int((start_s - SEEK_MARGIN_S) * 1_000_000))
-            frames = self._frames()
-            first = next(frames)
-        except (av.FFmpegError, StopIteration):
-            first = None  # no index, or a start after the end: decoding from the beginning tells
-        if first is None or first.time is None or first.time > start_s:
-            self.container.seek(0)
-            return self._frames()
-        self.position_s = first.time
-        return chain([first], frames)
-
-    def _frames(self) -> Iterator[Any]:
-        """Give frames; packets that cannot be decoded are counted and left out."""
-        import av
-
-        self.reached_end = False
-        self._packets = self._damaged = 0
-        stream = self.container.streams.audio[0]
-        packets = self.container.demux(stream)
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                break
-            except av.FFmpegError as error:
-                self.notes.append(f"it cannot be read to its end ({error.strerror})")
-                self._damaged_last = True
-                break
-            try:
-                frames = packet.decode()
-            except av.FFmpegError:
-                self._damaged += 1
-                self._damaged_last = True
-                continue
-            self._packets += 1
-            if frames:
-                self._damaged_last = False
-            yield from frames
-        self.reached_end = True
-
-    def check_length(self, expected_duration_s: float | None) -> None:
-        """Compare what was found with what the container and the caller say.
-
-        Raises:
-            CutOff: it ends too early.
-            DataError: it is too damaged.
-        """
-        if self._damaged > MAX_DAMAGED_SHARE * max(1, self._packets) + 1:
-            raise DataError(
-                f"{self.path} is damaged: {self._damaged} of {self._packets + self._damaged} packets cannot "
-                "be decoded; record it again or fetch it anew"
-            )
-        is_mp3 = self.info.container == "mp3"
-        stated_s = self.info.duration_s
-        if self.info.container == "aac" or (is_mp3 and not states_mp3_length(self.path)):
-            stated_s = None  # only a guess from the bit rate
-        for length_s, source in ((stated_s, "it states"), (expected_duration_s, "its project states")):
-            if length_s is not None and self.position_s < length_s - max(0.2, 0.02 * length_s):
-                raise CutOff(
-                    f"{self.path} is cut off: {self.position_s:.1f} s found, {source} {length_s:.1f} s; "
-                    "record it again or fetch it anew"
-                )
-        reason = missing_end(self.path, self.info.container)
-        if reason is None and self._damaged_last and not is_mp3:  # mp3 often has tags of all kinds at its end
-            reason = "it ends within a packet"
-        if reason is not None:
-            raise CutOff(f"{self.path} is cut off after {self.position_s:.1f} s: {reason}; record it again")
-        if self._damaged:
-            self.notes.append(f"{self._damaged} damaged packets left out")
-
-
-def _within(begin_s: float, count: int, rate: int, start_s: float, end_s: float | None) -> slice:
-    """Which samples of a frame that begins at `begin_s` lie between the two times."""
-    first = round((start_s - begin_s) * rate)
-    last = count if end_s is None else round((end_s - begin_s) * rate)
-    return slice(min(max(first, 0), count), min(max(last, 0), count))

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 class GatheredSamples:
     """Gathers samples of any rate at one rate; about a second of them waits to be resampled together."""
 
-    def __init__(self, sample_rate: int, holds_decimals: bool) -> None:
+    def __init__(self, sample_rate: int) -> None:
         self.had_invalid = False
-        self._holds_decimals = holds_decimals
+        self.holds_decimals = False  # set where a file's own samples are decimal numbers
         self._sample_rate = sample_rate
         self._from_rate = 0
         self._resampler: Any = None
@@ -32,6 +32,11 @@ class GatheredSamples:
         if self._waiting_count >= rate:
             self._resample(last=False)
 
+    def add_silence(self, count: int, rate: int) -> None:
+        """Take so many samples of silence, a second of them at a time."""
+        for at in range(0, count, rate):
+            self.add(np.zeros(min(rate, count - at), np.float32), rate)
+
     def finish(self) -> NDArray[np.float32]:
         """Give everything within [-1, 1]: lossy codecs and resampling overshoot a little, which is cut.
 
@@ -40,7 +45,7 @@ class GatheredSamples:
         self._resample(last=True)
         samples = np.frombuffer(self._kept, np.float32)
         peak = max(float(samples.max(initial=0.0)), -float(samples.min(initial=0.0)))
-        if self._holds_decimals and peak > 1.0:
+        if self.holds_decimals and peak > 1.0:
             samples /= peak
         return np.clip(samples, -1.0, 1.0, out=samples)
 

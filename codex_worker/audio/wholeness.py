@@ -1,93 +1,105 @@
 """Is a file complete? Answered from its container, because decoders end silently where the bytes end."""
 
 import struct
-from pathlib import Path
-from typing import BinaryIO
+from dataclasses import dataclass
 
-_OGG_PAGE = struct.Struct("<4sBBqIIIB")  # RFC 3533, section 6
+from codex_worker.audio.ogg import SeekableBytes, is_last, last_page
+
 _MATROSKA_SEGMENT = 0x18538067  # RFC 8794 (EBML) and RFC 9559 (Matroska)
 _MATROSKA_CLUSTER = 0x1F43B675
+_FAR_BEYOND = 10  # times the file: a segment of this length was never measured
 
 
-def missing_end(path: Path, container: str) -> str | None:
-    """Say what shows that the file's end is missing; None where nothing shows it.
+@dataclass(frozen=True)
+class Ending:
+    """What a container tells of the end of its file.
 
-    Looks only where a container states sizes: wav, ogg, webm and Matroska. The others state a duration.
+    `missing` says what shows that the end is lost. `is_proved`: the container states where it ends, and it is
+    all there; then sound that it promises and does not hold was never recorded.
+    """
+
+    missing: str | None = None
+    is_proved: bool = False
+
+
+def ending(file: SeekableBytes, size: int, container: str) -> Ending:
+    """Look at the end of a file of `size` bytes, where its container states sizes: ogg, Matroska and MP4.
 
     Args:
         container: FFmpeg's name of the format, like `matroska,webm`.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        if container == "wav":
-            return _wav(file, size)
-        if container == "ogg":
-            return _ogg(file, size)
-        if "matroska" in container:
-            return _matroska(file, size)
-    return None
+    if container == "ogg":
+        return _ogg(file, size)
+    if "matroska" in container:
+        return _matroska(file, size)
+    if "mp4" in container:
+        return _mp4(file, size)
+    return Ending()
 
 
-def states_mp3_length(path: Path) -> bool:
+def states_mp3_length(file: SeekableBytes) -> bool:
     """Whether an mp3 has a Xing, Info or VBRI header; without one its stated duration is a guess."""
-    with path.open("rb") as file:
-        head = file.read(10)
-        if head[:3] == b"ID3" and len(head) == 10:
-            tag_size = (head[6] << 21) | (head[7] << 14) | (head[8] << 7) | head[9]
-            file.seek(10 + tag_size)
-        else:
-            file.seek(0)
-        first_frame = file.read(4096)
+    file.seek(0)
+    head = file.read(10)
+    if head[:3] == b"ID3" and len(head) == 10:
+        tag_size = (head[6] << 21) | (head[7] << 14) | (head[8] << 7) | head[9]
+        file.seek(10 + tag_size)
+    else:
+        file.seek(0)
+    first_frame = file.read(4096)
     return any(mark in first_frame for mark in (b"Xing", b"Info", b"VBRI"))
 
 
-def _wav(file: BinaryIO, size: int) -> str | None:
-    file.seek(12)
-    while len(head := file.read(8)) == 8:
-        name, length = struct.unpack("<4sI", head)
-        if name == b"data":
-            streamed = length in (0, 0xFFFFFFFF)
-            return None if streamed or file.tell() + length <= size else "its header promises more samples"
-        file.seek(length + length % 2, 1)
-    return None
+def _ogg(file: SeekableBytes, size: int) -> Ending:
+    page = last_page(file, size)
+    if page is None or page.end > size:
+        return Ending("its last page is incomplete")
+    return Ending(is_proved=is_last(page))
 
 
-def _ogg(file: BinaryIO, size: int) -> str | None:
-    tail_size = min(size, 2 * 65_307)  # a page has at most 65,307 bytes
-    file.seek(size - tail_size)
-    tail = file.read()
-    at = tail.rfind(b"OggS")
-    if at < 0:
-        return None
-    if len(tail) < at + _OGG_PAGE.size:
-        return "its last page is incomplete"
-    segments = tail[at + _OGG_PAGE.size - 1]
-    table_end = at + _OGG_PAGE.size + segments
-    body = sum(tail[at + _OGG_PAGE.size : table_end])
-    return "its last page is incomplete" if table_end + body > len(tail) else None
-
-
-def _matroska(file: BinaryIO, size: int) -> str | None:
+def _matroska(file: SeekableBytes, size: int) -> Ending:
     """Walk from element to element, into segment and clusters only, and see whether the last one fits."""
     file.seek(0)
+    is_proved, is_shorter = False, False
     while file.tell() < size:
         identifier = _ebml_number(file, keep_marker=True)
         length = _ebml_number(file, keep_marker=False)
         if identifier is None or length is None:
-            return "it ends within the head of an element"
-        if identifier == _MATROSKA_SEGMENT and length >= 0 and file.tell() + length > size:
-            return "its segment is longer than the file"
+            return Ending("it ends within the head of an element")
+        if identifier == _MATROSKA_SEGMENT and length >= 0:
+            is_proved = file.tell() + length <= size
+            is_shorter = size < file.tell() + length < _FAR_BEYOND * size
         if identifier in (_MATROSKA_SEGMENT, _MATROSKA_CLUSTER):
             continue
         if length < 0:
-            return None  # only the two above may have an unknown size; this is no file to judge
+            return Ending()  # only the two above may have an unknown size; this is no file to judge
         if file.tell() + length > size:
-            return "its last element is incomplete"
+            return Ending("its last element is incomplete")
         file.seek(length, 1)
-    return None
+    return Ending("its segment is longer than the file" if is_shorter else None, is_proved)
 
 
-def _ebml_number(file: BinaryIO, *, keep_marker: bool) -> int | None:
+def _mp4(file: SeekableBytes, size: int) -> Ending:
+    """Walk over the outermost boxes (ISO/IEC 14496-12); fragments state no end of the whole."""
+    at, is_proved = 0, True
+    while at + 8 <= size:
+        file.seek(at)
+        head = file.read(16)
+        length, name = struct.unpack_from(">I4s", head)
+        if length == 1 and len(head) == 16:
+            (length,) = struct.unpack_from(">Q", head, 8)
+        if not all(0x20 <= letter < 0x7F for letter in name) or 0 < length < 8:
+            return Ending()
+        if length == 0:  # up to the end, wherever that is
+            return Ending()
+        if at + length > size:
+            return Ending("its last box is incomplete") if name in {b"mdat", b"moof", b"moov"} else Ending()
+        is_proved = is_proved and name != b"moof"
+        at += length
+    return Ending(is_proved=is_proved)
+
+
+def _ebml_number(file: SeekableBytes, *, keep_marker: bool) -> int | None:
     """A number of 1 to 8 bytes whose first byte tells how many; -1 for an unknown size, None at the end."""
     first = file.read(1)
     if not first or first[0] == 0:

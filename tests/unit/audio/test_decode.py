@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from codex_worker.audio import decode as decoding
+from codex_worker.audio import reader
 from codex_worker.audio.decode import Clip, Recording, decode, decode_many, probe
 from codex_worker.errors import DataError
 from tests.support.noted import noted
@@ -61,7 +62,7 @@ def test_a_browsers_webm_states_no_length_and_its_missing_end_is_noticed_all_the
 
 def test_a_recording_shorter_than_its_project_says_is_noticed(files):
     assert decode(files["aac"], sample_rate=RATE, expected_duration_s=6.0).duration_s > 5.9
-    with pytest.raises(DataError, match=r"6\.0 s found, its project states 9\.0 s"):
+    with pytest.raises(DataError, match=r"6\.0 of 9\.0 s are there \(as its project states\)"):
         decode(files["aac"], sample_rate=RATE, expected_duration_s=9.0)
 
 
@@ -230,8 +231,8 @@ def test_a_few_damaged_packets_cost_only_themselves(files, tmp_path):
 def test_a_recording_longer_than_the_limit_is_refused_before_it_is_all_decoded(tmp_path, monkeypatch):
     path = write(tmp_path / "a.webm", np.zeros(48_000 * 60, np.float32), 48_000)
     decoded = []
-    note = noted(decoding.channels_of, lambda frame: decoded.append(frame.samples))
-    monkeypatch.setattr(decoding, "channels_of", note)
+    note = noted(reader.channels_of, lambda frame: decoded.append(frame.samples))
+    monkeypatch.setattr(reader, "channels_of", note)
     with pytest.raises(DataError, match="longer than 10 s"):
         decode(path, sample_rate=RATE, max_duration_s=10.0)
     assert sum(decoded) / 48_000 < 11
@@ -348,7 +349,7 @@ def test_whatever_a_decoder_does_about_a_file_is_that_files_fault(tmp_path, monk
     def broken(*_):
         raise error
 
-    monkeypatch.setattr("codex_worker.audio.decode._info", broken)
+    monkeypatch.setattr("codex_worker.audio.opened._info", broken)
     path = tmp_path / "good.wav"
     path.write_bytes(wav_with_format(1))
     ((_, outcome),) = decode_many([Clip(path)], sample_rate=16_000)
@@ -360,7 +361,7 @@ def test_want_of_memory_or_of_a_package_is_no_recordings_fault(tmp_path, monkeyp
     def broken(*_):
         raise error
 
-    monkeypatch.setattr("codex_worker.audio.decode._info", broken)
+    monkeypatch.setattr("codex_worker.audio.opened._info", broken)
     path = tmp_path / "good.wav"
     path.write_bytes(wav_with_format(1))
     with pytest.raises(type(error)):
