@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 
+from codex_worker.contract.counted import counted
+
 
 class Purpose(Enum):
     """What a recording is wanted for."""
@@ -43,9 +45,7 @@ class Fault(StrEnum):
     def counted(self, count: int) -> str:
         """The fault as a sentence about so many recordings, without a full stop."""
         rule = _RULES[self]
-        return (
-            f"{count} {'recording' if count == 1 else 'recordings'} {rule.one if count == 1 else rule.many}"
-        )
+        return counted(count, f"1 recording {rule.one}", f"{{n}} recordings {rule.many}")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from codex_worker.audio.resample import resample
 from codex_worker.data.faults import Fault, FoundFault, Purpose
 from codex_worker.data.recordings import MAX_RECORDING_S
 from codex_worker.errors import DataError
+from codex_worker.text.graphemes import graphemes
 
 JUDGED_RATE = 16_000  # whatever rate a model reads, so that all come to the same verdict
 # The quickest speech: nobody says more than 30 letters a second, and marks above letters take no time.
@@ -102,7 +103,7 @@ def judge(outcome: Recording | DataError, path: Path, limits: Limits | None = No
     if outcome.sample_rate != JUDGED_RATE:
         samples = resample(samples, outcome.sample_rate, JUDGED_RATE)
     speech_s = trim_silence(samples, JUDGED_RATE).size / JUDGED_RATE
-    faults = [fault for fault in (_sound_fault(samples), _length_fault(speech_s, limits)) if fault]
+    faults = [fault for fault in (_sound_fault(samples), length_fault(speech_s, limits)) if fault]
     return Heard(outcome, tuple(faults), speech_s)
 
 
@@ -113,8 +114,27 @@ def least_speech_s(text: str) -> float:
 
 
 def letter_count(text: str) -> int:
-    """Letters and digits of a text, without signs and the marks above letters."""
-    return sum(unicodedata.category(sign)[0] in "LN" for sign in text)
+    """Letters and digits of a text as people count them, without signs; marks belong to their letters."""
+    return sum(any(_is_letter(sign) for sign in grapheme) for grapheme in graphemes(text))
+
+
+def _is_letter(sign: str) -> bool:
+    """Also letters of fonts of their own, and those that Unicode got later than this Python."""
+    category = unicodedata.category(sign)
+    return category[0] in "LN" or category in {"Co", "Cn"}
+
+
+def length_fault(speech_s: float, limits: Limits) -> FoundFault | None:
+    """Whether so many seconds of speech are long enough for a text; for whole recordings and for pieces."""
+    if math.isinf(limits.least_s):
+        return FoundFault(Fault.NO_LETTERS, "its text holds no letters that can be learnt; correct it")
+    if speech_s < limits.least_s:
+        return FoundFault(
+            Fault.TOO_SHORT,
+            f"its text is longer than {speech_s:.1f} s of speech can hold (it needs {limits.least_s:.1f} s); "
+            "check that text and recording belong together",
+        )
+    return None
 
 
 def decoded_s(longest_s: float) -> float:
@@ -173,16 +193,3 @@ def _loudest_stretch(samples: Samples) -> Samples:
         return samples
     starts = range(0, samples.size - length // 2, length // 2)
     return max((samples[start : start + length] for start in starts), key=lambda part: float(part @ part))
-
-
-def _length_fault(speech_s: float, limits: Limits) -> FoundFault | None:
-    """Whether the speech is long enough for the text."""
-    if math.isinf(limits.least_s):
-        return FoundFault(Fault.NO_LETTERS, "its text holds no letters that can be learnt; correct it")
-    if speech_s < limits.least_s:
-        return FoundFault(
-            Fault.TOO_SHORT,
-            f"its text is longer than {speech_s:.1f} s of speech can hold (it needs {limits.least_s:.1f} s); "
-            "check that text and recording belong together",
-        )
-    return None

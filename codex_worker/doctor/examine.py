@@ -14,6 +14,7 @@ from itertools import islice
 import numpy as np
 
 from codex_worker.audio.decode import Recording
+from codex_worker.contract.counted import counted
 from codex_worker.data.faults import FoundFault, Purpose
 from codex_worker.data.project import SkippedCell
 from codex_worker.data.recordings import FetchedCells, RecordedCell, decoded
@@ -74,8 +75,8 @@ class DataReport:
         minutes = self.hours * 60
         used, unused = len(self.examined), len(self.left_out)
         lines = [
-            f"{used} {'recording' if used == 1 else 'recordings'} with text can be used, "
-            f"{minutes:.1f} minutes in all; {unused} {'cell is' if unused == 1 else 'cells are'} not used."
+            f"{counted(used, '1 recording', '{n} recordings')} with text can be used, "
+            f"{minutes:.1f} minutes in all; {counted(unused, '1 cell is', '{n} cells are')} not used."
         ]
         lines += [f"not used, {count}: {reason}" for reason, count in self.skipped_by_reason.most_common(12)]
         return lines + [str(finding) for finding in self.findings]

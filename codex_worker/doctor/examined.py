@@ -27,10 +27,10 @@ class Examined:
 
     @property
     def letters(self) -> int:
-        """Letters and digits of the text, without signs and the marks above letters."""
+        """Letters and digits of the text as people count them, without signs."""
         return letter_count(self.text)
 
     @property
-    def characters_per_second(self) -> float:
-        """Letters and signs without spaces, per second of speech."""
-        return len("".join(self.text.split())) / max(self.speech_s, 0.1)
+    def letters_per_second(self) -> float:
+        """Letters per second of speech."""
+        return self.letters / max(self.speech_s, 0.1)

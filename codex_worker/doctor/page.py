@@ -3,9 +3,11 @@
 import html
 from collections.abc import Sequence
 
+from codex_worker.contract.counted import counted
 from codex_worker.doctor.charts import bars, columns
 from codex_worker.doctor.examine import DataReport, Examined
 from codex_worker.doctor.expectation import EXPECTATIONS, OBSERVED, SOURCES, expectation
+from codex_worker.doctor.finding import ended
 
 MAX_ROWS = 400
 
@@ -47,9 +49,9 @@ def _summary(report: DataReport) -> str:
         return "<p>No verse of this project has text and a recording that can be used.</p>"
     used, unused = len(report.examined), len(report.left_out)
     return (
-        f"<p><b>{used}</b> {'verse has' if used == 1 else 'verses have'} text and a usable recording: "
-        f"<b>{_duration(report.hours)}</b> from {books} {'book' if books == 1 else 'books'}. "
-        f"{unused} other {'cell is' if unused == 1 else 'cells are'} not used; the reasons are below.</p>"
+        f"<p>{counted(used, '<b>1</b> verse has', '<b>{n}</b> verses have')} text and a usable recording: "
+        f"<b>{_duration(report.hours)}</b> from {counted(books, '1 book', '{n} books')}. "
+        f"{counted(unused, '1 other cell is', '{n} other cells are')} not used; the reasons are below.</p>"
     )
 
 
@@ -62,8 +64,7 @@ def _findings(report: DataReport) -> str:
         if finding.cells:
             shown = ", ".join(_text(label) for label in finding.cells[:MAX_ROWS])
             cells = f"<details><summary>Which ones</summary>{shown}{_more(len(finding.cells))}</details>"
-        stop = "" if finding.sentence.endswith("?") else "."
-        items.append(f"<li>{_text(finding.sentence)}{stop}{cells}</li>")
+        items.append(f"<li>{_text(ended(finding.sentence))}{cells}</li>")
     return (
         "<h2>Worth a look</h2><p>The work goes on without any of this; each point makes the result better."
         f"</p><ul>{''.join(items)}</ul>"
@@ -90,7 +91,7 @@ def _shapes(examined: Sequence[Examined]) -> str:
     silent = [100 * (1 - min(1.0, each.speech_s / each.duration_s)) for each in examined]
     charts = [
         columns("Length of the recordings (seconds)", [each.duration_s for each in examined]),
-        columns("Letters per second", [each.characters_per_second for each in examined]),
+        columns("Letters per second", [each.letters_per_second for each in examined]),
         columns("Loudness (LUFS; -23 is usual)", [each.levels.loudness_lufs for each in examined]),
         columns(
             "Voice above noise (decibels; 30 is good)", [each.levels.signal_to_noise_db for each in examined]
@@ -167,7 +168,7 @@ def _more(count: int) -> str:
 
 
 def _duration(hours: float) -> str:
-    return f"{hours:.1f} hours" if hours >= 2 else f"{hours * 60:.0f} minutes"
+    return f"{hours:.1f} hours" if hours >= 2 else counted(round(hours * 60), "1 minute", "{n} minutes")
 
 
 def _text(text: str) -> str:

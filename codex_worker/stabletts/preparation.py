@@ -18,7 +18,7 @@ from codex_worker.audio.ahead import map_ahead
 from codex_worker.audio.decode import Clip, Recording
 from codex_worker.audio.level import even_level, trim_silence
 from codex_worker.data.faults import Fault, Purpose
-from codex_worker.data.usable import LONG_S, Needs, hear, judge
+from codex_worker.data.usable import LONG_S, Needs, hear, judge, length_fault
 from codex_worker.errors import DataError, ResourceError, UserError
 from codex_worker.stabletts.configuration import MelSettings
 from codex_worker.stabletts.dataset import MEL_TYPE, Dataset, EncodedUtterance, Samples
@@ -260,13 +260,12 @@ class _Preparation:
     def _add_piece(self, found: "_Prepared", one: SpokenText, samples: Samples) -> None:
         with self.alone:
             ids = tuple(intersperse(self.frontend.encode(one.text).ids))
+            limits = self.needs.limits(one.text)
         duration_s = samples.size / self.mel.sample_rate
         frames = samples.size // self.mel.hop_length
-        if frames < len(ids):
-            raise DataError(
-                f"its {duration_s:.1f} s are shorter than its {len(ids) // 2} letters and signs need; "
-                "check that recording and text belong together"
-            )
+        # The rule that judged the whole recording; trimming at another rate may have taken the margin.
+        if fault := length_fault(duration_s + NEEDED_MARGIN_S, limits):
+            raise DataError(fault.sentence)
         if frames * len(ids) > MAX_ALIGNED:
             raise DataError(
                 f"its {duration_s / 60:.1f} minutes with {len(ids) // 2} letters are too long to be "

@@ -1,0 +1,65 @@
+"""Whether recordings and texts belong together: by pace, and by what a transcriber hears."""
+
+import statistics
+from collections.abc import Iterator, Sequence
+
+from codex_worker.data.pace import MIN_TO_COMPARE, usual_pace
+from codex_worker.doctor.examined import Examined
+from codex_worker.doctor.finding import Finding, about
+
+POOR_READER_CER = 0.5  # a transcriber that is wrong more often cannot tell which texts are
+POOR_READER_FIT = 0.5
+ODD_SPREADS, ODD_AT_LEAST = 4.0, 0.2  # how far below the others a fit must be to be odd
+
+
+def paced(examined: Sequence[Examined]) -> Iterator[Finding]:
+    """Verses spoken much faster or more slowly than the others: words are missing, or too many."""
+    letters, seconds = [each.letters for each in examined], [each.speech_s for each in examined]
+    pace = usual_pace(letters, seconds)
+    if pace is None:
+        return
+    others = f"the others have about {1 / pace.letter_s:.0f} letters a second"
+    yield from about(
+        "pace-fast",
+        f"1 recording is spoken very fast for its text ({others}). Is its end missing, or words left out? "
+        "Is it another text's?",
+        f"{{n}} recordings are spoken very fast for their texts ({others}). Are their ends missing, or words "
+        "left out? Are they other texts'?",
+        [each.label for each in examined if pace.is_fast(each.letters, each.speech_s)],
+    )
+    yield from about(
+        "pace-slowly",
+        f"1 recording is spoken very slowly for its text ({others}). Is something said twice, or more than "
+        "the text? Is it another text's?",
+        f"{{n}} recordings are spoken very slowly for their texts ({others}). Is something said twice, or "
+        "more than the texts? Are they other texts'?",
+        [each.label for each in examined if pace.is_slow(each.letters, each.speech_s)],
+    )
+
+
+def mismatched(examined: Sequence[Examined], reader_cer: float | None) -> Iterator[Finding]:
+    """Texts that fit their recordings much worse than the others, if the transcriber can tell."""
+    fits = [each.fit for each in examined if each.fit is not None]
+    if (reader_cer or 0.0) > POOR_READER_CER or (fits and statistics.median(fits) < POOR_READER_FIT):
+        yield Finding(
+            "poor-reader",
+            "Whether each text is what its recording says could not be checked: the transcriber that would "
+            "tell reads too badly itself to judge. Train it on more recordings first",
+        )
+        return
+    bar = _lowest_usual_fit(fits, reader_cer or 0.0)
+    yield from about(
+        "mismatch",
+        "1 recording does not seem to say its text. Listen, and correct the text or the recording",
+        "{n} recordings do not seem to say their texts. Listen, and correct the texts or the recordings",
+        [each.label for each in examined if each.fit is not None and each.fit < bar],
+    )
+
+
+def _lowest_usual_fit(fits: Sequence[float], reader_cer: float) -> float:
+    """The bar below which a fit is odd: from the others' fits, or from the reader's errors where few."""
+    if len(fits) < MIN_TO_COMPARE:
+        return POOR_READER_FIT * (1 - reader_cer)
+    middle = statistics.median(fits)
+    spread = 1.4826 * statistics.median(abs(fit - middle) for fit in fits)
+    return middle - max(ODD_SPREADS * spread, ODD_AT_LEAST)
