@@ -23,6 +23,11 @@ def alike(one: str, other: str) -> bool:
     return not _keys(one).isdisjoint(_keys(other))
 
 
+def same_file(one: str, other: str) -> bool:
+    """True where Windows or macOS takes two names or paths for the same file."""
+    return _folded(one) == _folded(other)
+
+
 def decoded(path: str) -> str:
     """A path without %-codes; as it is where they stand for no UTF-8."""
     try:
@@ -42,7 +47,7 @@ class FilesByName:
 
     def meant_by(self, path: str) -> str | None:
         """The file that a path means, None where there is none. Raises TwoAlike with all that it could be."""
-        if path in self._paths:
+        if path in self.paths:
             return path
         found = sorted({file for key in _keys(path) for file in self._by_key.get(key, ())})
         if len(found) > 1:
@@ -53,13 +58,14 @@ class FilesByName:
         return found[0] if found else None
 
     @cached_property
-    def _paths(self) -> frozenset[str]:
+    def paths(self) -> frozenset[str]:
+        """All of them."""
         return frozenset(self._list_paths())
 
     @cached_property
     def _by_key(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
-        for path in self._paths:
+        for path in self.paths:
             for key in _keys(path):
                 found.setdefault(key, []).append(path)
         return found

@@ -19,6 +19,7 @@ from codex_worker.git.lfs.pointer import Pointer, pointer_for
 from codex_worker.git.lfs.store import LfsStore
 from codex_worker.git.ports import Snapshot
 from codex_worker.job.api import CellResult, Published
+from codex_worker.publish.folders import PointerFolders
 from codex_worker.publish.ledger import cell_line
 from codex_worker.publish.replacing import MayReplace, selection_of
 from codex_worker.queue.owned import OwnedJob, PublishedChange
@@ -99,8 +100,10 @@ class CellPublisher:
         message = self._message([results[index] for index in indexes])
 
         def build(snapshot: Snapshot) -> PublishedChange[_Built]:
-            built = self._build(snapshot, indexes, results, pointers)
-            lines = [_line(results[index], pointers.get(index)) for index in built.done]
+            folders = PointerFolders(snapshot)
+            housed = {index: folders.at_home(results[index]) for index in indexes}
+            built = self._build(snapshot, indexes, housed, pointers, folders)
+            lines = [_line(housed[index], pointers.get(index)) for index in built.done]
             return PublishedChange(built.files, message, lines, value=built)
 
         return self._owned.publish(build)
@@ -109,8 +112,9 @@ class CellPublisher:
         self,
         snapshot: Snapshot,
         indexes: Sequence[int],
-        results: Sequence[CellResult],
+        results: Mapping[int, CellResult],
         pointers: Mapping[int, Pointer],
+        folders: PointerFolders,
     ) -> _Built:
         """As many of the notebooks as fit into one commit, at least one."""
         built = _Built()
@@ -124,7 +128,7 @@ class CellPublisher:
                 continue
             patches = {index: results[index].patch for index in of_notebook}
             try:
-                outcome = self._apply(snapshot, data, path, patches, built, may_replace)
+                outcome = self._apply(folders, data, path, patches, built, may_replace)
             except DataError as error:  # a notebook that cannot be read costs its own cells only
                 built.dropped |= dict.fromkeys(patches, str(error))
                 continue
@@ -138,7 +142,7 @@ class CellPublisher:
 
     def _apply(
         self,
-        snapshot: Snapshot,
+        folders: PointerFolders,
         data: bytes,
         path: str,
         patches: dict[int, Patch],
@@ -148,12 +152,13 @@ class CellPublisher:
         """Applies patches, but for those (taken out of `patches`) whose pointer would replace another."""
         outcome = apply_patches(data, path, patches.values(), may_replace)
         new = {patch.recording.pointer_path for patch in outcome.applied if isinstance(patch, RecordingPatch)}
-        taken = snapshot.existing(new)
+        taken = folders.taken(new)
         if not taken:
             return outcome
         for index, patch in list(patches.items()):
             if isinstance(patch, RecordingPatch) and patch.recording.pointer_path in taken:
-                built.dropped[index] = f"the name is taken: there is a {patch.recording.pointer_path} already"
+                there = taken[patch.recording.pointer_path]
+                built.dropped[index] = f"the name is taken: there is a {there} already"
                 del patches[index]
         return apply_patches(data, path, patches.values(), may_replace)
 
