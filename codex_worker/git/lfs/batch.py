@@ -84,7 +84,10 @@ class BatchClient:
             raise
         answers = _parse_answers(content, what)
         left_out = BatchAnswer({}, 500, "its answer does not mention this object")
-        return {pointer: answers.get(pointer.oid, left_out) for pointer in pointers}
+        return {
+            pointer: answers.get((pointer.oid, pointer.size)) or answers.get((pointer.oid, None)) or left_out
+            for pointer in pointers
+        }
 
     def headers_of(self, action: Action) -> dict[str, str]:
         """The headers to send with an action; the token is added, or let through, for its own server only."""
@@ -113,12 +116,21 @@ def _refusal(denied: Denied, operation: Operation, what: str) -> AccessDenied | 
     return AccessDenied(f"{what}: the server says no ({denied}). The token needs the scope {needed}.")
 
 
-def _parse_answers(content: bytes, what: str) -> dict[str, BatchAnswer]:
-    """By oid. Raises Refused for anything that is not an answer of the batch API."""
+def _parse_answers(content: bytes, what: str) -> dict[tuple[str, int | None], BatchAnswer]:
+    """By oid, and by size as well: a spoilt pointer may give another one to the same object.
+
+    Raises Refused for anything that is not an answer of the batch API.
+    """
     if len(content) > _MAX_ANSWER_BYTES:
         raise Refused(f"{what}: the answer is over {_MAX_ANSWER_BYTES} bytes.")
     try:
-        return {str(item["oid"]): _parse_answer(item) for item in json.loads(content)["objects"]}
+        answers: dict[tuple[str, int | None], BatchAnswer] = {}
+        for item in json.loads(content)["objects"]:
+            oid, size, answer = str(item["oid"]), item.get("size"), _parse_answer(item)
+            answers[oid, None] = answer  # servers may leave the size out
+            if isinstance(size, int):
+                answers[oid, size] = answer
+        return answers
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Refused(f"{what}: the answer is not one of the Git LFS batch API.") from error
 

@@ -16,7 +16,7 @@ from codex_worker.errors import AccessDenied, DataError, Refused, ServerUnreacha
 from codex_worker.git.credentials import Credentials
 from codex_worker.git.lfs.batch import MEDIA_TYPE, BatchAnswer, BatchClient, Operation
 from codex_worker.git.lfs.cache import LfsCache
-from codex_worker.git.lfs.objects import BLOCK_BYTES
+from codex_worker.git.lfs.objects import BLOCK_BYTES, OtherObject
 from codex_worker.git.lfs.pointer import Pointer, pointer_for
 from codex_worker.git.lfs.store import OnProgress, ProgressCount, not_uploaded
 from codex_worker.git.lfs.transport import REMEDIES, Denied, HttpSettings, LfsHttp, ObjectNotFound, passes
@@ -25,6 +25,7 @@ T = TypeVar("T")
 # So many objects may be out of reach for reasons of their own; more, and it is the server.
 _MAX_LONE_FAULTS = 5
 _GONE = {404, 410}
+_OF_ANOTHER_SIZE = {422}  # what a server says of a pointer that it has the object of, but not of its size
 
 
 class HttpStore:
@@ -239,11 +240,12 @@ class HttpStore:
     def _error_of(self, operation: Operation, pointer: Pointer, answer: BatchAnswer) -> Exception:
         code = answer.error_code or 0
         words = clause(self._credentials.redact(answer.error_message))
-        said = " ".join(
-            filter(None, [f"The server says of {pointer.oid}: {words} ({code}).", REMEDIES.get(code)])
-        )
+        remedy = REMEDIES.get(code) if operation == "upload" else None
+        said = " ".join(filter(None, [f"The server says of {pointer.oid}: {words} ({code}).", remedy]))
         if passes(code):
             return ServerUnreachable(said)
         if operation == "upload":
             return Refused(said, code)
+        if code in _OF_ANOTHER_SIZE:
+            return OtherObject(said)
         return not_uploaded(pointer) if code in _GONE else DataError(said)

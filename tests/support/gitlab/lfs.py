@@ -31,7 +31,8 @@ def batch(services: Services, request: Request, match: re.Match[str]) -> Respons
         oid, size = wanted["oid"], wanted["size"]
         found: dict[str, Any] = {"oid": oid, "size": size, "authenticated": True}
         href = f"{services.url}/{project.path}.git/gitlab-lfs/objects/{oid}"
-        there = services.state.has_object(project, oid, size)
+        # GitLab looks for the id alone before a download: that the size is another one shows when it comes.
+        there = services.state.has_object(project, oid, size if operation == "upload" else None)
         if operation == "download" and there:
             found["actions"] = {"download": {"href": href, "header": header}}
         elif operation == "download":
