@@ -18,14 +18,13 @@ class TwoAlike(DataError):
     """A path that could mean either of several files."""
 
 
-def alike(one: str, other: str) -> bool:
-    """True where two names or paths can mean the same file."""
-    return not _keys(one).isdisjoint(_keys(other))
+def folded(path: str) -> str:
+    """One spelling for all that Windows or macOS takes for the same path: canonical caseless matching.
 
-
-def same_file(one: str, other: str) -> bool:
-    """True where Windows or macOS takes two names or paths for the same file."""
-    return _folded(one) == _folded(other)
+    Source: The Unicode Standard, section 3.13, D145.
+    """
+    decomposed = unicodedata.normalize("NFD", path.replace("\\", "/"))
+    return unicodedata.normalize("NFD", decomposed.casefold())
 
 
 def decoded(path: str) -> str:
@@ -47,7 +46,7 @@ class FilesByName:
 
     def meant_by(self, path: str) -> str | None:
         """The file that a path means, None where there is none. Raises TwoAlike with all that it could be."""
-        if path in self.paths:
+        if path in self._paths:
             return path
         found = sorted({file for key in _keys(path) for file in self._by_key.get(key, ())})
         if len(found) > 1:
@@ -58,14 +57,13 @@ class FilesByName:
         return found[0] if found else None
 
     @cached_property
-    def paths(self) -> frozenset[str]:
-        """All of them."""
+    def _paths(self) -> frozenset[str]:
         return frozenset(self._list_paths())
 
     @cached_property
     def _by_key(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
-        for path in self.paths:
+        for path in self._paths:
             for key in _keys(path):
                 found.setdefault(key, []).append(path)
         return found
@@ -73,13 +71,7 @@ class FilesByName:
 
 def _keys(path: str) -> set[str]:
     """A path in the spellings that are compared: as it is written, and without its %-codes."""
-    return {_folded(path), _folded(decoded(path))} if "%" in path else {_folded(path)}
-
-
-def _folded(path: str) -> str:
-    """One spelling for all cases and forms of a path (canonical caseless matching, Unicode, D145)."""
-    decomposed = unicodedata.normalize("NFD", path.replace("\\", "/"))
-    return unicodedata.normalize("NFD", decomposed.casefold())
+    return {folded(path), folded(decoded(path))} if "%" in path else {folded(path)}
 
 
 def _listed(paths: list[str]) -> str:
@@ -92,6 +84,6 @@ def _difference(paths: list[str]) -> str:
     """How names differ that may look the same."""
     if len({unicodedata.normalize("NFC", path) for path in paths}) == 1:
         return "which differ only in how accents are stored (Unicode forms)"
-    if len({_folded(path) for path in paths}) == 1:
+    if len({folded(path) for path in paths}) == 1:
         return "which differ only in the case of letters"
     return "which are spelled alike"

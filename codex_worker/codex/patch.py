@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from codex_worker.codex.alike import same_file
+from codex_worker.codex.alike import folded
 from codex_worker.codex.attachments import NewRecording
 from codex_worker.codex.cell import MAX_ID_LENGTH, Cell, CellState, read_cell
 from codex_worker.codex.json_spans import members, scan
@@ -206,7 +206,7 @@ def _refusal(cell: Cell, patch: Patch, document: str, may_replace: Callable[[Cel
             return "the recording was deleted"
         replaces, time_ms = bool(cell.text), now.value_changed_at_ms
     else:
-        if not same_file(patch.recording.document, document):
+        if folded(patch.recording.document) != folded(document):
             return f"the recording belongs to {patch.recording.document}, not to {document}"
         if now != CellState(**{**vars(read), "value_changed_at_ms": now.value_changed_at_ms}):
             return "the recordings of the cell were changed since it was read"

@@ -19,7 +19,7 @@ from codex_worker.git.lfs.pointer import Pointer, pointer_for
 from codex_worker.git.lfs.store import LfsStore
 from codex_worker.git.ports import Snapshot
 from codex_worker.job.api import CellResult, Published
-from codex_worker.publish.folders import PointerFolders
+from codex_worker.publish.folders import PointerFolders, taken
 from codex_worker.publish.ledger import cell_line
 from codex_worker.publish.replacing import MayReplace, selection_of
 from codex_worker.queue.owned import OwnedJob, PublishedChange
@@ -56,6 +56,7 @@ class CellPublisher:
         self._owned = owned
         self._store = store
         self._selection = selection_of(owned.entry)
+        self._folders = PointerFolders()
 
     def publish(self, results: Sequence[CellResult]) -> Published:
         """Uploads and commits; while one group is committed, the next one is uploaded.
@@ -100,9 +101,8 @@ class CellPublisher:
         message = self._message([results[index] for index in indexes])
 
         def build(snapshot: Snapshot) -> PublishedChange[_Built]:
-            folders = PointerFolders(snapshot)
-            housed = {index: folders.at_home(results[index]) for index in indexes}
-            built = self._build(snapshot, indexes, housed, pointers, folders)
+            housed = {index: self._folders.at_home(results[index], snapshot) for index in indexes}
+            built = self._build(snapshot, indexes, housed, pointers)
             lines = [_line(housed[index], pointers.get(index)) for index in built.done]
             return PublishedChange(built.files, message, lines, value=built)
 
@@ -114,7 +114,6 @@ class CellPublisher:
         indexes: Sequence[int],
         results: Mapping[int, CellResult],
         pointers: Mapping[int, Pointer],
-        folders: PointerFolders,
     ) -> _Built:
         """As many of the notebooks as fit into one commit, at least one."""
         built = _Built()
@@ -128,7 +127,7 @@ class CellPublisher:
                 continue
             patches = {index: results[index].patch for index in of_notebook}
             try:
-                outcome = self._apply(folders, data, path, patches, built, may_replace)
+                outcome = self._apply(snapshot, data, path, patches, built, may_replace)
             except DataError as error:  # a notebook that cannot be read costs its own cells only
                 built.dropped |= dict.fromkeys(patches, str(error))
                 continue
@@ -142,7 +141,7 @@ class CellPublisher:
 
     def _apply(
         self,
-        folders: PointerFolders,
+        snapshot: Snapshot,
         data: bytes,
         path: str,
         patches: dict[int, Patch],
@@ -152,13 +151,13 @@ class CellPublisher:
         """Applies patches, but for those (taken out of `patches`) whose pointer would replace another."""
         outcome = apply_patches(data, path, patches.values(), may_replace)
         new = {patch.recording.pointer_path for patch in outcome.applied if isinstance(patch, RecordingPatch)}
-        taken = folders.taken(new)
-        if not taken:
+        there = taken(new, snapshot)
+        if not there:
             return outcome
         for index, patch in list(patches.items()):
-            if isinstance(patch, RecordingPatch) and patch.recording.pointer_path in taken:
-                there = taken[patch.recording.pointer_path]
-                built.dropped[index] = f"the name is taken: there is a {there} already"
+            if isinstance(patch, RecordingPatch) and patch.recording.pointer_path in there:
+                name = there[patch.recording.pointer_path]
+                built.dropped[index] = f"the name is taken: there is a {name} already"
                 del patches[index]
         return apply_patches(data, path, patches.values(), may_replace)
 
