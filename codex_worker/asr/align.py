@@ -16,6 +16,7 @@ from codex_worker.asr.words import PIECE_S, cut_at_pauses
 from codex_worker.audio.resample import resample
 from codex_worker.doctor.examine import SAMPLE_RATE, Align
 from codex_worker.errors import DataError, SystemFault
+from codex_worker.text.graphemes import letter_count
 from codex_worker.text.spacing import divisible
 
 logger = logging.getLogger(__name__)
@@ -101,8 +102,9 @@ def align_words(log_probs: Tensor, text: str, vocabulary: Vocabulary, seconds_pe
     if not labels or all(label == vocabulary.unknown_id for label in labels):
         raise DataError(f"The text {text[:60]!r} holds no letter that this model knows; it can't be aligned.")
     if ctc_frames_needed(labels) > len(log_probs):
+        duration_s = len(log_probs) * seconds_per_frame
         raise DataError(
-            f"The text has {len(labels)} letters, more than {len(log_probs) * seconds_per_frame:.1f} s of "
+            f"The text has {letter_count(text)} letters, more than {duration_s:.1f} s of "
             "speech can hold: text and recording don't belong together."
         )
     tokens = forced_align(log_probs, labels, vocabulary.blank_id)

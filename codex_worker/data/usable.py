@@ -5,7 +5,6 @@ reason = heard.against(Purpose.TRAINING)  # None: heard.recording can be learnt 
 """
 
 import math
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from codex_worker.audio.resample import resample
 from codex_worker.data.faults import Fault, FoundFault, Purpose
 from codex_worker.data.recordings import MAX_RECORDING_S
 from codex_worker.errors import DataError
-from codex_worker.text.graphemes import graphemes
+from codex_worker.text.graphemes import letter_count
 
 JUDGED_RATE = 16_000  # whatever rate a model reads, so that all come to the same verdict
 # The quickest speech: nobody says more than 30 letters a second, and marks above letters take no time.
@@ -111,17 +110,6 @@ def least_speech_s(text: str) -> float:
     """The fewest seconds in which anybody can say a text; 0 for one without letters."""
     letters = letter_count(text)
     return SHORTEST_S + LETTER_S * letters if letters else 0.0
-
-
-def letter_count(text: str) -> int:
-    """Letters and digits of a text as people count them, without signs; marks belong to their letters."""
-    return sum(any(_is_letter(sign) for sign in grapheme) for grapheme in graphemes(text))
-
-
-def _is_letter(sign: str) -> bool:
-    """Also letters of fonts of their own, and those that Unicode got later than this Python."""
-    category = unicodedata.category(sign)
-    return category[0] in "LN" or category in {"Co", "Cn"}
 
 
 def length_fault(speech_s: float, limits: Limits) -> FoundFault | None:

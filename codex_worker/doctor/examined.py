@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from codex_worker.audio.level import Levels
 from codex_worker.data.faults import Fault
-from codex_worker.data.usable import letter_count
 from codex_worker.doctor.measures import VoiceMeasures
+from codex_worker.text.graphemes import letter_count
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from codex_worker.stabletts.dataset import MEL_TYPE, Dataset, EncodedUtterance, 
 from codex_worker.stabletts.frontend.encoding import TextFrontend, report_losses
 from codex_worker.stabletts.mel import LogMel
 from codex_worker.stabletts.symbols import intersperse
+from codex_worker.text.graphemes import letter_count
 from codex_worker.training.machine import keep_cores, take_one_core
 
 """From here on a recording is cut where an aligner is at hand, and kept whole where none is."""
@@ -268,7 +269,7 @@ class _Preparation:
             raise DataError(fault.sentence)
         if frames * len(ids) > MAX_ALIGNED:
             raise DataError(
-                f"its {duration_s / 60:.1f} minutes with {len(ids) // 2} letters are too long to be "
+                f"its {duration_s / 60:.1f} minutes with {letter_count(one.text)} letters are too long to be "
                 "aligned as a whole; split it into verses, or train a transcriber first, which can cut it"
             )
         mel = self.analyse(torch.from_numpy(np.ascontiguousarray(samples))[None])[0]

@@ -8,7 +8,7 @@ graphemes are for lengths that people read, and for places where a text may be c
 import regex
 
 _GRAPHEME = regex.compile(r"\X")
-_INVISIBLE = regex.compile(r"[\s\p{Cc}\p{Cf}\p{Cs}]*+")
+_LETTER = regex.compile(r"[\p{L}\p{N}\p{Co}]")
 
 # Stands before the consonant that it is spoken after, and is no mark in Unicode's eyes (vowels of Thai, Lao,
 # Tai Viet).
@@ -36,6 +36,9 @@ def units(text: str) -> list[str]:
     return [found.group() for found in _UNIT.finditer(text) if found.group()]
 
 
-def letters_long(text: str) -> int:
-    """How long people find a text: its graphemes, without spaces and what is invisible."""
-    return sum(1 for each in graphemes(text) if not _INVISIBLE.fullmatch(each))
+def letter_count(text: str) -> int:
+    """How many letters people see in a text: graphemes that are or hold a letter or digit, signs left out.
+
+    It is the same for every Unicode form of the text. Letters for private use count.
+    """
+    return sum(1 for each in graphemes(text) if _LETTER.search(each))

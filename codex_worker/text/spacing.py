@@ -6,7 +6,7 @@ from itertools import chain
 
 import regex
 
-from codex_worker.text.graphemes import letters_long, units
+from codex_worker.text.graphemes import letter_count, units
 
 # Commonly written without spaces between words. Line_Break=SA ("complex context") is Unicode's name for the
 # scripts of South East Asia that need a dictionary for it; the others are added by name.
@@ -47,7 +47,7 @@ def has_words(texts: Sequence[str]) -> bool:
 
     lengths: Counter[int] = Counter()
     for stretch, times in Counter(chain.from_iterable(text.split() for text in texts)).items():
-        lengths[letters_long(stretch)] += times
+        lengths[letter_count(stretch)] += times
     counts = [(count(own), longest) for own, longest in _LONGEST_WORDS]
     if 2 * sum(number for number, _ in counts) <= count(_LETTER):
         return _middle(lengths) <= _LONGEST_ELSEWHERE
@@ -61,7 +61,7 @@ def divisible(word: str) -> list[str]:
 
     Joined they are the stretch, and no letter is parted from its marks.
     """
-    is_clause = _UNSPACED_LETTER.search(word) or letters_long(word) > _LONGEST_ELSEWHERE
+    is_clause = _UNSPACED_LETTER.search(word) or letter_count(word) > _LONGEST_ELSEWHERE
     return units(word) if is_clause else [word]
 
 
