@@ -33,7 +33,9 @@ def end_of(path: Path, part: Part, info: AudioInfo, frames: Frames, found_s: flo
         is_stated = any(name in info.container for name in _STATE_LENGTH) or (
             info.container == "mp3" and states_mp3_length(file)
         )
-    stated_s = info.duration_s if is_stated and frames.stated_speed is None else None
+    stated_s = None
+    if is_stated and frames.states_times and info.duration_s is not None:
+        stated_s = info.duration_s - frames.skipped_s
     is_short = stated_s is not None and found_s < stated_s - allowed_s(stated_s)
     if found.missing is not None:
         return PartEnd(found.missing, stated_s if is_short else None)

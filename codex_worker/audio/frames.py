@@ -8,7 +8,6 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codex_worker.audio.ogg import timed
 from codex_worker.audio.opened import AudioInfo, sound_of
 from codex_worker.audio.timeline import Stamp, Timeline, with_following
 from codex_worker.errors import DataError
@@ -19,8 +18,9 @@ if TYPE_CHECKING:
 SEEK_FROM_S = 10.0  # earlier clips are reached as fast by decoding
 SEEK_MARGIN_S = 1.0  # Opus wants 80 ms to settle, AAC a frame
 LONGEST_GAP_S = 3600.0  # no pause of a recording is longer; a time stamp is wrong
-_FROM_ZERO = ("matroska", "mp4")  # what begins later than 0 begins with silence
-_FROM_FIRST = ("ogg", "asf", "flv", "mpeg")  # RFC 7845, section 4.3: it may be cut out of a broadcast
+_FROM_ZERO = ("matroska", "mp4", "ogg")  # what begins later than 0 begins with silence
+_FROM_FIRST = ("asf", "flv", "mpeg")  # any number may stand at their beginning
+_WITH_PLACES = ("matroska", "mp4")  # of their frames by time, which need not be guessed
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,12 @@ class Frames:
         self._kind = info.container
         self._rate = info.sample_rate
         self._begin_s = begin_s  # where this part lies in the file
+        self.states_times = by_stamps
         self._by_stamps = by_stamps and any(name in self._kind for name in (*_FROM_ZERO, *_FROM_FIRST))
-        self._timeline = self._new_timeline()
+        self._begun = False
+        self.skipped_s = 0.0  # of its clock, before its first frame
+        from_zero = any(name in self._kind for name in _FROM_ZERO)
+        self._timeline = Timeline(from_zero=from_zero, position_s=begin_s)
 
     @property
     def position_s(self) -> float:
@@ -73,6 +77,7 @@ class Frames:
             DataError: the time stamps leap so far that no pause can be meant.
         """
         for frame, following in with_following(self._frames_from(start_s)):
+            self._skip_broadcast(frame)
             begin_s = self._timeline.position_s
             gap_s = self._timeline.place(self._stamp(frame), self._stamp(following) if following else None)
             if gap_s > LONGEST_GAP_S:
@@ -90,9 +95,15 @@ class Frames:
         """A piece without sound, at the rate of what came before it."""
         return Piece(begin_s, duration_s, self._rate)
 
-    def _new_timeline(self, position_s: float | None = None) -> Timeline:
-        from_zero = any(name in self._kind for name in _FROM_ZERO)
-        return Timeline(from_zero=from_zero, position_s=self._begin_s if position_s is None else position_s)
+    def _skip_broadcast(self, first: Any) -> None:
+        """Begin the clock of an Ogg stream that was cut out of a broadcast with its first frame.
+
+        RFC 7845, section 4.3. One that begins within the first hour was recorded late in a call.
+        """
+        if self._kind == "ogg" and not self._begun and (first.time or 0.0) > LONGEST_GAP_S:
+            self.skipped_s = first.time
+            self._timeline = Timeline(from_zero=False, position_s=self._begin_s)
+        self._begun = True
 
     def _stamp(self, frame: Any) -> Stamp:
         return Stamp(frame.time if self._by_stamps else None, frame.samples / frame.sample_rate)
@@ -100,8 +111,9 @@ class Frames:
     def _frames_from(self, start_s: float) -> Iterator[Any]:
         import av
 
-        is_reached_soon = start_s - self._begin_s < SEEK_FROM_S
-        if is_reached_soon or self._begin_s or not self._by_stamps or not self._knows_places():
+        if start_s < SEEK_FROM_S or self._begin_s or not self._by_stamps:
+            return self._frames()
+        if not any(name in self._kind for name in _WITH_PLACES):
             return self._frames()
         try:
             self._container.seek(int((start_s - SEEK_MARGIN_S) * 1_000_000))
@@ -115,16 +127,13 @@ class Frames:
         self._timeline = Timeline(from_zero=False, position_s=first.time)
         return chain([first], frames)
 
-    def _knows_places(self) -> bool:
-        return any(name in self._kind for name in _FROM_ZERO)
-
     def _frames(self) -> Iterator[Any]:
         """Give frames; packets that cannot be decoded are counted and left out."""
         import av
 
         self.reached_end = False
         self.packets = self.damaged = 0
-        packets = self._packets()
+        packets = self._container.demux(sound_of(self._container))
         while True:
             try:
                 packet = next(packets)
@@ -145,11 +154,3 @@ class Frames:
                 self.damaged_last = False
             yield from frames
         self.reached_end = True
-
-    def _packets(self) -> Iterator[Any]:
-        stream = sound_of(self._container)
-        packets = self._container.demux(stream)
-        if self._kind != "ogg" or not self._by_stamps:
-            return packets
-        end = None if stream.duration is None else stream.duration + (stream.start_time or 0)
-        return timed(packets, end)

@@ -1,10 +1,8 @@
-"""Pages of Ogg streams (RFC 3533): where a chain's links meet, and at which time each page begins."""
+"""Pages of Ogg streams (RFC 3533): where a chain's links meet, and whether the last one is whole."""
 
 import struct
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, groupby, pairwise
-from typing import Any, Protocol
+from typing import Protocol
 
 _PAGE = struct.Struct("<4sBBqIIIB")
 _FIRST, _LAST = 2, 4  # flags of a logical stream's first and last page
@@ -71,32 +69,3 @@ def last_page(file: SeekableBytes, size: int) -> Page | None:
 def is_last(page: Page) -> bool:
     """Whether a page says that its stream ends with it."""
     return bool(page.flags & _LAST)
-
-
-def timed(packets: Iterable[Any], end_pts: int | None) -> Iterator[Any]:
-    """Packets of a demuxer with the times that their pages state.
-
-    A page states when it ends, and the demuxer tells it as the time of the next page's first packet. So where
-    time passes without sound, it passes before the page that ends late, and not behind it.
-
-    Args:
-        end_pts: when the last page ends; None where that is not known.
-    """
-    pages = (list(of_page) for _, of_page in groupby(packets, key=lambda packet: packet.pos))
-    nothing: list[Any] = []
-    for page, following in pairwise(chain(pages, [nothing])):
-        _move(page, following[0].pts if following and following[0].size else end_pts)
-        yield from page
-
-
-def _move(page: list[Any], end_pts: int | None) -> None:
-    """Give the packets of a page the times that make it end when it does; never an earlier one."""
-    begin = page[0].pts
-    durations = [packet.duration for packet in page]
-    if begin is None or end_pts is None or None in durations or not all(durations):
-        return
-    late = end_pts - (begin + sum(durations))
-    for packet in page if late > 0 else ():
-        if packet.pts is not None:
-            packet.pts += late
-            packet.dts = packet.pts

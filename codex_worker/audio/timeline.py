@@ -46,7 +46,7 @@ class Timeline:
     def place(self, stamp: Stamp, following: Stamp | None) -> float:
         """Take the next piece; the seconds without sound before it.
 
-        A leap forward counts only as far as the next piece bears it out: a single wrong stamp is none.
+        A leap counts only as far as the next piece bears it out: a single wrong stamp is none.
         """
         gap_s = self._gap_s(stamp, following)
         self.position_s += gap_s + stamp.duration_s
@@ -70,13 +70,13 @@ class Timeline:
             return 0.0
         if self._offset_s is None:
             self._offset_s = self.position_s - stamp.time_s
-        late_s = stamp.time_s + self._offset_s - self.position_s
-        if late_s < -ANEW_S or (self._last is None and late_s < 0):
+        late_s = next_late_s = stamp.time_s + self._offset_s - self.position_s
+        if following is not None and following.time_s is not None:
+            next_late_s = following.time_s + self._offset_s - self.position_s - stamp.duration_s
+        if max(late_s, next_late_s) < -ANEW_S or (self._last is None and late_s < 0):
             self._offset_s -= late_s
-        elif late_s > GAP_S and following is not None and following.time_s is not None:
-            borne_out_s = following.time_s + self._offset_s - self.position_s - stamp.duration_s
-            late_s = min(late_s, borne_out_s)
-        return late_s if late_s > GAP_S else 0.0
+        gap_s = min(late_s, next_late_s)
+        return gap_s if gap_s > GAP_S else 0.0
 
     def _note_speed(self, stamp: Stamp) -> None:
         last = self._last
