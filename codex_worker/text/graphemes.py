@@ -7,8 +7,9 @@ graphemes are for lengths that people read, and for places where a text may be c
 
 import regex
 
+from codex_worker.codex.sayable import holds_letters
+
 _GRAPHEME = regex.compile(r"\X")
-_LETTER = regex.compile(r"[\p{L}\p{N}\p{Co}]")
 
 # Stands before the consonant that it is spoken after, and is no mark in Unicode's eyes (vowels of Thai, Lao,
 # Tai Viet).
@@ -41,4 +42,4 @@ def letter_count(text: str) -> int:
 
     It is the same for every Unicode form of the text. Letters for private use count.
     """
-    return sum(1 for each in graphemes(text) if _LETTER.search(each))
+    return sum(1 for each in graphemes(text) if holds_letters(each))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_worker.data.pace import MIN_TO_COMPARE, Pace, usual_pace
-from codex_worker.data.usable import letter_count
+from codex_worker.text.graphemes import letter_count
 from tests.support.present import present
 
 
