@@ -49,7 +49,10 @@ def refuse_what_is_no_sound(path: Path, head: bytes) -> None:
         raise NoSound(f"{path} is empty (0 bytes); record it again or remove it")
     trouble = trouble_of(head)
     if trouble is not None:
-        raise SpoiltPointer(f"{path} is {trouble}")
+        raise SpoiltPointer(
+            f"{path} is {trouble}, and no recording; restore the pointer from the project's history, or "
+            "record it again"
+        )
     if named_by(head) is not None:
         raise SpoiltPointer(
             f"{path} is a git-lfs pointer, not a recording: the pointer itself was kept where the sound "

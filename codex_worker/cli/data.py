@@ -125,11 +125,13 @@ def run_dataset(arguments: argparse.Namespace) -> int:
     with _Bar(console, "Writing clips") as on_progress:
         summary = write_audiofolder(recorded.cells, folder, options, text_of=text, on_progress=on_progress)
     for split, count in summary.records.items():
-        console.print(f"{split}: {count} clips, {summary.seconds[split] / 60:.1f} minutes", highlight=False)
+        clips = "1 clip" if count == 1 else f"{count} clips"
+        console.print(f"{split}: {clips}, {summary.seconds[split] / 60:.1f} minutes", highlight=False)
     skipped = (*cells.skipped, *recorded.skipped, *summary.left_out)
     for note in project.notes:
         console.print(note, markup=False, soft_wrap=True)
-    console.print(f"{len(skipped)} cells are left out; `codex-worker data` says why.", markup=False)
+    left_out = "1 cell is" if len(skipped) == 1 else f"{len(skipped)} cells are"
+    console.print(f"{left_out} left out; `codex-worker data` says why.", markup=False)
     console.print(f'load_dataset("audiofolder", data_dir={str(folder)!r})', markup=False, soft_wrap=True)
     return ExitCode.DONE
 

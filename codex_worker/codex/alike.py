@@ -52,7 +52,7 @@ class FilesByName:
         if len(found) > 1:
             raise TwoAlike(
                 f"{path!r} could mean {_listed(found)}, {_difference(found)}: nobody can tell which. "
-                "Rename all but one of them, or record the verse again."
+                "Rename or remove all but one of them."
             )
         return found[0] if found else None
 

@@ -20,7 +20,7 @@ WRITABLE_EXTENSIONS = frozenset({"webm", "wav", "mp3", "m4a", "ogg"})
 
 _MARKER = re.compile(r"(?:^|(?<=/))\.project/attachments/", re.IGNORECASE)
 _TREE = re.compile(r"(files|pointers)(/|%2f|%5c)", re.IGNORECASE)
-_ABSOLUTE = re.compile(r"/|\./|[A-Za-z](:|%3a)/|file://", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"/|\./|[A-Za-z](:|%3a)/|file:/", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _NEW_ID = re.compile(r"audio-[0-9]{10,16}-[0-9a-z]{9}")
 _MIME_TYPE = re.compile(r"audio/[A-Za-z0-9.+-]{1,60}")

@@ -67,7 +67,7 @@ def named_by(content: bytes) -> Named | None:
 
 
 def trouble_of(content: bytes) -> str | None:
-    """What is wrong with a pointer that cannot be read, and what to do, as the end of a sentence "it is ...".
+    """What is wrong with a pointer that cannot be read: the end of a sentence "it is ...".
 
     None where it is no pointer, or whole.
     """
@@ -75,16 +75,10 @@ def trouble_of(content: bytes) -> str | None:
     if not _OF_A_POINTER.search("\n".join(lines)) or named_by(content) is not None:
         return None
     if any(_MARKER.fullmatch(line) for line in lines):
-        return (
-            f"an LFS pointer with a merge conflict that nobody has settled{_choice(lines)}; "
-            "choose a side, or record the verse again"
-        )
+        return f"an LFS pointer with a merge conflict that nobody has settled{_choice(lines)}"
     named = _oids(lines)
-    what = "it names two recordings" if len(named) > 1 else "it names no recording in full"
-    return (
-        f"a damaged LFS pointer, not a recording ({what}); "
-        "restore the pointer from the project's history, or record the verse again"
-    )
+    what = "it names two objects" if len(named) > 1 else "it names no object in full"
+    return f"a damaged LFS pointer ({what})"
 
 
 def _lines(content: bytes) -> list[str]:
@@ -130,7 +124,7 @@ def _object(lines: Sequence[str]) -> Named | None:
 
 
 def _choice(lines: Sequence[str]) -> str:
-    """The recordings that a conflict is about, as far as they can be told."""
+    """The objects that a conflict is about, as far as they can be told."""
     named = _oids(lines)
     return f" (between {' and '.join(oid[:12] for oid in named)})" if len(named) > 1 else ""
 

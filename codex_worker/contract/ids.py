@@ -45,5 +45,14 @@ def check_repository_path(path: str) -> str:
     return path
 
 
+def can_lie_on_disk(path: str) -> bool:
+    """Whether a file of a repository can be put on this disk under its own name."""
+    try:
+        check_repository_path(path)
+    except UserError:
+        return False
+    return len(path) <= MAX_PATH_LENGTH and all(len(part.encode()) <= 255 for part in path.split("/"))
+
+
 def _is_git_folder(segment: str) -> bool:
     return segment.rstrip(" .").lower() in {".git", "git~1"}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from codex_worker.codex.alike import folded
 from codex_worker.codex.cell import Cell
 from codex_worker.codex.choose import ChosenCells, Selection, Why
 from codex_worker.codex.languages import METADATA, target_languages
@@ -183,6 +184,7 @@ class Project:
 
     def _read_notebooks(self) -> tuple[Notebook, ...]:
         paths = [path for path in self.reader.list_files(NOTEBOOK_FOLDER) if path.endswith(".codex")]
+        self._note_alike(paths)
         notebooks = []
         for path, file in sorted(self.reader.read_files(paths).items()):
             try:
@@ -195,6 +197,18 @@ class Project:
                 "open it in the editor, and synchronise it."
             )
         return read_together(notebooks)
+
+    def _note_alike(self, paths: Sequence[str]) -> None:
+        """Where two notebooks have one name, an editor shows one of them; both are read here."""
+        by_name: dict[str, list[str]] = {}
+        for path in paths:
+            by_name.setdefault(folded(path), []).append(path)
+        for same in by_name.values():
+            if len(same) > 1:
+                self.note(
+                    f"{listed([repr(path) for path in same])} are one file on Windows and macOS: their names "
+                    "differ only in case, or in how accents are stored. Rename or remove all but one of them."
+                )
 
 
 def languages_of(reader: ProjectReader) -> tuple[str, ...]:

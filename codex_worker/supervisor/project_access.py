@@ -5,10 +5,13 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from codex_worker.codex.alike import FilesByName
+from codex_worker.codex.alike import FilesByName, TwoAlike
 from codex_worker.codex.attachments import ATTACHMENTS_FOLDER
+from codex_worker.codex.pointer_text import trouble_of
+from codex_worker.contract.ids import can_lie_on_disk
+from codex_worker.contract.paths import JOBS_FOLDER
 from codex_worker.contract.records import ResumePointer
-from codex_worker.errors import DataError, ResourceError, UserError
+from codex_worker.errors import DataError, ResourceError, UserError, clause
 from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.pointer import Pointer, parse_pointer, pointer_for
 from codex_worker.git.lfs.store import LfsStore, TransferProgress
@@ -45,7 +48,9 @@ class RepositoryReader:
         self._cache = cache
         self._hub = hub
         self._folder = folder
-        self._attachments = FilesByName(lambda: (entry.path for entry in snapshot.files(ATTACHMENTS_FOLDER)))
+        self._attachments = FilesByName(
+            lambda: filter(can_lie_on_disk, (entry.path for entry in snapshot.files(ATTACHMENTS_FOLDER)))
+        )
 
     @property
     def commit(self) -> str:
@@ -84,7 +89,7 @@ class RepositoryReader:
 
     def _read_pointers(self, paths: Sequence[str], gathering: Gathering) -> dict[str, tuple[str, Pointer]]:
         """The pointers at these paths, each with the file that it was read from."""
-        contents = self._snapshot.read_many(paths)
+        contents = self._snapshot.read_many(filter(can_lie_on_disk, paths))
         meant = gathering.meant((path for path in paths if path not in contents), self._attachments)
         contents |= self._snapshot.read_many(meant.values())
         say_what_was_spoilt(contents)
@@ -108,16 +113,35 @@ class RepositoryReader:
             raise UserError(
                 f"The checkpoint {path} is not one that a job of this project made (gpu_jobs/...)."
             )
+        file, data = self._read_checkpoint(path)
+        pointer = parse_pointer(data)
+        if pointer is not None:
+            return self._object(pointer, f"fetched/{file}", f"The checkpoint {file}")
+        trouble = trouble_of(data)
+        if trouble is not None:
+            raise UserError(
+                f"The checkpoint {file} is {trouble}. Restore the pointer from the project's history, or "
+                "choose another checkpoint."
+            )
+        return self._folder.put(f"fetched/{file}", data)
+
+    def _read_checkpoint(self, path: str) -> tuple[str, bytes]:
+        """The path that is meant, as for recordings, and what is there."""
         data = self._snapshot.read(path)
-        if data is None:
+        if data is not None:
+            return path, data
+        files = FilesByName(lambda: (entry.path for entry in self._snapshot.files(JOBS_FOLDER)))
+        try:
+            file = files.meant_by(path)
+        except TwoAlike as error:
+            raise UserError(f"The checkpoint {clause(error)}. Choose it again.") from error
+        data = None if file is None else self._snapshot.read(file)
+        if file is None or data is None:
             raise UserError(
                 f"There is no checkpoint at {path} in this project (any more). "
                 "Choose one that an earlier training job made."
             )
-        pointer = parse_pointer(data)
-        if pointer is None:
-            return self._folder.put(f"fetched/{path}", data)
-        return self._object(pointer, f"fetched/{path}", f"The checkpoint {path}")
+        return file, data
 
     def fetch_weights(self, name: str) -> Weights:
         """Official weights, where they lie on this machine."""

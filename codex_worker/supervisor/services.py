@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from codex_worker.codex.patch import RecordingPatch, patch_from_dict
-from codex_worker.contract.ids import MAX_PATH_LENGTH, check_repository_path
+from codex_worker.contract.ids import MAX_PATH_LENGTH, can_lie_on_disk, check_repository_path
 from codex_worker.errors import SystemFault, UserError
 from codex_worker.job.api import CellResult, Published, Scanner
 from codex_worker.retry import TAKEN_LATER, BackOff
@@ -132,14 +132,15 @@ class Services:
     def _list_files(self, arguments: _Prefix) -> list[str]:
         """Without files that cannot be asked for: one bad name must not cost the whole job."""
         listed = list(self._scanner.list_files(arguments.prefix))
-        bad = [path for path in listed if not _can_be_named(path)]
+        bad = [path for path in listed if not can_lie_on_disk(path)]
         if bad:
             logger.warning(
                 "%d files are left out because of their names; the first is %a. A name has to be UTF-8, "
-                "without control characters and backslashes, at most %d characters. Rename them.",
+                "without control characters and backslashes, at most 255 bytes and %d characters with its "
+                "folders. Rename them.",
                 len(bad), bad[0][:200], MAX_PATH_LENGTH,
             )  # fmt: skip
-        return [path for path in listed if _can_be_named(path)] if bad else listed
+        return [path for path in listed if can_lie_on_disk(path)] if bad else listed
 
     def _read_files(self, arguments: _Paths) -> dict[str, str]:
         found = self._reading.insist(lambda: self._scanner.read_files(_checked(arguments.paths)))

@@ -129,6 +129,6 @@ class NotUploaded(DataError):
 def not_uploaded(pointer: Pointer) -> NotUploaded:
     """What a pointer whose object the store does not have means to a person."""
     return NotUploaded(
-        f"The recording was not uploaded: the project has a pointer to {pointer.oid} ({pointer.size} bytes), "
-        "but its file is not on the server. Whoever recorded it has to synchronise again."
+        f"The file was not uploaded: the project has a pointer to {pointer.oid} ({pointer.size} bytes), but "
+        "the file itself is not on the server. Whoever made it has to synchronise again."
     )

@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import unicodedata
 from collections import Counter
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from codex_worker.clock import SystemClock
 from codex_worker.data.faults import Fault
 from codex_worker.data.recordings import read_recorded
 from codex_worker.doctor.examine import examine
+from codex_worker.errors import DataError, UserError
 from codex_worker.git.git_transport import GitTransport
 from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.http import HttpSettings, HttpStore
@@ -84,16 +86,20 @@ class Desk:
         git(folder, "clone", "-q", "--bare", str(tree), str(self.bare))
         for sound in sounds:
             keep(self.bare, sound)
+        self.folder = folder
+
+    @cached_property
+    def reader(self):
+        """Of the head as it is when it is first asked for."""
         transport = GitTransport(
-            str(self.bare), folder / "cache.git", author="worker", email="worker@example.org"
+            str(self.bare), self.folder / "cache.git", author="worker", email="worker@example.org"
         )
-        self.job = JobFolder(folder / "job")
-        self.reader = RepositoryReader(
+        return RepositoryReader(
             Repository(transport, SystemClock()).snapshot(),
             FileStore(self.bare),
-            LfsCache(folder / "lfs", 10**9),
+            LfsCache(self.folder / "lfs", 10**9),
             Hub(hub_settings(Settings(), {})),
-            self.job,
+            JobFolder(self.folder / "job"),
         )
 
 
@@ -275,3 +281,62 @@ def test_each_kind_of_fault_has_its_own_line_and_count(tmp_path):
     sentences = {finding.kind: finding.sentence for finding in report.findings}
     for fault, beginning in SENTENCES_OF.items():
         assert sentences[fault.value].startswith(beginning)
+
+
+CHECKPOINT = "gpu_jobs/job_a/checkpoint/model-1-Ab.safetensors"
+
+
+@pytest.mark.parametrize(
+    "written", [CHECKPOINT, CHECKPOINT.replace("Ab", "aB"), CHECKPOINT.replace("job_a", "job%5Fa")]
+)
+def test_a_checkpoint_is_found_by_any_spelling_of_its_name(tmp_path, written):
+    desk = Desk(tmp_path, {CHECKPOINT: PLAIN}, [SOUND])
+    assert desk.reader.fetch_checkpoint(written).read_bytes() == SOUND
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({CHECKPOINT: FAULTY[Fault.SPOILT_POINTER][0]}, "merge conflict"),
+        ({CHECKPOINT: PLAIN[:70]}, "damaged LFS pointer"),
+        ({CHECKPOINT: pointer_to(b"gone").render()}, "was not uploaded"),
+        ({CHECKPOINT: PLAIN.replace(b"size 17", b"size 12")}, "longer than its pointer says"),
+        (
+            {CHECKPOINT.upper().replace("GPU_JOBS", "gpu_jobs"): PLAIN, CHECKPOINT.lower(): PLAIN},
+            "could mean",
+        ),
+        ({"gpu_jobs/job_a/logs.txt": b"a log"}, "no checkpoint at"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_had_says_why(tmp_path, files, words):
+    with pytest.raises((DataError, UserError), match=words) as caught:
+        Desk(tmp_path, files, [SOUND]).reader.fetch_checkpoint(CHECKPOINT)
+    assert "record" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "written", ["n" * 300 + ".webm", "%C3%A9" * 150 + ".webm", "a%0A.webm", "%2E%2E%2Fx.webm"]
+)
+def test_a_name_that_no_file_here_can_have_costs_its_recording_only(tmp_path, written):
+    tree = commit(tmp_path / "odd", {f"{POINTERS}/MRK/a.webm": b"sound"})
+    blob = (
+        subprocess.run(
+            ["git", "-C", str(tree), "hash-object", "-w", "--stdin"],
+            input=b"sound",
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        .stdout.decode()
+        .strip()
+    )
+    names = ["n" * 300 + ".webm", "%C3%A9" * 150 + ".webm", "é" * 150 + ".webm", "a\n.webm"]
+    listing = "".join(f"100644 blob {blob}\t{POINTERS}/MRK/{name}\0" for name in names)
+    git_with_input = ["git", "-C", str(tree), "update-index", "-z", "--index-info"]
+    subprocess.run(git_with_input, input=listing.encode(), check=True)
+    git(tree, "commit", "-qm", "odd names")
+    desk = Desk(tmp_path, {"x": b"y"})
+    subprocess.run(["git", "-C", str(desk.bare), "fetch", "-q", str(tree), "+main:main"], check=True)
+    paths = [f"{POINTERS}/MRK/{written}", f"{POINTERS}/MRK/A.webm"]
+    fetched = desk.reader.fetch_recordings(paths)
+    assert list(fetched.files) == paths[1:]
+    assert fetched.absences == {paths[0]: Absence.NEVER_SENT}

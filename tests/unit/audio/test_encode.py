@@ -3,9 +3,14 @@ import pytest
 
 from codex_worker.audio.decode import decode, probe
 from codex_worker.audio.encode import FORMATS, PEAK_LIMIT, encode
+from codex_worker.codex.attachments import WRITABLE_EXTENSIONS
 from codex_worker.errors import DataError, UserError
 
 from .made import alike, speech_like, sweep
+
+
+def test_what_can_be_written_is_what_the_editor_plays():
+    assert FORMATS.keys() == WRITABLE_EXTENSIONS
 
 
 @pytest.mark.parametrize("audio_format", FORMATS)

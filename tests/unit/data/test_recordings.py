@@ -1,10 +1,13 @@
 """From a project to its recorded cells: everything is accounted for, one wrong cell costs itself only."""
 
+import unicodedata
+
 import pytest
 
 from codex_worker.audio.decode import Recording
 from codex_worker.codex.choose import Selection, cells_for_training, cells_to_transcribe
 from codex_worker.contract.options import TrainingOptions
+from codex_worker.data.explore import holdings
 from codex_worker.data.project import Project
 from codex_worker.data.recordings import decoded, fetch_recordings, read_recorded
 from codex_worker.errors import DataError, UserError
@@ -124,3 +127,43 @@ def test_the_clip_of_a_cell_is_cut_out_of_its_file(tmp_path):
     (recorded,) = fetch_recordings(scanner, chosen).cells
     assert (recorded.start_s, recorded.end_s) == (1.5, 2.25)
     assert recorded.expected_duration_s is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("MRK", "mrk", True),
+        ("Génesis", unicodedata.normalize("NFD", "Génesis"), True),
+        ("MRK", "JON", False),
+        ("a b", "a%20b", False),
+    ],
+)
+def test_two_notebooks_that_an_editor_takes_for_one_are_both_read_and_named(tmp_path, one, other, alike):
+    files = {
+        f"files/target/{name}.codex": notebook(recorded_cell("MRK 1:1", "One.")) for name in (one, other)
+    }
+    project = Project(scanner_of(files, tmp_path))
+    assert [notebook.document for notebook in project.notebooks] == sorted([one, other])
+    named = [note for note in project.notes if "one file on Windows" in note]
+    assert len(named) == alike
+    assert all(f"{name}.codex" in note for note in named for name in (one, other))
+
+
+@pytest.mark.parametrize(
+    ("times", "seconds"),
+    [
+        ({}, 12.0),
+        ({"startTime": 2}, 10.0),
+        ({"startTime": 2, "endTime": 5.5}, 3.5),
+        ({"endTime": 30}, 12.0),
+        ({"startTime": 20}, 0.0),
+        ({"metadata": {}, "startTime": 2, "endTime": 5}, 3.0),
+        ({"metadata": {}}, 0.0),
+    ],
+)
+def test_the_minutes_that_a_project_notes_are_of_the_parts_that_its_cells_play(tmp_path, times, seconds):
+    cell = recorded_cell("MRK 1:1", "One.")
+    name = cell["metadata"]["selectedAudioId"]
+    cell["metadata"]["attachments"][name] |= {"metadata": {"durationSec": 12}, **times}
+    (holding,) = holdings(Project(scanner_of({PATH: notebook(cell)}, tmp_path)))
+    assert holding.noted_s == seconds
