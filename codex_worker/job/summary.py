@@ -183,16 +183,20 @@ def sentence_of(summary: Summary) -> str:
     """What a translator reads of a finished job: at most MAX_SENTENCE characters, the weightiest first."""
     done = []
     if summary.epochs is not None:
-        done.append(f"{summary.epochs} epochs trained")
+        done.append(f"{_number(summary.epochs, 'epoch')} trained")
     if summary.written is not None:
         fewer = summary.asked is not None and summary.written < summary.asked
         done.append(
             f"{summary.written} of {summary.asked} cells written"
             if fewer
-            else f"{summary.written} cells written"
+            else f"{_number(summary.written, 'cell')} written"
         )
     parts = ([", ".join(done)] if done else []) + summary.lines
     return plain(f"Done: {'; '.join(parts)}.", MAX_SENTENCE) if parts else "Done."
+
+
+def _number(count: int, what: str) -> str:
+    return f"1 {what}" if count == 1 else f"{count} {what}s"
 
 
 def summary_of(result: Mapping[str, Any]) -> Summary:
@@ -219,7 +223,7 @@ def with_saved(message: str, checkpoint_path: str | None, cells: int) -> str:
     """
     saved = []
     if cells:
-        saved.append("1 cell" if cells == 1 else f"{cells} cells")
+        saved.append(_number(cells, "cell"))
     if checkpoint_path:
         saved.append(f"the model {checkpoint_path}")
     return f"{message} Saved: {' and '.join(saved)}." if saved else message

@@ -25,6 +25,7 @@ def test_a_job_that_did_not_finish_says_what_is_saved(path, cells, said):
         ({}, "Done."),
         ({"epochs": 5}, "Done: 5 epochs trained."),
         ({"asked": 16, "written": 16}, "Done: 16 cells written."),
+        ({"epochs": 1, "asked": 1, "written": 1}, "Done: 1 epoch trained, 1 cell written."),
         (
             {"asked": 16, "written": 0, "facts": [Fact(what=What.NOTHING_HEARD, count=16)]},
             "Done: 0 of 16 cells written; 16 recordings, nothing was heard in any of them.",
