@@ -1,9 +1,9 @@
 """Where a long text of any script may be cut, and cutting it into parts that are short enough.
 
 A cut is made at the strongest border that there is: behind a sentence, behind a clause, between words (a
-space, a zero-width space, a tsheg), behind a mark inside a word, and where a stretch has none of these,
-evenly between its letters. Which signs end sentences and clauses is Unicode's knowledge (`Sentence_Terminal`,
-`Terminal_Punctuation`), so that no script has to be listed.
+space, a zero-width space, a tsheg), behind a mark inside a word, between scripts, and where a stretch has
+none of these, evenly between its letters. Which signs end sentences and clauses is Unicode's knowledge
+(`Sentence_Terminal`, `Terminal_Punctuation`), so that no script has to be listed.
 """
 
 import math
@@ -60,6 +60,8 @@ _BORDERS: tuple[tuple[regex.Pattern[str], Border], ...] = tuple(
         ),
         (rf"[\s\u200B]++|[{_WORD_SIGNS}]++[\s\u200B]*+", Border.WORD),
         (rf"{_NOT_IN_NUMBER}[\p{{P}}--\p{{Ps}}--\p{{Pi}}]++|(?=[\p{{Ps}}\p{{Pi}}])", Border.WORD),
+        # A name or number of another script within letters that nothing parts.
+        (rf"[{UNSPACED}]\p{{M}}*+(?=[^\s\p{{M}}{UNSPACED}])|[^\s{UNSPACED}](?=[{UNSPACED}])", Border.LETTER),
     )
 )
 

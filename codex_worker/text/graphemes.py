@@ -7,7 +7,7 @@ graphemes are for lengths that people read, and for places where a text may be c
 
 import regex
 
-from codex_worker.codex.sayable import holds_letters
+from codex_worker.codex.sayable import is_letter
 
 _GRAPHEME = regex.compile(r"\X")
 
@@ -42,4 +42,4 @@ def letter_count(text: str) -> int:
 
     It is the same for every Unicode form of the text. Letters for private use count.
     """
-    return sum(1 for each in graphemes(text) if holds_letters(each))
+    return sum(1 for each in graphemes(text) if any(map(is_letter, each)))

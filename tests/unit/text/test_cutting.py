@@ -100,6 +100,13 @@ def test_a_space_is_better_than_the_middle_of_a_word_and_a_sentence_better_than_
     assert [part.text for part in cut(text, len, 15)] == ["mama na baba. ", "leo asubuhi ", "sokoni"]
 
 
+@pytest.mark.parametrize("within", ["Yohana", "1234567", "Йоханна"])
+def test_a_name_or_number_of_another_script_is_kept_whole(within):
+    parts = [part.text for part in cut(("天地玄黃宇宙洪荒" * 3 + within) * 5, len, 11)]
+    assert sum(within in part for part in parts) == 5
+    assert max(map(len, parts)) <= 11
+
+
 def test_a_letter_whose_marks_alone_are_too_many_is_cut_all_the_same():
     text = "a" + "\u0301" * 50
     parts = [part.text for part in cut(text, len, 20)]

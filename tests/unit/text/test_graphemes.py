@@ -18,6 +18,7 @@ from codex_worker.text.graphemes import graphemes, letter_count, units
         ("ว่า", 2),
         ("a b\u200bc, d!", 4),  # neither spaces nor signs nor what cannot be seen
         ("12 ٣", 3),
+        ("boʼo", 4),
         ("\u0301 👩‍👩‍👧", 0),
         ("\ue000\ue001", 2),  # letters for private use
         ("…", 0),
