@@ -83,8 +83,9 @@ class SharedOptions(BaseModel):
         Key(
             "model.language",
             Text(100),
-            "the reading rules of `compat`, `english` only; a transcriber just keeps it with its checkpoint",
-            "`english` for a voice",
+            "the language of the texts, where it has its own small letters (`tr`, `az`, `lt`); for a voice "
+            "else `english` only, the reading rules of `compat`. Kept with the checkpoint",
+            "as the project's metadata says",
             ALL,
         ),
     ] = None

@@ -6,8 +6,8 @@ like) the texts tell what it is, place by place. `'` and `-` are letters between
 1. *Between two letters* a mark is a letter where that happens at least 3 times, and makes up at least 5 in
    100 of the places where it stands beside a letter. What ends sentences and quotations (`. : ; ! ? "`) also
    stands there where a space is missing: between two words of the texts that are found so once, or before
-   a capital. These may be half of its places at most. `. : ; ! ?` must stand in 2 different words, and `.`
-   there as often as elsewhere. A comma never is a letter.
+   a capital. These may be half of its places at most. A full stop must stand in 2 different words, and there
+   as often as elsewhere. A comma never is a letter.
 2. *At the start of words* stand quotes and bullets, too. `' " -` and `; : ! ? · * + # /` are letters where
    they belong to their words: at least 3 times, and more often than not, they stand at words that have them
    in more than half of their occurrences (of words that occur twice or more). So are `'` and `"` that open
@@ -69,6 +69,11 @@ class WordMarks:
             _united(self.final, other.final),
         )
 
+    def describe(self) -> str:
+        """For people: `' - = within words, and " at the start of words`."""
+        places = {"within": self.within, "at the start of": self.initial, "at the end of": self.final}
+        return ", and ".join(f"{' '.join(marks)} {place} words" for place, marks in places.items() if marks)
+
     def letters_of(self, text: str) -> list[bool]:
         """For each sign of a tidied text whether it belongs to a word: `[len(text)]`."""
         kinds = kinds_of(text)
@@ -90,6 +95,8 @@ class WordMarks:
     def unsure(self, text: str) -> list[str]:
         """The marks between two letters of a tidied text that are dropped although no sentence ends there."""
         kinds = kinds_of(text)
+        if MARK not in kinds:
+            return []
         kept = self.letters_of(text)
         return [
             text[at]
@@ -170,14 +177,14 @@ class _Sightings:
         pairs = self.between.get(mark, Counter())
         places = pairs.total()
         beside = places + sum(side.get(mark, Counter()).total() for side in self.edges)
+        words = {(pair.left, pair.right) for pair in pairs}
         run_together = sum(count for pair, count in pairs.items() if self._is_run_together(pair, count))
-        ends_sentences = mark in SENTENCE_MARKS
         return (
             mark != ","
             and places >= LEAST
-            and places >= (MOSTLY if mark == "." else LEAST_SHARE) * beside
+            and places >= LEAST_SHARE * beside
             and (mark not in PARTS_SENTENCES or run_together <= MOSTLY * places)
-            and (not ends_sentences or len({(pair.left, pair.right) for pair in pairs}) > 1)
+            and (mark != "." or (places >= MOSTLY * beside and len(words) > 1))
         )
 
     def is_initial(self, mark: str, known: str) -> bool:

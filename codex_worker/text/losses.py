@@ -4,7 +4,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable
 
-SHOWN = 20
+SHOWN = 20  # lines
+LISTED = 100  # signs on one line
 
 
 def loss_lines(lost: Iterable[Collection[str]], meaning: str, *, at_most: int = SHOWN) -> list[str]:
@@ -28,6 +29,12 @@ def loss_lines(lost: Iterable[Collection[str]], meaning: str, *, at_most: int = 
         together = sum(count for _, count in rest)
         lines.append(f"{len(rest)} more signs: each {meaning}; {_counted(together, 'time')} together")
     return lines
+
+
+def listed_signs(counts: Counter[str]) -> str:
+    """Signs with their counts, the most frequent first, on one line: `, (512) . (300)`, and how many more."""
+    shown = " ".join(f"{sign} ({count})" for sign, count in counts.most_common(LISTED))
+    return f"{shown} and {len(counts) - LISTED} more" if len(counts) > LISTED else shown
 
 
 def describe(sign: str) -> str:

@@ -16,7 +16,7 @@ from codex_worker.errors import DataError
 from codex_worker.text import first_recipe
 from codex_worker.text.casing import Casing, casing_for, lower
 from codex_worker.text.letters import ALWAYS_WITHIN, WordMarks, learn_marks
-from codex_worker.text.losses import loss_lines
+from codex_worker.text.losses import listed_signs, loss_lines
 from codex_worker.text.signs import CLINGING, CURLY_QUOTES, SPACE, kind_of, tidied
 
 VERSION = 2
@@ -106,10 +106,7 @@ class TextRecipe:
         if self.lowercase:
             done.append("lower case" + (f" ({self.casing})" if self.casing else ""))
         if self.remove_punctuation:
-            kept = [f"{' '.join(self.within)} within words"]
-            kept += [f"{' '.join(self.word_initial)} at the start of words"] if self.word_initial else []
-            kept += [f"{' '.join(self.word_final)} at the end of words"] if self.word_final else []
-            done.append(f"punctuation removed (kept as letters: {', and '.join(kept)})")
+            done.append(f"punctuation removed (kept as letters: {self._marks.describe()})")
         done.append("digits removed" if self.remove_numbers else "digits kept")
         return "Text: " + ", ".join(done) + "."
 
@@ -183,8 +180,7 @@ def dropped_lines(recipe: TextRecipe, texts: Iterable[str]) -> list[str]:
         other.update(Counter(recipe.normalise(text).dropped) - Counter(odd))
     lines = loss_lines(unsure, "is not written, although it stands between letters")
     if other:
-        shown = " ".join(f"{sign} ({count})" for sign, count in other.most_common())
-        lines.append(f"not written, as punctuation or digits: {shown}")
+        lines.append(f"not written, as punctuation or digits: {listed_signs(other)}")
     return lines
 
 

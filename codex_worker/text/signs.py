@@ -6,7 +6,7 @@ newer than its tables, and about signs that count as punctuation and are spoken.
 
 import re
 import unicodedata
-from functools import lru_cache
+from collections.abc import Callable
 
 import regex
 
@@ -51,9 +51,12 @@ _UNSPACED = regex.compile(f"[{UNSPACED}]")
 _CURLY = re.compile(f"[{CURLY_QUOTES}]")
 
 
-@lru_cache(maxsize=10_000)
 def kind_of(sign: str) -> str:
     """One of the kinds above."""
+    return _KINDS[ord(sign)]
+
+
+def _kind(sign: str) -> str:
     if sign.isspace():
         return SPACE
     if _CLINGING.match(sign):
@@ -67,7 +70,6 @@ def kind_of(sign: str) -> str:
     return LETTER if _UNASSIGNED.match(sign) else MARK
 
 
-@lru_cache(maxsize=10_000)
 def is_invisible(sign: str) -> bool:
     """Signs that nobody sees: of direction, halves of surrogates, no characters at all; but no joiners."""
     return _UNSEEN.match(sign) is not None
@@ -78,22 +80,41 @@ def needs_no_spaces(sign: str) -> bool:
     return _UNSPACED.match(sign) is not None
 
 
+class _Table(dict[int, str]):
+    """For `str.translate`: what each sign becomes, worked out when it is met first."""
+
+    def __init__(self, becomes: Callable[[str], str]) -> None:
+        super().__init__()
+        self._becomes = becomes
+
+    def __missing__(self, code: int) -> str:
+        self[code] = self._becomes(chr(code))
+        return self[code]
+
+
+def _visible(sign: str) -> str:
+    """A sign as it is, or folded; controls and ends of lines are spaces, and what nobody sees is nothing."""
+    if unicodedata.category(sign) in ("Cc", "Zl", "Zp"):
+        return " "
+    return "" if is_invisible(sign) else sign.translate(FOLDED)
+
+
+_KINDS = _Table(_kind)
+_VISIBLE = _Table(_visible)
+_CLUNG_TO_LETTER = re.compile(rf"(?<=[{LETTER}{DIGIT}])\+")
+
+
 def kinds_of(text: str) -> str:
     """The kind of each sign; what clings is as the sign that it clings to."""
-    kinds: list[str] = []
-    for sign in text:
-        kind = kind_of(sign)
-        if kind == CLINGING:
-            kind = LETTER if kinds and kinds[-1] in (LETTER, DIGIT) else NEVER
-        kinds.append(kind)
-    return "".join(kinds)
+    kinds = text.translate(_KINDS)
+    while _CLUNG_TO_LETTER.search(kinds):
+        kinds = _CLUNG_TO_LETTER.sub(LETTER, kinds)
+    return kinds.replace(CLINGING, NEVER)
 
 
 def tidied(text: str) -> str:
     """NFC with straight apostrophes and plain hyphens, without invisible signs; controls become spaces."""
-    text = unicodedata.normalize("NFC", text).translate(FOLDED)
-    text = "".join(" " if unicodedata.category(sign) in ("Cc", "Zl", "Zp") else sign for sign in text)
-    seen = unicodedata.normalize("NFC", "".join(sign for sign in text if not is_invisible(sign)))
+    seen = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).translate(_VISIBLE))
     return _CURLY.sub(_straight_between_letters, seen)
 
 

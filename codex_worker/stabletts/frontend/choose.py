@@ -9,28 +9,39 @@ from codex_worker.errors import DataError, UserError
 from codex_worker.stabletts.frontend.characters import CharactersFrontend
 from codex_worker.stabletts.frontend.compat import CompatFrontend, english_words, refuse_other_languages
 from codex_worker.stabletts.frontend.encoding import TextFrontend
+from codex_worker.text.casing import has_casing_of_its_own
 
 BEARABLE_LOSS = 0.005
 """`auto` keeps the official reading while it loses at most this share of the letters."""
 ENGLISH_SHARE = 0.8
 """Texts with at least this share of dictionary words are taken for English."""
 _TEXTS_LOOKED_AT = 2000
-_VERSIONS = {"compat": (1, 2), "characters": (1,)}
+_VERSIONS = {"compat": (1, 2), "characters": (1, 2)}
 
 
 @dataclass(frozen=True)
 class FrontendRequest:
-    """What a manifest asks for: `model.frontend`, `.language`, `.use_uroman`, `.uroman_lang`."""
+    """What a manifest asks for: `model.frontend`, `.language`, `.use_uroman`, `.uroman_lang`.
+
+    `project_languages` are tags of the languages that the project says it translates into.
+    """
 
     name: str = "auto"
     language: str = "english"
     use_uroman: bool | None = None
     uroman_language: str | None = None
+    project_languages: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.name not in {"auto", "compat", "characters"}:
             raise UserError(f"model.frontend: {self.name!r} is not one of auto, compat, characters")
-        refuse_other_languages(self.language)
+        if not has_casing_of_its_own(self.language):
+            refuse_other_languages(self.language)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """What the texts are written in: what the manifest says, where it is a language, or the project."""
+        return (self.language,) if has_casing_of_its_own(self.language) else self.project_languages
 
 
 @dataclass(frozen=True)
@@ -65,14 +76,14 @@ def choose_frontend(
     """
     if request.name == "auto" and base is not None:
         if isinstance(base, CharactersFrontend):
-            grown = CharactersFrontend.learn(texts, base=base)
+            grown = CharactersFrontend.learn(texts, base=base, languages=request.languages)
             added = grown.letters[len(base.letters) :]
             more = f", with {len(added)} new letters: {' '.join(added)}" if added else ""
             return FrontendChoice(grown, (f"text frontend characters, as in the base checkpoint{more}",))
         return FrontendChoice(base, (f"text frontend {base.name}, as in the base checkpoint",))
     if request.name == "characters":
         own = base if isinstance(base, CharactersFrontend) else None
-        return _characters(texts, "as model.frontend asks", base=own)
+        return _characters(texts, "as model.frontend asks", request, base=own)
     if request.name == "compat":
         return FrontendChoice(_compat(request, texts), ("text frontend compat, as model.frontend asks",))
     if request.use_uroman:
@@ -88,6 +99,7 @@ def choose_frontend(
         f"the official alphabet would lose or change {loss.share:.1%} of {loss.letters} letters "
         f"({loss.dropped} dropped, {loss.respelt} without their marks or script, "
         f"{loss.read_as_english} in words read as English)",
+        request,
     )
 
 
@@ -118,7 +130,7 @@ def restore_frontend(name: str, version: int, state: Mapping[str, Any]) -> TextF
             "worker does not know: a newer worker made it, and is needed to use it"
         )
     if name == "characters":
-        return CharactersFrontend.from_state(dict(state))
+        return CharactersFrontend.from_state(dict(state), version)
     use_uroman, language = state.get("use_uroman"), state.get("uroman_language")
     if not isinstance(use_uroman, bool) or not (language is None or isinstance(language, str)):
         raise DataError("the checkpoint's text frontend 'compat' has no valid state")
@@ -164,9 +176,13 @@ def _compat(request: FrontendRequest, texts: Sequence[str]) -> CompatFrontend:
 
 
 def _characters(
-    texts: Sequence[str], reason: str, *, base: CharactersFrontend | None = None
+    texts: Sequence[str],
+    reason: str,
+    request: FrontendRequest,
+    *,
+    base: CharactersFrontend | None = None,
 ) -> FrontendChoice:
-    frontend = CharactersFrontend.learn(texts, base=base)
+    frontend = CharactersFrontend.learn(texts, base=base, languages=request.languages)
     form = (
         "composed (NFC)" if frontend.composed else "decomposed (NFD), because some composed letters are rare"
     )
@@ -175,6 +191,9 @@ def _characters(
         lines.append(
             f"{len(frontend.letters)} letters are new to the official weights: {' '.join(frontend.letters)}"
         )
+    lines.append(
+        f"apostrophes and hyphens are ' and -, however typed; marks that are letters: {frontend.marks}"
+    )
     rare = frontend.rare_letters(texts)
     if rare:
         listed = ", ".join(f"{symbol} ({count})" for symbol, count in list(rare.items())[:30])

@@ -1,12 +1,14 @@
 """What a frontend makes of a text, and the account of what it could not keep."""
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from codex_worker.codex.sayable import holds_letters
+from codex_worker.text.letters import PARTS_SENTENCES
+from codex_worker.text.losses import SHOWN, listed_signs, loss_lines
+from codex_worker.text.signs import LETTER, NEVER, kind_of
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,7 @@ class Encoding:
 
     `ids` has no blanks in it (see `symbols.intersperse`). `dropped` are the phones or letters without an id,
     in order; `unread` the characters of the text that vanished before that; `substituted` the letters that
-    are read as another letter.
+    are read as another letter; `unsure` those of `unread` that stand between two letters.
     """
 
     phones: str
@@ -23,6 +25,7 @@ class Encoding:
     dropped: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     substituted: tuple[str, ...] = ()
+    unsure: tuple[str, ...] = ()
 
 
 def without_bare_signs(encoding: Encoding) -> Encoding:
@@ -67,38 +70,33 @@ class TextFrontend(Protocol):
 def lost_letters(encoding: Encoding) -> set[str]:
     """Letters of a text that the network never reads as what they are; punctuation is no loss."""
     lost = {*encoding.dropped, *encoding.unread, *encoding.substituted}
-    return {symbol for symbol in lost if any(unicodedata.category(each)[0] in "LM" for each in symbol)}
+    letters = {symbol for symbol in lost if any(kind_of(each) == LETTER for each in symbol)}
+    return letters | set(encoding.unsure)
 
 
-def report_losses(encodings: Iterable[Encoding], *, at_most: int = 20) -> list[str]:
-    """One line for each symbol that was lost, the most frequent first; empty when nothing was."""
-    ways = {
-        "dropped": "has no symbol in the voice's alphabet",
-        "unread": "is not spoken",
-        "substituted": "is read as a plain Latin letter or without its marks",
-    }
-    counts: dict[str, Counter[str]] = {way: Counter() for way in ways}
-    texts: dict[str, Counter[str]] = {way: Counter() for way in ways}
-    for encoding in encodings:
-        for way in ways:
-            found = getattr(encoding, way)
-            counts[way].update(found)
-            texts[way].update(set(found))
-    lines = []
-    for way, meaning in ways.items():
-        ranked = sorted(counts[way].items(), key=lambda item: (-item[1], item[0]))
-        for symbol, count in ranked[:at_most]:
-            lines.append(f"{describe(symbol)} {meaning}: {count} times in {texts[way][symbol]} texts")
-        rest = ranked[at_most:]
-        if rest:
-            times = sum(count for _, count in rest)
-            lines.append(f"{len(rest)} more symbols: each {meaning}; {times} times together")
+def report_losses(encodings: Iterable[Encoding], *, at_most: int = SHOWN) -> list[str]:
+    """One line for each symbol that was lost, the most frequent first; empty when nothing was.
+
+    Punctuation that is not spoken (quotes and brackets mostly) has one line together.
+    """
+    encodings = list(encodings)
+    odd = [[sign for sign in encoding.unread if not _is_punctuation(sign)] for encoding in encodings]
+    lines = [
+        *loss_lines(
+            (one.dropped for one in encodings), "has no symbol in the voice's alphabet", at_most=at_most
+        ),
+        *loss_lines(odd, "is not spoken", at_most=at_most),
+        *loss_lines(
+            (one.substituted for one in encodings),
+            "is read as a plain Latin letter or without its marks",
+            at_most=at_most,
+        ),
+    ]
+    punctuation = Counter(sign for encoding in encodings for sign in encoding.unread if _is_punctuation(sign))
+    if punctuation:
+        lines.append(f"not spoken, as punctuation: {listed_signs(punctuation)}")
     return lines
 
 
-def describe(symbol: str) -> str:
-    """A character that may be invisible, in words: 'c' (U+0063 LATIN SMALL LETTER C)."""
-    if len(symbol) != 1:
-        return f"'{symbol}'"
-    shown = f"'{symbol}' " if symbol.isprintable() and not unicodedata.combining(symbol) else ""
-    return f"{shown}(U+{ord(symbol):04X} {unicodedata.name(symbol, 'unnamed')})"
+def _is_punctuation(sign: str) -> bool:
+    return kind_of(sign) == NEVER or sign in f"{PARTS_SENTENCES}'"

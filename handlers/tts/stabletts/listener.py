@@ -43,7 +43,11 @@ class Listener:
         heard = self.transcriber.transcribe_samples(
             [np.asarray(resample(samples, sample_rate, self.sample_rate)) for samples in spoken]
         )
-        return character_error_rate([_letters(text) for text in texts], [_letters(one.text) for one in heard])
+        recipe = self.transcriber.checkpoint.text_recipe
+        written = [text if recipe is None else recipe.written(text) for text in texts]
+        return character_error_rate(
+            [_letters(text) for text in written], [_letters(one.text) for one in heard]
+        )
 
 
 def listener_of(job: JobContext, callbacks: JobCallbacks) -> Listener | None:

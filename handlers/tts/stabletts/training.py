@@ -4,7 +4,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -20,7 +20,7 @@ from codex_worker.stabletts.frontend.choose import (
     choose_frontend,
     legacy_frontend,
 )
-from codex_worker.stabletts.frontend.encoding import lost_letters
+from codex_worker.stabletts.frontend.encoding import lost_letters, report_losses
 from codex_worker.stabletts.preparation import SpokenText, needs_of, prepare
 from codex_worker.stabletts.recipe import Start, VoiceRecipe, plan
 from codex_worker.stabletts.train import CHOICE, Beginning, VoiceTraining, begin_from, begin_from_scratch
@@ -58,6 +58,7 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
     options = job.options.training
     wanted = frontend_request(options)
     project = project or project_of(job, callbacks)
+    wanted = replace(wanted, project_languages=project.languages)
     if job.preset == "tiny":
         torch.set_num_threads(1)  # more gain little at this size, and stall each other on a busy machine
     cells = cells_to_train_on(job, project)
@@ -109,7 +110,8 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
     )
     start = (f"training starts from {beginning.base}", *beginning.notes)
     unused = [f"{label}: {reason}" for label, reason in dataset.left_out]
-    for line in (dataset.report()[0], *start, *choice.reasons, *recipe.reasons):
+    lost = report_losses(choice.frontend.encode(one.text) for one in recorded)
+    for line in (dataset.report()[0], *start, *choice.reasons, *lost, *recipe.reasons):
         logger.info(line)
     _publish_report(job, callbacks, dataset, (*cells.skipped, *fetched.skipped), choice, start, recipe)
     task, outcome = _fit(job, callbacks, beginning, dataset, recipe, choice, listener)
@@ -119,7 +121,7 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
         checkpoint,
         outcome.epochs_completed,
         {**outcome.best_metrics, "speech_minutes": dataset.speech_s / 60, "utterances": len(task.training)},
-        [*project.notes, choice.reasons[0], outcome.message],
+        [*project.notes, choice.reasons[0], *lost, outcome.message],
         stopped_early=outcome.ended == "stopped",
         facts=facts_of_training(cells, fetched.skipped, unused),
     )

@@ -109,7 +109,7 @@ def test_training_on_adds_letters_and_moves_none():
 def test_the_frontend_comes_back_from_its_checkpoint():
     frontend = learn("в начале, 3:16 – ng'ombe")
     state = json.loads(json.dumps(frontend.state()))
-    assert restore_frontend("characters", 1, state) == frontend
+    assert restore_frontend("characters", 2, state) == frontend
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_a_state_nobody_wrote_is_refused(state):
 
 def test_a_frontend_from_the_future_is_refused():
     with pytest.raises(DataError, match="a newer worker made it"):
-        restore_frontend("characters", 2, {})
+        restore_frontend("characters", 3, {})
 
 
 @pytest.mark.parametrize("text", ["", " ", "\u200b", "()"])
