@@ -25,6 +25,8 @@ CLICK_S = 0.06  # the longest stretch of sound in a recording of clicks; a sylla
 CLICK_DB = 20.0
 TONE_BINS = 4  # the strongest bins of a frame of 40 ms; one tone fills them
 TONE_POWER = 0.995
+TONE_DB = 30.0  # below the loudest frame
+HUM_HZ = 200.0
 TONE_S = 0.1  # shorter ones are in vowels, too
 FRAMES_AT_ONCE = 1000
 EDGE = 2  # frames on both sides of a click or a tone, into which codecs smear it
@@ -45,10 +47,21 @@ def is_one_sound(samples: Samples, sample_rate: int) -> bool:
     return unevenness_db(samples, sample_rate) < ONE_SOUND_DB
 
 
+def longest_beep_s(samples: Samples, sample_rate: int) -> float:
+    """Seconds of the longest beep that stands out from samples [N]; a voice's vowels reach 0.12.
+
+    Low tones are the hum of the mains rather than a beep.
+    """
+    levels = frame_levels_db(samples, sample_rate)
+    loud = levels > levels.max(initial=NOTHING_DB) - TONE_DB
+    beeps = loud & (_tone_hz(samples, sample_rate, levels.size) > HUM_HZ)
+    return float(run_lengths(beeps).max(initial=0)) * FRAME_S
+
+
 def _without_clicks_and_tones(samples: Samples, sample_rate: int) -> Samples:
     """The frames that are left when what is louder, and no voice, is taken away again and again."""
     levels = frame_levels_db(samples, sample_rate)
-    is_pure = _pure_frames(samples, sample_rate, levels.size)
+    is_pure = _tone_hz(samples, sample_rate, levels.size) > 0
     shortest = round(CLICK_S / FRAME_S)
     left = np.ones(levels.size, bool)
     while (top := levels.max(where=left, initial=NOTHING_DB)) > MUTE_DB:
@@ -73,20 +86,25 @@ def _is_steady(voice: Samples, sample_rate: int) -> bool:
     return bool(is_steady and is_one_sound(voice, sample_rate))
 
 
-def _pure_frames(samples: Samples, sample_rate: int, count: int) -> NDArray[np.bool_]:
-    """Whether each of so many frames, with the next one, has nearly all its power in a few bins, as tones."""
+def _tone_hz(samples: Samples, sample_rate: int, count: int) -> NDArray[np.float64]:
+    """The frequency of each of so many frames, with the next one, that has nearly all its power in a tone.
+
+    0 for the others.
+    """
     frame = frame_length(sample_rate)
-    pure = np.zeros(count, bool)
+    hertz = np.zeros(count)
     if samples.size < 2 * frame:
-        return pure
+        return hertz
     pairs = np.lib.stride_tricks.sliding_window_view(samples, 2 * frame)[::frame]
     for start in range(0, len(pairs), FRAMES_AT_ONCE):
         some = pairs[start : start + FRAMES_AT_ONCE]
         windowed = (some - some.mean(axis=1, keepdims=True)) * np.hanning(2 * frame)
         spectra = np.abs(np.fft.rfft(windowed)) ** 2
         strongest = np.partition(spectra, -TONE_BINS, axis=1)[:, -TONE_BINS:].sum(axis=1)
-        pure[start : start + len(some)] = strongest > TONE_POWER * np.maximum(spectra.sum(axis=1), 1e-20)
-    return pure
+        is_pure = strongest > TONE_POWER * np.maximum(spectra.sum(axis=1), 1e-20)
+        peaks = spectra.argmax(axis=1) * sample_rate / (2 * frame)
+        hertz[start : start + len(some)] = np.where(is_pure, np.maximum(peaks, 1.0), 0.0)
+    return hertz
 
 
 def _runs_of(flags: NDArray[np.bool_], shortest: int) -> NDArray[np.bool_]:

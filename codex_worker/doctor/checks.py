@@ -13,6 +13,8 @@ HEARD_PAUSE_S = 0.16  # without so much pause, quiet letters would be taken for 
 QUIET_LUFS = -40.0
 LOUD_LUFS = -10.0  # as loud as a radio station; a studio's single loud words reach -11
 SILENT_ENDS_SHARE = 0.4
+BEEP_S = 0.14  # of a pure tone; no vowel is so pure for so long
+TWO_VOICES_SEMITONES = 2.2  # between the ranges before and after a turn; one voice has up to 1.8
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,20 @@ CHECKS = (
         "{n} recordings are mostly silence before or after the words. It is cut off; listen whether "
         "something is missing",
         lambda each: each.speech_s < (1 - SILENT_ENDS_SHARE) * each.duration_s,
+    ),
+    Check(
+        "beep",
+        "1 recording has a beep in it. Cut it off, or record again without it",
+        "{n} recordings have a beep in them. Cut it off, or record them again without it",
+        lambda each: each.beep_s >= BEEP_S,
+    ),
+    Check(
+        "two-voices",
+        "1 recording has two voices, it seems, one after the other. A voice is best learnt from one person's "
+        "recordings",
+        "{n} recordings have two voices, it seems, one after the other. A voice is best learnt from one "
+        "person's recordings",
+        lambda each: each.voice.turn_semitones > TWO_VOICES_SEMITONES,
     ),
     Check(
         "damage",

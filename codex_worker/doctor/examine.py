@@ -13,6 +13,7 @@ from itertools import islice
 
 import numpy as np
 
+from codex_worker.audio.character import longest_beep_s
 from codex_worker.audio.decode import Recording
 from codex_worker.contract.counted import counted
 from codex_worker.data.faults import FoundFault, Purpose
@@ -178,6 +179,7 @@ def _examine(
         fit=_fit(samples, cell, align),
         notes=heard.recording.notes,
         faults=tuple(found.fault for found in heard.remarks(Purpose.TRAINING)),
+        beep_s=longest_beep_s(samples, SAMPLE_RATE),
     )
 
 

@@ -24,6 +24,7 @@ class Examined:
     fit: float | None
     notes: tuple[str, ...]
     faults: tuple[Fault, ...] = ()  # that do not keep it from being used
+    beep_s: float = 0.0  # the longest pure tone in it
 
     @property
     def letters(self) -> int:

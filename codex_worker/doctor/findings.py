@@ -11,6 +11,7 @@ from codex_worker.doctor.checks import CHECKS, checked
 from codex_worker.doctor.examined import Examined
 from codex_worker.doctor.finding import Finding, about
 from codex_worker.doctor.fitting import POOR_READER_CER, mismatched, paced
+from codex_worker.doctor.speakers import odd_voices
 
 __all__ = ["CHECKS", "POOR_READER_CER", "Finding", "findings_of"]
 
@@ -40,6 +41,14 @@ def findings_of(
             f"There seem to be {len(set(speakers))} different voices or rooms (a guess). For a transcriber "
             "that is good; a voice is best made from one person's recordings: name theirs in the verse list",
         )
+    yield from about(
+        "other-voice",
+        "1 recording is much lower or higher than the others: it may be another person's. A voice is best "
+        "made from one person's recordings",
+        "{n} recordings are much lower or higher than the others: they may be another person's. A voice is "
+        "best made from one person's recordings",
+        [examined[place].label for place in odd_voices([each.voice for each in examined], speakers)],
+    )
     if lost_letters:
         shown = " ".join(f"{letter} ({count})" for letter, count in list(lost_letters.items())[:20])
         yield Finding(

@@ -15,6 +15,7 @@ FRAME_S, HOP_S = 0.04, 0.02
 LOWEST_PITCH_HZ, HIGHEST_PITCH_HZ = 60.0, 400.0
 MIN_PERIODICITY = 0.5  # of the autocorrelation's peak; a vowel has 0.7 and more
 MAX_PITCH_FRAMES = 400
+TURN_FRAMES, TURN_STEP = 40, 5  # of vowels on both sides of a turn; between places where one is looked for
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class VoiceMeasures:
 
     pitch_hz: float  # the middle one of its vowels
     colour: NDArray[np.float64]  # [BANDS] dB above their mean: the long-term spectrum, free of loudness
+    turn_semitones: float = 0.0  # how far the pitch leaves its range at some moment and stays outside
 
 
 def measure_voice(samples: Samples, sample_rate: int) -> VoiceMeasures:
@@ -36,7 +38,12 @@ def measure_voice(samples: Samples, sample_rate: int) -> VoiceMeasures:
     if loud.shape[0] > MAX_PITCH_FRAMES:
         loud = loud[np.linspace(0, loud.shape[0] - 1, MAX_PITCH_FRAMES).astype(int)]
     spectra = np.abs(np.fft.rfft(loud * np.hanning(frame), 2 * frame)) ** 2
-    return VoiceMeasures(_pitch_hz(spectra, frame, sample_rate), _colour(spectra.mean(axis=0), sample_rate))
+    pitches = _pitches_hz(spectra, frame, sample_rate)
+    return VoiceMeasures(
+        float(np.median(pitches)) if pitches.size else float("nan"),
+        _colour(spectra.mean(axis=0), sample_rate),
+        _turn(12 * np.log2(pitches)),
+    )
 
 
 def measure_all(samples: Samples, sample_rate: int) -> tuple[Levels, VoiceMeasures]:
@@ -44,8 +51,22 @@ def measure_all(samples: Samples, sample_rate: int) -> tuple[Levels, VoiceMeasur
     return measure(samples, sample_rate), measure_voice(samples, sample_rate)
 
 
-def _pitch_hz(spectra: NDArray[np.float64], frame: int, sample_rate: int) -> float:
-    """The median over frames that are clearly periodic; [frames, bins] power spectra."""
+def _turn(semitones: NDArray[np.float64]) -> float:
+    """How far the middle halves of what is before and after some moment are apart; 0 where they overlap.
+
+    One person's melody rises and falls through the same range all the time; another person has another range.
+    """
+    places = range(TURN_FRAMES, semitones.size - TURN_FRAMES + 1, TURN_STEP)
+    gaps = [0.0]
+    for place in places:
+        low, high = np.percentile(semitones[:place], [25, 75])
+        low_after, high_after = np.percentile(semitones[place:], [25, 75])
+        gaps.append(float(max(low - high_after, low_after - high)))
+    return max(gaps)
+
+
+def _pitches_hz(spectra: NDArray[np.float64], frame: int, sample_rate: int) -> NDArray[np.float64]:
+    """Of the frames that are clearly periodic, in order; from [frames, bins] power spectra."""
     correlation = np.fft.irfft(spectra)[:, :frame]
     # A shorter overlap correlates less by itself; without this, every pitch comes out too high.
     correlation = correlation / (1.0 - np.arange(frame) / frame)
@@ -57,9 +78,7 @@ def _pitch_hz(spectra: NDArray[np.float64], frame: int, sample_rate: int) -> flo
     periodicity = section[np.arange(len(section)), peaks] / power
     inside = (peaks > 0) & (peaks < section.shape[1] - 1)
     clear = (periodicity > MIN_PERIODICITY) & inside
-    if not clear.any():
-        return float("nan")
-    return float(np.median(sample_rate / (peaks[clear] + shortest)))
+    return np.asarray(sample_rate / (peaks[clear] + shortest))
 
 
 def _colour(spectrum: NDArray[np.float64], sample_rate: int) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ CLEARLY_APART = 0.42
 CLEARLY_BETTER = 0.05  # one group more has to be worth it
 MIN_SHARE = 0.15  # smaller groups are mostly odd recordings of one person
 COLOURS = 6
+ODD_SEMITONES, ODD_SPREADS = 7.0, 4.5  # one person's single words go up to 6.5 from the middle
 MAX_COMPARED = 400
 STARTS = 8
 # One semitone of pitch weighs like this many decibels of colour.
@@ -42,6 +43,31 @@ def guess_speakers(voices: Sequence[VoiceMeasures]) -> list[int]:
             best, best_score = groups, score
     order = {int(group): rank for rank, group in enumerate(np.argsort(-np.bincount(best), kind="stable"))}
     return [order[int(group)] for group in best]
+
+
+def odd_voices(voices: Sequence[VoiceMeasures], speakers: Sequence[int]) -> list[int]:
+    """Places of the recordings whose pitch is far from that of every speaker: perhaps another person's.
+
+    Finds single ones, which are too few to be a group of their own.
+    """
+    pitch = np.array([voice.pitch_hz for voice in voices])
+    groups = [pitch[np.array(speakers) == speaker] for speaker in set(speakers)]
+    known = [12 * np.log2(group[np.isfinite(group)]) for group in groups]
+    known = [group for group in known if group.size >= MIN_RECORDINGS]
+    if not known:
+        return []
+    ranges = [(np.median(group), _odd_distance(group)) for group in known]
+    semitones = 12 * np.log2(pitch)
+    return [
+        place
+        for place, own in enumerate(semitones)
+        if np.isfinite(own) and all(abs(own - middle) > distance for middle, distance in ranges)
+    ]
+
+
+def _odd_distance(semitones: NDArray[np.float64]) -> float:
+    spread = 1.4826 * float(np.median(np.abs(semitones - np.median(semitones))))
+    return max(ODD_SEMITONES, ODD_SPREADS * spread)
 
 
 def _points(voices: Sequence[VoiceMeasures]) -> Points:

@@ -161,6 +161,8 @@ SPOILT: dict[str, dict[str, Any]] = {
     "quiet": {"levels": Levels(-45.0, -80.0, -45.0, 0.5)},
     "loud": {"levels": Levels(-9.0, -60.0, -6.0, 0.5)},
     "silence": {"duration_s": 9.0},
+    "beep": {"beep_s": 0.3},
+    "two-voices": {"voice": VoiceMeasures(120.0, np.zeros(24), turn_semitones=4.0)},
     "damage": {"notes": ("2 damaged packets left out",)},
     "peaks_cut": {"faults": (Fault.PEAKS_CUT,)},
     "mismatch": {"fit": 0.1},
