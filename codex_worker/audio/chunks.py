@@ -4,6 +4,7 @@ Sources: RIFF (Microsoft 1991), EBU Tech 3306 and ITU-R BS.2088 (RF64, BW64), Ap
 Format, NeXT's .au.
 """
 
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -101,11 +102,12 @@ def sound_chunk(file: BinaryIO, begin: int = 0) -> SoundChunk | None:
 
 def chunks(file: BinaryIO, at: int, layout: Layout) -> Iterator[tuple[bytes, int, int]]:
     """Name, place of the body and its length for each chunk from `at` on, as far as heads can be read."""
+    size = file.seek(0, os.SEEK_END)
     for _ in range(MOST_CHUNKS):
+        if at + layout.head.size > size:
+            return
         file.seek(at)
         head = file.read(layout.head.size)
-        if len(head) < layout.head.size:
-            return
         name, length = layout.chunk(head)
         body = at + layout.head.size
         yield name, body, length

@@ -8,7 +8,19 @@ from codex_worker.audio.opened import AudioInfo
 from codex_worker.audio.parts import Part, PartOfFile
 from codex_worker.audio.wholeness import ending, states_mp3_length
 
-_STATE_LENGTH = ("ogg", "matroska", "mp4", "flac", "asf", "ape", "tta", "wv", "mpc", "avi")  # others guess it
+_STATE_LENGTH = (
+    "ogg",
+    "matroska",
+    "mp4",
+    "flac",
+    "asf",
+    "ape",
+    "tta",
+    "wv",
+    "mpc",
+    "avi",
+    "flv",
+)  # others guess it
 
 
 @dataclass(frozen=True)
@@ -25,13 +37,12 @@ class PartEnd:
 
 def end_of(path: Path, part: Part, info: AudioInfo, frames: Frames, found_s: float) -> PartEnd:
     """Judge the end of a part of which `found_s` seconds were decoded."""
-    if part.stated_bytes is not None:
-        length_s = part.stated_bytes / part.bytes_per_s if part.bytes_per_s else None
-        return PartEnd("its head promises more samples", length_s)
+    if part.times_longer is not None:
+        return PartEnd("its head promises more samples", part.times_longer * found_s)
     with PartOfFile(path, part) as file:
         found = ending(file, file.size, info.container)
         is_stated = any(name in info.container for name in _STATE_LENGTH) or (
-            info.container == "mp3" and states_mp3_length(file)
+            info.container == "mp3" and states_mp3_length(file, file.size)
         )
     stated_s = None
     if is_stated and frames.states_times and info.duration_s is not None:

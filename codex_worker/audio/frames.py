@@ -143,6 +143,10 @@ class Frames:
                 self.unread = f"it cannot be read to its end ({error.strerror})"
                 self.damaged_last = True
                 break
+            if self.packets == 0 and packet.size and packet.has_sidedata("encryption_info"):
+                raise DataError(
+                    f"{self._path} is encrypted against copying; export it as a plain file or record again"
+                )
             try:
                 frames = packet.decode()
             except av.FFmpegError:

@@ -27,6 +27,7 @@ _AFTER_SAMPLES = frozenset(  # chunks that recorders and editors put behind the 
     ).split()
 )
 _FOREIGN = (b"ID3", b"TAG", b"APETAGEX", b"<?xpacket", b"<?xml")
+_OTHER_FILES = (b"RIFF", b"RF64", b"BW64", b"riff", b"FORM", b"caff", b".snd")
 _READ_AT_ONCE = 1 << 20
 
 
@@ -92,7 +93,7 @@ def _samples_go_on(file: BinaryIO, chunk: SoundChunk, end: int, size: int) -> bo
         return False
     file.seek(end)
     rest = file.read(64)
-    if rest.startswith((*_FOREIGN, b"RIFF", b"RF64", b"FORM", b"caff", b".snd")):
+    if rest.startswith((*_FOREIGN, *_OTHER_FILES)):
         return False
     if chunk.layout is not None and any(
         _is_chunk(rest, at - end, chunk.layout, size - at)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from codex_worker.audio.not_sound import HEAD_BYTES, refuse_what_is_no_sound, refuse_zeros
 from codex_worker.audio.parts import Part, PartOfFile
+from codex_worker.audio.refusals import CutOff
+from codex_worker.audio.wholeness import beginning_without_end
 from codex_worker.errors import DataError
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ def opened(path: Path, part: Part) -> Iterator[tuple[InputContainer, AudioInfo]]
     """Open a part of a file, known by its content whatever its name ends with.
 
     Raises:
+        CutOff: what tells how to read it was lost with its end.
         DataError: it is no recording that can be read.
     """
     with PartOfFile(path, part) as file, _open(path, file) as container:
@@ -75,7 +78,13 @@ def _open(path: Path, file: PartOfFile) -> InputContainer:
     try:  # a title in another encoding than UTF-8 is no fault of the sound
         return av.open(file, metadata_errors="replace", options=options)
     except (av.FFmpegError, ValueError) as error:
-        refuse_zeros(path, _head(path))
+        refuse_zeros(path, head := _head(path))
+        lost = beginning_without_end(file, file.size, head)
+        if lost is not None:
+            raise CutOff(
+                f"{path} is cut off, and nothing of it can be read without its end ({lost}); "
+                "record it again or fetch it anew"
+            ) from error
         reason = getattr(error, "strerror", None) or error
         raise DataError(
             f"{path} is no recording that can be read ({reason}); it is cut off or not audio at all"

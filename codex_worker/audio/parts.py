@@ -13,24 +13,27 @@ from typing import BinaryIO, Self
 from codex_worker.audio.chunks import SoundChunk, chunks, sound_chunk
 from codex_worker.audio.lengths import sound_extent
 from codex_worker.audio.ogg import next_link
+from codex_worker.audio.wholeness import boxes
 
 MOST_PARTS = 1000
+# How files begin whose decoders take the next one's head for damage.
+_MARKS = ((b"fLaC\x00\x00\x00\x22", b"fLaC\x80\x00\x00\x22"), (b"#!AMR\n", b"#!AMR-WB\n"))
+_READ_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
 class Part:
     """Bytes from `begin` to `end` of a file.
 
-    They are read up to `read_to` (None: all), with other bytes at the places of `corrections`. `stated_bytes`
-    of samples are promised where its head rightly promises more than there are.
+    They are read up to `read_to` (None: all), with other bytes at the places of `corrections`. Its head
+    rightly promises `times_longer` as many samples as there are; None: it promises no more.
     """
 
     begin: int
     end: int
     read_to: int | None = None
     corrections: Mapping[int, bytes] = field(default_factory=dict)
-    stated_bytes: int | None = None
-    bytes_per_s: float = 0.0
+    times_longer: float | None = None
 
 
 def parts_of(path: Path) -> list[Part]:
@@ -49,7 +52,36 @@ def _part(file: BinaryIO, begin: int, size: int) -> Part:
     chunk = sound_chunk(file, begin)
     if chunk is not None:
         return _part_of_chunks(file, begin, chunk, size)
-    return Part(begin, next_link(file, begin, size) or size)
+    return Part(begin, _next_beginning(file, begin, size) or size)
+
+
+def _next_beginning(file: BinaryIO, begin: int, size: int) -> int | None:
+    """Where the next recording begins in a file whose decoder would read on as if it were the same one."""
+    file.seek(begin)
+    head = file.read(12)
+    if head.startswith(b"OggS"):
+        return next_link(file, begin, size)
+    if head[4:8] == b"ftyp":
+        return next(
+            (box.begin for box in boxes(file, begin, size) if box.begin > begin and box.name == b"ftyp"), None
+        )
+    marks = next((marks for marks in _MARKS if head.startswith(marks)), ())
+    return _first_of(marks, file, begin + 1) if marks else None
+
+
+def _first_of(marks: tuple[bytes, ...], file: BinaryIO, at: int) -> int | None:
+    """Where the first of some marks stands, from a place on."""
+    longest = max(map(len, marks))
+    file.seek(at)
+    tail = b""
+    while content := file.read(_READ_AT_ONCE):
+        content = tail + content
+        found = [place for mark in marks if (place := content.find(mark)) >= 0]
+        if found:
+            return at - len(tail) + min(found)
+        at += len(content) - len(tail)
+        tail = content[-longest:]
+    return None
 
 
 def _part_of_chunks(file: BinaryIO, begin: int, chunk: SoundChunk, size: int) -> Part:
@@ -64,20 +96,17 @@ def _part_of_chunks(file: BinaryIO, begin: int, chunk: SoundChunk, size: int) ->
         # What stands behind plain samples can only do harm: decoders refuse files for the title in them.
         extent.end if chunk.block > 1 else None,
         corrections,
-        extent.stated,
-        chunk.bytes_per_s,
+        None if extent.stated is None else extent.stated / max(1, length),
     )
 
 
 def _next_head(file: BinaryIO, chunk: SoundChunk, end: int) -> int | None:
     """Where another file begins behind the chunks of this one."""
-    if chunk.layout is None:
-        return None
-    for name, body, _ in chunks(file, chunk.layout.after(chunk.start, end - chunk.start), chunk.layout):
-        at = body - chunk.layout.head.size
-        if name in {b"RIFF", b"RF64", b"FORM"} and sound_chunk(file, at) is not None:
-            return at
-    return None
+    places = [end]
+    if chunk.layout is not None:
+        behind = chunks(file, chunk.layout.after(chunk.start, end - chunk.start), chunk.layout)
+        places += [body - chunk.layout.head.size for _, body, _ in behind]
+    return next((at for at in places if sound_chunk(file, at) is not None), None)
 
 
 class PartOfFile:

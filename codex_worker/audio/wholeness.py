@@ -1,12 +1,15 @@
 """Is a file complete? Answered from its container, because decoders end silently where the bytes end."""
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from codex_worker.audio.ogg import SeekableBytes, is_last, last_page
 
 _MATROSKA_SEGMENT = 0x18538067  # RFC 8794 (EBML) and RFC 9559 (Matroska)
 _MATROSKA_CLUSTER = 0x1F43B675
+_OF_MP4 = {b"mdat", b"moof", b"moov"}
+_OTHERS_FOLLOW = 0.9  # of a file; tags at its end need less than the rest
 _FAR_BEYOND = 10  # times the file: a segment of this length was never measured
 
 
@@ -37,17 +40,36 @@ def ending(file: SeekableBytes, size: int, container: str) -> Ending:
     return Ending()
 
 
-def states_mp3_length(file: SeekableBytes) -> bool:
-    """Whether an mp3 has a Xing, Info or VBRI header; without one its stated duration is a guess."""
+def beginning_without_end(file: SeekableBytes, size: int, head: bytes) -> str | None:
+    """What shows that a file which no decoder takes begins a recording whose end is lost."""
+    for mark, place, container in (
+        (b"ftyp", 4, "mp4"),
+        (b"OggS", 0, "ogg"),
+        (b"\x1a\x45\xdf\xa3", 0, "matroska"),
+    ):
+        if head[place : place + 4] == mark:
+            return ending(file, size, container).missing
+    return None
+
+
+def states_mp3_length(file: SeekableBytes, size: int) -> bool:
+    """Whether an mp3 has a Xing, Info or VBRI header for all of it; without one its duration is a guess.
+
+    Where it has one for less than the whole file, other files have been put behind the first.
+    """
     file.seek(0)
     head = file.read(10)
+    begin = 0
     if head[:3] == b"ID3" and len(head) == 10:
-        tag_size = (head[6] << 21) | (head[7] << 14) | (head[8] << 7) | head[9]
-        file.seek(10 + tag_size)
-    else:
-        file.seek(0)
+        begin = 10 + ((head[6] << 21) | (head[7] << 14) | (head[8] << 7) | head[9])
+    file.seek(begin)
     first_frame = file.read(4096)
-    return any(mark in first_frame for mark in (b"Xing", b"Info", b"VBRI"))
+    at = max(first_frame.find(mark) for mark in (b"Xing", b"Info"))
+    if at < 0:
+        return b"VBRI" in first_frame
+    flags, _, length = struct.unpack(">III", first_frame[at + 4 : at + 16].ljust(12, b"\0"))
+    states_bytes = flags & 3 == 3
+    return not states_bytes or begin + length >= _OTHERS_FOLLOW * size
 
 
 def _ogg(file: SeekableBytes, size: int) -> Ending:
@@ -80,23 +102,39 @@ def _matroska(file: SeekableBytes, size: int) -> Ending:
 
 
 def _mp4(file: SeekableBytes, size: int) -> Ending:
-    """Walk over the outermost boxes (ISO/IEC 14496-12); fragments state no end of the whole."""
-    at, is_proved = 0, True
-    while at + 8 <= size:
-        file.seek(at)
+    """Walk over the outermost boxes; fragments state no end of the whole."""
+    is_proved = True
+    for box in boxes(file, 0, size):
+        if box.end is None:
+            return Ending()
+        if box.end > size:
+            return Ending("its last box is incomplete" if box.name in _OF_MP4 else None)
+        is_proved = is_proved and box.name != b"moof"
+    return Ending(is_proved=is_proved)
+
+
+@dataclass(frozen=True)
+class Box:
+    """An outermost box of an MP4 file; `end` is None where it goes on to the end, or makes no sense."""
+
+    name: bytes
+    begin: int
+    end: int | None
+
+
+def boxes(file: SeekableBytes, at: int, size: int) -> Iterator[Box]:
+    """The outermost boxes from a place on (ISO/IEC 14496-12), up to the first one whose end is not known."""
+    end: int | None = at
+    while end is not None and end + 8 <= size:
+        begin = end
+        file.seek(begin)
         head = file.read(16)
         length, name = struct.unpack_from(">I4s", head)
         if length == 1 and len(head) == 16:
             (length,) = struct.unpack_from(">Q", head, 8)
-        if not all(0x20 <= letter < 0x7F for letter in name) or 0 < length < 8:
-            return Ending()
-        if length == 0:  # up to the end, wherever that is
-            return Ending()
-        if at + length > size:
-            return Ending("its last box is incomplete") if name in {b"mdat", b"moof", b"moov"} else Ending()
-        is_proved = is_proved and name != b"moof"
-        at += length
-    return Ending(is_proved=is_proved)
+        is_sound = length >= 8 and all(0x20 <= letter < 0x7F for letter in name)
+        end = begin + length if is_sound else None
+        yield Box(name, begin, end)
 
 
 def _ebml_number(file: SeekableBytes, *, keep_marker: bool) -> int | None:
