@@ -8,11 +8,11 @@ like) the texts tell what it is, place by place. `'` and `-` are letters between
    stands there where a space is missing: between two words of the texts that are found so once, or before
    a capital. These may be half of its places at most. A full stop must stand in 2 different words, and there
    as often as elsewhere. A comma never is a letter.
-2. *At the start of words* stand quotes and bullets, too. `' " -` and `; : ! ? · * + # /` are letters where
-   they belong to their words: at least 3 times, and more often than not, they stand at words that have them
-   in more than half of their occurrences (of words that occur twice or more). So are `'` and `"` that open
-   at least 3 times and close less than a tenth as often: quotes come in pairs. Other marks need 3 places, and
-   so do `* + # /` that are letters by 1.
+2. *At the start of words* stand quotes and bullets, too. `' -` and `; : ! ? · * + # /` are letters where they
+   belong to their words: at least 3 times, and more often than not, they stand at words that have them in
+   more than half of their occurrences (of words that occur twice or more; `'so'` is no proof). So are `'` and
+   `"` that open at least 3 times and close less than a tenth as often: quotes come in pairs. Other marks need
+   3 places, and so do `* + # /` that are letters by 1.
 3. *At the end of words* it is the same the other way round, but sentences end there: `; : ! ? ·` must be
    letters by 1 or 2, and belong to 2 different words that do not end a text. A full stop or comma at an edge
    never is a letter.
@@ -50,7 +50,8 @@ NOTES = "*+#/"
 NEVER_AT_EDGES = ",."
 PARTS_SENTENCES = ',.:;!?"'
 _RUN = re.compile(r"[^a9 ]+")  # of kinds: what is neither letter nor digit nor space
-_OPENING_OF = {"\u201a": "'"} | dict.fromkeys(CURLY_QUOTES, '"')
+CURLY = CURLY_QUOTES[0]
+_QUOTES_OF_A_KIND = {"\u201a": "'"} | dict.fromkeys(CURLY_QUOTES, CURLY)
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,8 @@ class _Sightings:
             self._add_between(token, kinds)
             self._add_quotes(token[:first], 0)
             self._add_quotes(token[last:], 1)
+            if token[first - 1 : first] == token[last : last + 1] and token[last : last + 1] in QUOTES:
+                continue  # a word in quotes, or one without marks at its edges
             if first and kinds[first - 1] == MARK and kinds[first] == LETTER:
                 self.edges[0].setdefault(token[first - 1], Counter())[bare] += 1
             if token[last:] and kinds[last] == MARK and kinds[last - 1] == LETTER:
@@ -201,11 +204,19 @@ class _Sightings:
         places = self.edges[side].get(mark, Counter()).total()
         if mark in NEVER_AT_EDGES or places < LEAST:
             return False
-        if mark in QUOTES and self.quotes[1 - side][mark] < UNPAIRED * self.quotes[side][mark]:
+        if mark in QUOTES and self._pairs(mark, side) < UNPAIRED * self.quotes[side][mark]:
             return True
-        if mark in f"{QUOTES}-{STOPS_AT_END}" or (mark in NOTES and mark not in known):
+        if mark in f"'-{STOPS_AT_END}" or (mark in NOTES and mark not in known):
             return self._belongs_to_words(mark, side)
-        return True
+        return mark != '"'
+
+    def _pairs(self, mark: str, side: int) -> int:
+        """How many quotes close those that a mark would open (or open what it would close).
+
+        Curly ones do where they are too many to be pairs themselves.
+        """
+        curly = self.quotes[1 - side][CURLY] - self.quotes[side][CURLY] if mark == '"' else 0
+        return self.quotes[1 - side][mark] + max(0, curly)
 
     def _belongs_to_words(self, mark: str, side: int, *, within_texts: bool = False) -> bool:
         words = self.edges[side].get(mark, Counter())
@@ -240,9 +251,7 @@ class _Sightings:
 
     def _add_quotes(self, run: str, side: int) -> None:
         for sign in run:
-            quote = _OPENING_OF.get(sign, sign)
-            if quote in QUOTES:
-                self.quotes[side][quote] += 1
+            self.quotes[side][_QUOTES_OF_A_KIND.get(sign, sign)] += 1
 
 
 def _at_edge(run: str, beside: str, letters: str) -> int:

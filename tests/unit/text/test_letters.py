@@ -83,6 +83,7 @@ def test_signs_that_a_project_writes_in_its_words_are_letters(words):
         ("¿Quién? ¡Él! •uno ¶dos §tres", "quién él uno dos tres"),
         ("ok😀ok ❤️ a\ufffdb", "ok ok a b"),
         ("'word' \"word\" word ‘word’ „word“ ‚word‘ word", "word " * 6 + "word"),
+        ('alisema \'Amina\' "Amina" "Ni yeye" na', "alisema amina amina ni yeye na"),
         ("word* word LORD* lord LORD", "word word lord lord lord"),
     ],
 )
