@@ -66,6 +66,18 @@ _BORDERS: tuple[tuple[regex.Pattern[str], Border], ...] = tuple(
 )
 
 
+_ENDS: tuple[tuple[regex.Pattern[str], Border], ...] = (
+    (regex.compile(rf"[\p{{Sentence_Terminal}}{_SHAD}]"), Border.SENTENCE),
+    (regex.compile(rf"[{_WORD_SIGNS}]"), Border.WORD),
+    (regex.compile(r"\p{Terminal_Punctuation}"), Border.CLAUSE),
+)
+
+
+def border_behind(mark: str) -> Border | None:
+    """What ends with a punctuation mark of any script, as far as Unicode knows; None where nothing does."""
+    return next((border for marks, border in _ENDS if marks.match(mark)), None)
+
+
 def cut(text: str, size_of: Callable[[str], int], limit: int) -> list[Part]:
     """Cut a text into parts of at most `limit`, as few as its borders allow; none is empty.
 

@@ -8,9 +8,11 @@ project's texts (`text/letters.py`), as for transcribers.
 import re
 import unicodedata
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 from codex_worker.text.casing import Casing, lower
+from codex_worker.text.cutting import Border, border_behind
 from codex_worker.text.letters import WordMarks
 from codex_worker.text.signs import CLINGING, kind_of, tidied
 
@@ -26,6 +28,7 @@ PAUSES = {
 }
 _PUNCTUATION = {variant: symbol for symbol, variants in PAUSES.items() for variant in variants}
 _OF_ONE_KIND = {variant: symbol for symbol in "'-" for variant in PAUSES[symbol]}
+_BY_NAME = {"QUESTION MARK": "?", "EXCLAMATION MARK": "!"}
 SPOKEN_MARKS = frozenset(",.!?-~…' ")
 _SINGLE_QUOTES = re.compile(r"(?<!\w)‘(?=\w)([^‘]*?)(?<=[\w.,!?…])’(?!\w)")
 
@@ -40,7 +43,7 @@ class Spelt:
 
     def add(self, sign: str, symbol: str | None, *, is_letter: bool) -> None:
         """Take in the next sign; spaces and stops that repeat count once."""
-        if sign.isspace():
+        if sign.isspace() or symbol == " ":
             if self.symbols and self.symbols[-1] != " ":
                 self.symbols.append(" ")
         elif symbol is None:
@@ -123,7 +126,18 @@ def _pause(text: str, place: int) -> str | None:
     sign = text[place]
     if sign == "'" or _parts_digits(text, place):
         return None
-    return _PUNCTUATION.get(sign, sign if sign in SPOKEN_MARKS else None)
+    known = _PUNCTUATION.get(sign, sign if sign in SPOKEN_MARKS else None)
+    return known or _pause_of_a_script(sign)
+
+
+@lru_cache(maxsize=10_000)
+def _pause_of_a_script(sign: str) -> str | None:
+    """The symbol of a mark that no table here has, by what Unicode says of it."""
+    border = border_behind(sign)
+    if border is Border.SENTENCE:
+        name = unicodedata.name(sign, "")
+        return next((symbol for word, symbol in _BY_NAME.items() if word in name), ".")
+    return {Border.CLAUSE: ",", Border.WORD: " "}.get(border) if border else None
 
 
 def _parts_digits(text: str, place: int) -> bool:

@@ -133,6 +133,25 @@ def test_a_frontend_from_the_future_is_refused():
         restore_frontend("characters", 3, {})
 
 
+@pytest.mark.parametrize(
+    ("text", "phones"),
+    [
+        ("កខគ។ កខ", "កខគ. កខ"),
+        ("བོད། ཡོད༎", "བོད. ཡོད."),
+        ("ꦏꦤ꧈ꦏꦤ꧉", "ꦏꦤ.ꦏꦤ."),
+        ("ߞߊ߹ ߞߊ߸ ߞߊ", "ߞߊ! ߞߊ, ߞߊ"),
+        ("ꛀꛁ꛷", "ꛀꛁ?"),
+        ("ꕪꕇ꘏", "ꕪꕇ?"),
+        ("ꓐꓬ꓾ ꓐꓬ꓿", "ꓐꓬ, ꓐꓬ."),
+        ("กข ๚", "กข ,"),
+        ("ᚠᚢ᛫ᚠᚢ", "ᚠᚢ ᚠᚢ"),
+    ],
+)
+def test_marks_of_any_script_are_the_pauses_that_unicode_says(text, phones):
+    encoding = CharactersFrontend.learn([text] * 30).encode(text)
+    assert (encoding.phones, encoding.unread) == (phones, ())
+
+
 @pytest.mark.parametrize("text", ["", " ", "\u200b", "()"])
 def test_text_without_letters_has_no_letters(text):
     assert not any(symbol.isalpha() for symbol in learn("a").encode(text).phones)
