@@ -6,6 +6,7 @@ from pathlib import Path
 
 from codex_worker.codex.alike import FilesByName, TwoAlike
 from codex_worker.codex.attachments import ATTACHMENTS_FOLDER, FILES_FOLDER, POINTERS_FOLDER
+from codex_worker.codex.pointer_text import trouble_of
 from codex_worker.errors import DataError
 from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.pointer import Pointer, parse_pointer
@@ -58,7 +59,7 @@ class FolderReader:
     def _look(self, path: str, gathering: Gathering, pointers: dict[str, Pointer]) -> None:
         """Finds the recording itself, or its pointer."""
         local = self._meant(path.replace(POINTERS_FOLDER, FILES_FOLDER, 1))
-        if local is not None and local.stat().st_size and _pointer_in(local) is None:
+        if local is not None and not _stands_for_another(local):
             gathering.found[path] = local
             return
         committed = self._meant(path)
@@ -105,6 +106,14 @@ class FolderReader:
 def is_working_folder(address: str) -> bool:
     """Whether this is a translator's folder and no repository that one pushes to."""
     return "://" not in address and (Path(address).expanduser() / "files" / "target").is_dir()
+
+
+def _stands_for_another(file: Path) -> bool:
+    """True for a pointer in any state, and for the empty place of a recording."""
+    if file.stat().st_size > _MAX_POINTER_FILE_BYTES:
+        return False
+    content = file.read_bytes()
+    return not content or parse_pointer(content) is not None or trouble_of(content) is not None
 
 
 def _pointer_in(file: Path | None) -> Pointer | None:

@@ -190,6 +190,20 @@ def test_a_translators_folder_may_hold_sound_and_pointer_in_different_forms(tmp_
     assert fetched.files[path] == local
 
 
+@pytest.mark.parametrize(
+    "spoilt", [b"", b"<<<<<<< HEAD\noid sha256:1\n", b"version https://git-lfs.github.com/spec/v1\n"]
+)
+def test_a_spoilt_pointer_in_a_translators_folder_hides_no_whole_one(tmp_path, spoilt):
+    folder = commit(tmp_path / "tree", {f"{POINTERS}/MRK/a.webm": pointer_to(b"sound").render()})
+    keep(folder / ".git", b"sound")
+    local = folder / FILES / "MRK" / "a.webm"
+    local.parent.mkdir(parents=True)
+    local.write_bytes(spoilt)
+    path = f"{POINTERS}/MRK/a.webm"
+    fetched = FolderReader(folder, LfsCache(tmp_path / "lfs", 10**9)).fetch_recordings([path])
+    assert fetched.files[path].read_bytes() == b"sound"
+
+
 SOUND = b"OggS of some kind"
 PLAIN = pointer_to(SOUND).render()
 OTHER = pointer_to(b"another sound").render()

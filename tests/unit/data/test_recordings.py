@@ -8,9 +8,11 @@ from codex_worker.audio.decode import Recording
 from codex_worker.codex.choose import Selection, cells_for_training, cells_to_transcribe
 from codex_worker.contract.options import TrainingOptions
 from codex_worker.data.explore import holdings
+from codex_worker.data.faults import Fault
 from codex_worker.data.project import Project
 from codex_worker.data.recordings import decoded, fetch_recordings, read_recorded
 from codex_worker.errors import DataError, UserError
+from codex_worker.job.api import Absence, Fetched
 from codex_worker.job.memory import MemoryScanner, files_below, job_in
 from sample.make_codex_project import make_project
 from tests.support.notebooks import PATH, notebook, recorded_cell, take
@@ -167,3 +169,35 @@ def test_the_minutes_that_a_project_notes_are_of_the_parts_that_its_cells_play(t
     cell["metadata"]["attachments"][name] |= {"metadata": {"durationSec": 12}, **times}
     (holding,) = holdings(Project(scanner_of({PATH: notebook(cell)}, tmp_path)))
     assert holding.noted_s == seconds
+
+
+class Refusing(MemoryScanner):
+    """Has no recording, and says why."""
+
+    def __init__(self, files, job, absences):
+        super().__init__(files, job)
+        self.absences = absences
+
+    def fetch_recordings(self, pointer_paths):
+        found = {path: self.absences[path] for path in pointer_paths if path in self.absences}
+        return Fetched({}, {path: f"{kind} it is" for path, kind in found.items()}, found)
+
+
+NEW, OLD = ".project/attachments/pointers/MRK/a.wav", ".project/attachments/MRK/a.wav"
+
+
+@pytest.mark.parametrize(
+    ("absences", "fault"),
+    [
+        *(({NEW: kind}, Fault(str(kind))) for kind in sorted(set(Absence) - {Absence.NEVER_SENT})),
+        ({NEW: Absence.NEVER_SENT}, Fault.MISSING),
+        ({}, Fault.MISSING),
+        ({NEW: Absence.NEVER_SENT, OLD: Absence.TWO_ALIKE}, Fault.TWO_ALIKE),
+        ({NEW: Absence.TWO_ALIKE, OLD: Absence.NOT_FETCHED}, Fault.TWO_ALIKE),
+    ],
+)
+def test_why_a_recording_is_missing_is_counted_by_its_kind(tmp_path, absences, fault):
+    cell = recorded_cell("MRK 1:1", "One.")
+    cell["metadata"] |= {"attachments": {"a": take("a", 1, url=OLD)}, "selectedAudioId": "a"}
+    recorded = read_recorded(Refusing({PATH: notebook(cell)}, job_in(tmp_path / "job"), absences))
+    assert [entry.fault for entry in recorded.skipped] == [fault]
