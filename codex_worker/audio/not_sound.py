@@ -16,7 +16,7 @@ _TEXTS = (
     (re.compile(r"<\?xml|<error\b", re.IGNORECASE), "an XML text (perhaps a server's refusal)"),
     (re.compile(r"[{\[]"), "a JSON text (perhaps a server's refusal)"),
     (
-        re.compile(r"<{7} |gitdir: |ref: refs/|diff --git |tree [0-9a-f]{40}|commit [0-9a-f]{40}"),
+        re.compile(r"<{7,} |gitdir: |ref: refs/|diff --git |tree [0-9a-f]{40}|commit [0-9a-f]{40}"),
         "a text of git's",
     ),
     (re.compile(r"#EXTM3U", re.IGNORECASE), "a playlist, which only names sound"),

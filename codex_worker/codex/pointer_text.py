@@ -29,7 +29,7 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 _FIELD = re.compile(r"([a-z0-9.-]+) +(\S.*)")
 _OID = re.compile(r"sha256:([0-9a-f]{64})")
 _SIZE = re.compile(r"[0-9]{1,19}")
-_MARKER = re.compile(r"(<{7}|\|{7}|={7}|>{7})(?: .*)?")
+_MARKER = re.compile(r"(<{7,}|\|{7,}|={7,}|>{7,})(?: .*)?")
 _OF_A_POINTER = re.compile(
     r"^[^\w\n]*version https?://(git-lfs|hawser)\.github\.com/|^oid sha256:|git-lfs\.github\.com/spec/v",
     re.MULTILINE,

@@ -19,6 +19,15 @@ MAX_ATTEMPT_NUMBER = 1000
 
 _RECORD = re.compile(r"workers/([^/]+)/(attempt|end)-(\d{1,6})-([0-9a-f]{8})\.yaml")
 
+_OF_A_DISK = re.compile(r"/|\./|[A-Za-z]:/")
+
+
+def plain_job_path(written: str) -> str:
+    """A path below `gpu_jobs/` as git has it, also from one of Windows or of a whole disk."""
+    path = written.strip().replace("\\", "/")
+    start, found, inside = path.rpartition(f"/{JOBS_FOLDER}/")
+    return f"{JOBS_FOLDER}/{inside}" if found and _OF_A_DISK.match(f"{start}/") else path
+
 
 def job_folder(job_id: str) -> str:
     """The folder of a job's files."""

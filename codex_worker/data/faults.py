@@ -17,7 +17,6 @@ class Fault(StrEnum):
     """Why a recording is not used, or not without a remark. Known by its code, never by a sentence."""
 
     MISSING = "missing"
-    NOT_ON_SERVER = "not_on_server"
     OTHER_ON_SERVER = "other_on_server"
     NOT_FETCHED = "not_fetched"
     TWO_ALIKE = "two_alike"
@@ -73,12 +72,6 @@ _RULES = {
         "the recording is not there",
         "is not there and has to be synchronised",
         "are not there and have to be synchronised",
-    ),
-    Fault.NOT_ON_SERVER: _Rule(
-        _BOTH,
-        "the recording was not uploaded",
-        "was not uploaded: only its pointer is in the project. It has to be synchronised again",
-        "were not uploaded: only their pointers are in the project. They have to be synchronised again",
     ),
     Fault.OTHER_ON_SERVER: _Rule(
         _BOTH,

@@ -37,7 +37,7 @@ MAX_RECORDING_S = 3600.0
 _NEVER_SENT = "its recording was never sent: whoever made it has to synchronise"
 _FAULTS = {
     Absence.NEVER_SENT: Fault.MISSING,
-    Absence.NOT_ON_SERVER: Fault.NOT_ON_SERVER,
+    Absence.NOT_ON_SERVER: Fault.MISSING,
     Absence.OTHER_ON_SERVER: Fault.OTHER_ON_SERVER,
     Absence.NOT_FETCHED: Fault.NOT_FETCHED,
     Absence.TWO_ALIKE: Fault.TWO_ALIKE,

@@ -256,16 +256,14 @@ def _check_states(fetched):
 
 CUT_OFF = SENTENCES[0].read_bytes()
 FAULTY: dict[Fault, list[bytes | None]] = {
-    Fault.MISSING: [None, b"", b""],
-    Fault.NOT_ON_SERVER: [pointer_to(b"one").render(), pointer_to(b"two").render()],
+    Fault.MISSING: [None, b"", b"", pointer_to(b"one").render(), pointer_to(b"two").render()],
     Fault.OTHER_ON_SERVER: [PLAIN.replace(b"size 17", b"size 12")],
     Fault.SPOILT_POINTER: [b"<<<<<<< HEAD\n" + PLAIN + b"=======\n" + OTHER + b">>>>>>> main\n", PLAIN[:70]],
     Fault.NO_SOUND: [b"<html>Sign in</html>", b"a note of Ana's", pointer_to(b"").render()],
     Fault.CUT_OFF: [CUT_OFF[: len(CUT_OFF) // 2]],
 }
 SENTENCES_OF = {
-    Fault.MISSING: "3 recordings are not there and have to be synchronised",
-    Fault.NOT_ON_SERVER: "2 recordings were not uploaded: only their pointers are",
+    Fault.MISSING: "5 recordings are not there and have to be synchronised",
     Fault.OTHER_ON_SERVER: "1 recording is not what its pointer names",
     Fault.SPOILT_POINTER: "2 recordings have damaged LFS pointers",
     Fault.NO_SOUND: "3 recordings are no sound at all",

@@ -189,8 +189,12 @@ NEW, OLD = ".project/attachments/pointers/MRK/a.wav", ".project/attachments/MRK/
 @pytest.mark.parametrize(
     ("absences", "fault"),
     [
-        *(({NEW: kind}, Fault(str(kind))) for kind in sorted(set(Absence) - {Absence.NEVER_SENT})),
+        *(
+            ({NEW: kind}, Fault(str(kind)))
+            for kind in sorted(set(Absence) - {Absence.NEVER_SENT, Absence.NOT_ON_SERVER})
+        ),
         ({NEW: Absence.NEVER_SENT}, Fault.MISSING),
+        ({NEW: Absence.NOT_ON_SERVER}, Fault.MISSING),
         ({}, Fault.MISSING),
         ({NEW: Absence.NEVER_SENT, OLD: Absence.TWO_ALIKE}, Fault.TWO_ALIKE),
         ({NEW: Absence.TWO_ALIKE, OLD: Absence.NOT_FETCHED}, Fault.TWO_ALIKE),
