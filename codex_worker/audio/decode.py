@@ -62,8 +62,9 @@ def decode(
 ) -> Recording:
     """Read a recording, or the clip from `start_s` to `end_s`, as mono at `sample_rate`.
 
-    Channels are averaged; where they cancel each other (one is wired the wrong way round), the louder one is
-    taken instead. Besides the result only a few frames are in memory at a time.
+    Times are those of a player: where sound is missing by the time stamps, there is silence. Channels are
+    averaged; where they cancel each other, one of them is taken instead. Besides the result only a few frames
+    are in memory at a time.
 
     Args:
         expected_duration_s: how long the whole file must be, where the caller knows.
@@ -127,7 +128,7 @@ def _better_way(way: Way, reader: Reader) -> Way:
     """What a pass teaches for the next one; the same way where it teaches nothing."""
     if not reader.speeds.keys() <= way.without_clock:
         return replace(way, without_clock=way.without_clock | reader.speeds.keys())
-    cancelling = {index: powers.louder_where_they_cancel() for index, powers in reader.powers.items()}
+    cancelling = {index: powers.best_where_they_cancel() for index, powers in reader.powers.items()}
     channels = {index: channel for index, channel in cancelling.items() if channel is not None}
     return replace(way, channels={**channels, **way.channels})
 

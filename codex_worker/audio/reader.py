@@ -138,7 +138,7 @@ class Reader:
                 break
 
     def _keep_sound(self, channels: NDArray[np.float32], rate: int, index: int) -> None:
-        self.powers.setdefault(index, ChannelPowers()).add(channels)
+        self.powers.setdefault(index, ChannelPowers(rate)).add(channels)
         channel = self._way.channels.get(index)
         if len(channels) == 1:
             mono = channels[0]
