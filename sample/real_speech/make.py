@@ -14,7 +14,7 @@ import av
 from sample.real_speech.languages import Language
 from sample.real_speech.packages import unpacked
 from sample.real_speech.project import write_project
-from sample.real_speech.truth import Truth, read_truth, write_truth
+from sample.real_speech.truth import Truth, fingerprint_in, read_truth, write_truth
 
 SAMPLE = Path(__file__).parents[1]
 PROGRAM = ("real_speech/*.py", "notebooks.py", "project_files.py", "repository.py", "sample_jobs.py")
@@ -38,10 +38,8 @@ def make_real_project(language: Language, folder: Path) -> RealProject:
         packages = unpacked(language, folder / "packages")
         repository, known = folder / f"real-{language.code}.git", folder / f"truth-{language.code}.json"
         fingerprint = _fingerprint(packages)
-        if repository.exists() and known.exists():
-            truth = read_truth(known)
-            if truth.fingerprint == fingerprint:
-                return RealProject(repository, truth)
+        if repository.exists() and fingerprint_in(known) == fingerprint:
+            return RealProject(repository, read_truth(known))
         known.unlink(missing_ok=True)
         shutil.rmtree(repository, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=folder) as temporary:

@@ -115,3 +115,9 @@ def read_truth(path: Path) -> Truth:
         for cell in found.pop("cells")
     )
     return Truth(**found, cells=cells)
+
+
+def fingerprint_in(path: Path) -> str | None:
+    """The fingerprint of a truth that an older program may have written in a form of its own."""
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found.get("fingerprint")
