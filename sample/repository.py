@@ -50,6 +50,23 @@ def commit_tree(bare: Path, tree: Path, large_files: Mapping[str, bytes], *, mes
     return commit
 
 
+def commit_file(bare: Path, path: str, content: str, *, message: str) -> str:
+    """Add one file to the newest commit of a bare repository, or replace it; answer the new commit.
+
+    Raises CalledProcessError where git fails.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        put(Path(temporary), "content", content)
+        where = {"GIT_DIR": str(bare), "GIT_INDEX_FILE": str(Path(temporary) / "index")}
+        _git("read-tree", "main", variables=where)
+        blob = _git("hash-object", "-w", "--no-filters", f"{temporary}/content", variables=where)
+        _git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", variables=where)
+        written = _git("write-tree", variables=where)
+        commit = _git("commit-tree", "-p", "main", "-m", message, written, variables=where)
+    _git("update-ref", "refs/heads/main", commit, variables=where)
+    return commit
+
+
 def _create(bare: Path) -> None:
     # Without a template: no sample hooks, nothing of this machine's.
     _git("init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(bare))

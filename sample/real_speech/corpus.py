@@ -16,7 +16,7 @@ Samples = NDArray[np.float32]
 
 RATE = 16_000
 G722_BYTES_PER_S = 8_000
-SHORTEST_S = 0.3
+SHORTEST_S, LONGEST_S = 0.3, 30.0  # one verse each
 NOT_SPEECH = re.compile(
     r"(ascending|descending|beep|silence/|tt-monkeys$|confbridge-(join|leave)$|dictate/pause)"
 )
@@ -101,5 +101,5 @@ def _is_usable(prompt: Prompt, language: Language) -> bool:
         and not NOT_SPEECH.match(prompt.key)
         and not NOT_AS_SAID.match(prompt.key)
         and prompt.path.exists()
-        and prompt.duration_s >= SHORTEST_S
+        and SHORTEST_S <= prompt.duration_s <= LONGEST_S
     )

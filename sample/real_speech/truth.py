@@ -1,12 +1,15 @@
 """What is right about a project that was made: written beside it, read by the tests that run on it."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+LETTER = re.compile(r"[^\W\d_]|(?<=[^\W\d_])['’-](?=[^\W\d_])")
 
 
 class Role(StrEnum):
@@ -69,7 +72,7 @@ class Truth:
     fingerprint: str
     """Of the packages and the program that it was made with."""
     letters: str
-    """The letters of all texts that have a recording, each once, in lower case."""
+    """The letters of all texts that have a recording, and marks inside of words, each once, in lower case."""
     cells: tuple[CellTruth, ...]
 
     def with_role(self, role: Role, *, planted: bool | None = None) -> list[CellTruth]:
@@ -92,12 +95,8 @@ class Truth:
 
 
 def letters_of(texts: Iterable[str]) -> str:
-    """The letters that texts are written with, marks inside of words included, in their order."""
-    return "".join(sorted({letter for text in texts for letter in text.lower() if _is_letter(letter)}))
-
-
-def _is_letter(letter: str) -> bool:
-    return letter.isalpha() or letter in "'’"
+    """The letters that texts are written with, and the marks inside of their words, in their order."""
+    return "".join(sorted({letter for text in texts for letter in LETTER.findall(text.lower())}))
 
 
 def write_truth(path: Path, truth: Truth) -> None:

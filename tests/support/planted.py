@@ -158,6 +158,11 @@ def page_of(callbacks: MemoryCallbacks) -> ReadPage:
         for path, content in callbacks.scanner.artifacts.items()
         if re.search(r"/report/data-.*\.html$", path)
     ]
+    return read_page(page)
+
+
+def read_page(page: str) -> ReadPage:
+    """The data report as a person reads it."""
     unused, used = page.split("<h2>What is not used</h2>")[1].split("<h2>What is used</h2>")
     rows = re.findall(r"<tr><td>([^<]*)</td><td>([^<]*)</td></tr>", unused.split("Every cell")[1])
     findings = re.findall(r"<li>([^<]*)<details><summary>Which ones</summary>([^<]*)", page)

@@ -243,7 +243,19 @@ def test_the_letters_of_a_truth_are_those_that_people_wrote(made):
     assert made.truth.letters == letters_of(
         truth.text for truth in made.truth.cells if truth.role is Role.TRAINING
     )
-    assert set(letters_of(["Don’t stop – Ёж (1)!"])) == set("don’tspёж")
+
+
+@pytest.mark.parametrize(
+    ("texts", "letters"),
+    [
+        (["Don’t stop – Ёж (1)!"], "don’tspёж"),
+        (["'Quoted' and re-read -", "o'clock"], "'-acdeklnoqrtu"),
+        (["по-этому"], "-поэтму"),
+        (["12 – 3", ""], ""),
+    ],
+)
+def test_letters_are_counted_with_the_marks_inside_of_words(texts, letters):
+    assert letters_of(texts) == "".join(sorted(letters))
 
 
 def test_it_is_made_once_and_again_when_the_packages_change(made, monkeypatch):

@@ -60,11 +60,12 @@ def test_a_prompt_is_used_where_its_text_says_what_is_heard(tmp_path, key, text,
     assert [prompt.key for prompt in read_prompts(tmp_path, language)] == [key] * used
 
 
-def test_prompts_without_a_recording_or_with_hardly_any_are_left_out(tmp_path):
+def test_prompts_without_a_recording_or_of_no_verses_length_are_left_out(tmp_path):
     sounds = tmp_path / "usr/share/asterisk/sounds/en_XX_f_Somebody"
-    write_list(tmp_path, ENGLISH, {"whole": "Whole.", "gone": "Gone.", "click": "Click."})
+    write_list(tmp_path, ENGLISH, dict.fromkeys(("whole", "gone", "click", "long"), "Said."))
     write_g722(sounds / "whole.g722", SECOND)
     write_g722(sounds / "click.g722", SECOND[:3000])
+    write_g722(sounds / "long.g722", np.tile(SECOND, 31))
     (prompt,) = read_prompts(tmp_path, ENGLISH)
     assert prompt.key == "whole"
     assert prompt.duration_s == pytest.approx(1, abs=0.01)
