@@ -112,8 +112,20 @@ def test_normalising_twice_is_normalising_once_among_marks(text):
 
 
 def test_a_recipe_comes_back_from_a_checkpoint():
-    recipe = TextRecipe(lowercase=False, remove_numbers=True, word_initial="'")
+    recipe = TextRecipe(
+        lowercase=False, remove_numbers=True, word_initial="'", within="'-:", casing="dotted i"
+    )
     assert TextRecipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+
+
+def test_a_recipe_of_version_1_does_what_it_did():
+    kept = {"lowercase": True, "remove_punctuation": True, "remove_numbers": False}
+    old = TextRecipe.from_dict({**kept, "word_initial": "'", "word_final": "", "version": 1})
+    text = "Ka:na İ ‘Alam bo’ “ka”na ma-'na ka\uf171so a\ua7cdo |ga"
+    assert old.apply(text) == "ka na i\u0307 'alam bo ka na ma 'na ka so ao ga"
+    assert old.written(text) == old.apply(text)
+    assert old.unsure(text) == []
+    assert TextRecipe.from_dict(old.to_dict()) == old
 
 
 @pytest.mark.parametrize(
@@ -124,6 +136,9 @@ def test_a_recipe_comes_back_from_a_checkpoint():
         ({"lowercase": "yes"}, "lowercase = 'yes'"),
         ({"word_initial": 1}, "word_initial = 1"),
         ({"code": "x"}, "code = 'x'"),
+        ({"casing": "loud"}, "casing = 'loud'"),
+        ({"version": True}, "update it"),
+        ({"version": 0}, "update it"),
     ],
 )
 def test_what_is_no_recipe_is_refused(change, message):
