@@ -17,7 +17,7 @@ from codex_worker.stabletts.configuration import TINY, VocosSettings
 from codex_worker.stabletts.frontend.characters import CharactersFrontend
 from codex_worker.stabletts.frontend.compat import CompatFrontend
 from codex_worker.stabletts.network import StableTTS
-from codex_worker.stabletts.phrases import phrases
+from codex_worker.stabletts.phrases import MAX_SYMBOLS, phrases
 from codex_worker.stabletts.speak import (
     EDGE_S,
     Failed,
@@ -160,6 +160,20 @@ def test_no_part_of_a_long_verse_is_lost():
     parts = phrases(text, FRONTEND, max_symbols=50)
     assert "".join(part.text.replace(" ", "") for part in parts) == text.replace(" ", "")
     assert all(len(part.ids) <= 2 * 50 + 1 for part in parts)
+
+
+def test_a_long_verse_without_spaces_is_spoken_in_parts_that_fit(speaker, monkeypatch):
+    original, widths = speaker.network.synthesise, []
+
+    def synthesise(ids, *arguments, **others):
+        widths.append(ids.shape[1])
+        return original(ids, *arguments, **others)
+
+    monkeypatch.setattr(speaker.network, "synthesise", synthesise)
+    (one,) = speak(speaker, verses("mamanababa" * 26), replace(FAST, steps=1, guidance=1.0))
+    assert isinstance(one, Spoken)
+    assert max(widths) <= 2 * MAX_SYMBOLS + 1
+    assert one.samples.size / RATE == pytest.approx(6 * 2 * 260 * 512 / RATE, rel=0.1)
 
 
 def test_a_short_verse_is_not_cut():
