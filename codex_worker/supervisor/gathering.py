@@ -36,8 +36,8 @@ class Gathering:
             self.lacks(
                 path,
                 Absence.OTHER_ON_SERVER,
-                f"The recording on the server is not the one that its pointer names: {clause(error)}. "
-                "Restore the pointer from the project's history, or record it again.",
+                "The recording on the server is not the one that its pointer names: restore the pointer from "
+                f"the project's history, or record it again. {clause(error)}.",
             )
         else:
             self.lacks(path, Absence.NOT_FETCHED, str(error))

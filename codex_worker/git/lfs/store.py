@@ -129,6 +129,6 @@ class NotUploaded(DataError):
 def not_uploaded(pointer: Pointer) -> NotUploaded:
     """What a pointer whose object the store does not have means to a person."""
     return NotUploaded(
-        f"The file was not uploaded: the project has a pointer to {pointer.oid} ({pointer.size} bytes), but "
-        "the file itself is not on the server. Whoever made it has to synchronise again."
+        "The file was not uploaded: whoever made it has to synchronise again. The project has a pointer to "
+        f"{pointer.oid} ({pointer.size} bytes), but nothing of that name is on the server."
     )

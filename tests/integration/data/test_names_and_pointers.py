@@ -251,7 +251,7 @@ def _check_states(fetched):
         assert (absence is None) == (path in fetched.files)
     assert all(file.read_bytes() == SOUND for file in fetched.files.values())
     wrong = fetched.missing[f"{POINTERS}/MRK/size wrong.webm"]
-    assert "not uploaded" not in wrong and "Restore the pointer" in wrong
+    assert "not uploaded" not in wrong and "restore the pointer" in wrong
 
 
 CUT_OFF = SENTENCES[0].read_bytes()
