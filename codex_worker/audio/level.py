@@ -28,6 +28,11 @@ NOTHING_DB = -120.0
 # is around it as a voice does; a muted microphone leaves even less.
 SILENT_DB, STANDS_OUT_DB, MUTE_DB = -55.0, 15.0, -70.0
 LOUDEST_S = 0.1
+EMPTY_DB = -110.0  # digital silence
+OFFSET_RESTS_DB, BELOW_OFFSET_DB = (
+    -45.0,
+    20.0,
+)  # AAC's rests of an offset are this far below it and below full
 QUIETEST_DB = 2.5  # the quietest moments of a noise are so much below it
 PAUSE_SPREAD_DB = 3.5  # and its loudest so much above
 
@@ -81,10 +86,20 @@ def loudest_db(samples: Samples, sample_rate: int) -> float:
 def is_silent(samples: Samples, sample_rate: int) -> bool:
     """Whether nothing can be heard: a muted microphone, rounding noise, or a constant offset."""
     loudest = loudest_db(samples, sample_rate)
-    if loudest >= SILENT_DB or loudest < MUTE_DB:
-        return loudest < MUTE_DB
-    around = float(np.percentile(frame_levels_db(samples, sample_rate, centred=True), 10))
+    if loudest < MUTE_DB or _is_rest_of_offset(samples, loudest):
+        return True
+    if loudest >= SILENT_DB:
+        return False
+    frames = frame_levels_db(samples, sample_rate, centred=True)
+    # Frames without anything are pauses that were put there: whatever is heard stands out from them.
+    around = float(np.percentile(frames[frames > EMPTY_DB], 10))
     return loudest - around < STANDS_OUT_DB
+
+
+def _is_rest_of_offset(samples: Samples, loudest: float) -> bool:
+    """Whether what is heard can be what a lossy codec makes of a constant offset."""
+    offset_db = 20 * np.log10(max(abs(float(samples.mean(dtype=np.float64))), 1e-6))
+    return bool(loudest < OFFSET_RESTS_DB and loudest < offset_db - BELOW_OFFSET_DB)
 
 
 def loudness(samples: Samples, sample_rate: int) -> float:

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from codex_worker.asr.features import log_mel
 from codex_worker.audio.decode import Clip, Recording, decode
 from codex_worker.audio.resample import resample
 from codex_worker.data.faults import Fault, Purpose
 from codex_worker.data.usable import Limits, Needs, hear, judge, least_speech_s
+from codex_worker.errors import DataError
 from tests.support.present import present
 from tests.unit.audio.made import write
 
@@ -153,6 +155,41 @@ def test_a_file_of_a_few_samples_is_refused_and_breaks_nothing(count):
 )
 def test_what_nobody_can_hear_is_silent_for_every_purpose(samples):
     assert {fault_of(samples, purpose) for purpose in Purpose} == {Fault.SILENT}
+
+
+MUTED = {
+    "zeros": np.zeros(2 * RATE),
+    "one bit": RNG.integers(-1, 2, 2 * RATE) / 32767,
+    "offset with rounding": 0.01 + RNG.integers(0, 2, 2 * RATE) / 32767,
+    "noise at -60 dB": 1e-3 * RNG.standard_normal(2 * RATE),
+    "noise with a gap": 1e-3 * RNG.standard_normal(2 * RATE) * (np.arange(2 * RATE) // RATE == 0),
+    "hum": 1.4e-3 * np.sin(2 * np.pi * 50 * np.arange(2 * RATE) / RATE),
+}
+
+
+@pytest.mark.parametrize("kind", EVERY_FORMAT)
+@pytest.mark.parametrize("muted", MUTED)
+def test_a_muted_microphone_is_silent_for_both_models_in_every_format(tmp_path, kind, muted):
+    path = write(tmp_path / f"a.{kind}", MUTED[muted].astype(np.float32), RATE)
+    for purpose in Purpose:
+        heard = hear(Clip(path), sample_rate=RATE)
+        assert present(heard.against(purpose)).fault is Fault.SILENT
+    with pytest.raises(DataError, match="silence"):
+        log_mel(present(heard.recording).samples)
+
+
+def test_opposite_channels_leave_no_rest_that_is_taken_for_speech(tmp_path):
+    sound = voice(3.0)
+    for kind in ("webm", "mp3"):
+        path = write(tmp_path / f"a.{kind}", np.stack([sound, -sound]), RATE)
+        assert hear(Clip(path), sample_rate=RATE).against(Purpose.TRAINING) is None
+
+
+def test_a_clip_of_a_pause_is_silent(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.concatenate([voice(2.0), np.zeros(2 * RATE)]), RATE)
+    found = hear(Clip(path, 2.5, 3.5), sample_rate=RATE).against(Purpose.READING)
+    assert present(found).fault is Fault.SILENT
 
 
 @pytest.mark.parametrize("kind", EVERY_FORMAT)
