@@ -12,7 +12,7 @@ from codex_worker.contract.plain_text import plain_text
 from codex_worker.data.project import Cells, Project
 from codex_worker.data.recordings import FetchedCells
 from codex_worker.data.usable import Needs
-from codex_worker.doctor.examine import Align, DataReport, LostLetters, examine, require_usable
+from codex_worker.doctor.examine import Align, Compare, DataReport, LostLetters, examine, require_usable
 from codex_worker.doctor.page import data_page
 from codex_worker.errors import JobCanceled, JobTimeout, Preempted, UserError
 from codex_worker.job.machine_paths import MachinePaths
@@ -78,6 +78,7 @@ def check_up(
     recorded: FetchedCells,
     *,
     align: Align | None = None,
+    compare: Compare | None = None,
     reader_cer: float | None = None,
     lost_letters: LostLetters | None = None,
     needs: Needs | None = None,
@@ -95,6 +96,7 @@ def check_up(
     report = examine(
         recorded,
         align=align,
+        compare=compare,
         reader_cer=reader_cer,
         lost_letters=lost_letters,
         needs=needs,

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from codex_worker.asr.corpus import ctc_frames_needed
+from codex_worker.asr.likelihood import read_frames
 from codex_worker.asr.transcribe import Transcriber
 from codex_worker.asr.vocabulary import Vocabulary
-from codex_worker.asr.words import PIECE_S, cut_at_pauses
+from codex_worker.audio.level import trim_silence
 from codex_worker.audio.resample import resample
 from codex_worker.doctor.examine import SAMPLE_RATE, Align
 from codex_worker.errors import DataError, SystemFault
@@ -68,20 +69,13 @@ class Cut:
 def align(transcriber: Transcriber, samples: np.ndarray, text: str) -> Alignment:
     """Lay a normalised text over a waveform `[N]` at the frontend's rate.
 
-    Long recordings are read in pieces whose probabilities are joined, so memory stays bounded. Raises
-    DataError for a text without letters that the model knows, or one longer than the recording can hold.
+    Raises DataError for a text without letters that the model knows, or one longer than the recording can
+    hold.
     """
-    checkpoint = transcriber.checkpoint
-    rate = checkpoint.frontend.sample_rate
-    log_probs = torch.cat(
-        [
-            transcriber.frame_log_probs([checkpoint.frontend(samples[start:end])])[0]
-            for start, end in cut_at_pauses(samples, rate, PIECE_S)
-        ]
-    )
+    log_probs = read_frames(transcriber, samples)
     # Pieces lose part of a frame at their ends; the frames that are there share the real duration.
-    seconds_per_frame = len(samples) / rate / len(log_probs)
-    return align_words(log_probs, text, checkpoint.vocabulary, seconds_per_frame)
+    seconds_per_frame = len(samples) / transcriber.checkpoint.frontend.sample_rate / len(log_probs)
+    return align_words(log_probs, text, transcriber.checkpoint.vocabulary, seconds_per_frame)
 
 
 def fit_of(transcriber: Transcriber) -> Align:
@@ -91,7 +85,8 @@ def fit_of(transcriber: Transcriber) -> Align:
 
     def fit(samples: np.ndarray, text: str) -> float:
         normalised = text if recipe is None else recipe.apply(text)
-        return align(transcriber, resample(samples, SAMPLE_RATE, rate), normalised).score
+        spoken = resample(trim_silence(samples, SAMPLE_RATE), SAMPLE_RATE, rate)
+        return align(transcriber, spoken, normalised).score
 
     return fit
 

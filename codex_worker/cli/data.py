@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from codex_worker.codex.choose import Selection
     from codex_worker.data.audiofolder import DatasetOptions
-    from codex_worker.doctor.examine import Align
+    from codex_worker.doctor.examine import Align, Compare
     from codex_worker.git.credentials import Credentials
     from codex_worker.job.api import ProjectReader
 
@@ -72,13 +72,14 @@ def run_data(arguments: argparse.Namespace) -> int:
     console = Console()
     source = _open(arguments)
     recorded = read_recorded(source.reader, source.selection)
-    align, reader_cer = _aligner(arguments.checkpoint) if arguments.checkpoint else (None, None)
+    align, compare, reader_cer = _reader(arguments.checkpoint) if arguments.checkpoint else (None, None, None)
     recipe = recipe_for([cell.text for cell in recorded.cells], languages=languages_of(source.reader))
     rare = unlearnt_letters([recipe.apply(cell.text) for cell in recorded.cells])
     with _Bar(console, "Listening") as on_progress:
         report = examine(
             recorded,
             align=align,
+            compare=compare,
             reader_cer=reader_cer,
             lost_letters=lambda text: lost_letters(recipe, text, rare),
             workers=os.cpu_count() or 1,
@@ -279,14 +280,16 @@ def _output(arguments: argparse.Namespace, config: DatasetConfig) -> Path:
     return Path(folder)
 
 
-def _aligner(checkpoint: Path) -> "tuple[Align, float | None]":
-    """How well texts and recordings fit according to a transcriber, and how badly it reads itself."""
+def _reader(checkpoint: Path) -> "tuple[Align, Compare, float | None]":
+    """How texts and recordings fit according to a transcriber, and how badly it reads itself."""
     from codex_worker.asr.align import fit_of
+    from codex_worker.asr.likelihood import likelihoods_of
     from codex_worker.asr.load import load_checkpoint
     from codex_worker.asr.transcribe import Transcriber
 
     loaded = load_checkpoint(checkpoint)
-    return fit_of(Transcriber(loaded)), loaded.held_out_cer
+    reader = Transcriber(loaded)
+    return fit_of(reader), likelihoods_of(reader), loaded.held_out_cer
 
 
 class _Bar:

@@ -6,7 +6,7 @@ It refuses nothing but what cannot work at all; everything else is a warning wit
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -19,11 +19,12 @@ from codex_worker.contract.counted import counted
 from codex_worker.data.faults import FoundFault, Purpose
 from codex_worker.data.project import SkippedCell
 from codex_worker.data.recordings import FetchedCells, RecordedCell, decoded
-from codex_worker.data.usable import Limits, Needs, decoded_s, judge
+from codex_worker.data.usable import Limits, Needs, decoded_s, judge, letter_count
 from codex_worker.doctor.examined import Examined
 from codex_worker.doctor.findings import POOR_READER_CER, Finding, findings_of
 from codex_worker.doctor.measures import Samples, measure_all
 from codex_worker.doctor.speakers import guess_speakers
+from codex_worker.doctor.swaps import others_to_try
 from codex_worker.errors import DataError, UserError
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ AT_ONCE = 8  # recordings measured while the next ones are decoded
 
 Align = Callable[[Samples, str], float]
 """How well a text fits to its recording (16 kHz): 0 not at all, 1 word for word; DataError where unknown."""
+Compare = Callable[[Samples, Sequence[str]], list[float | None]]
+"""How likely a recording (16 kHz) says each text, as natural logarithms; None for one that it cannot hold."""
 LostLetters = Callable[[str], Collection[str]]
 """The letters of a text that a model could not learn or would read as something else."""
 
@@ -87,6 +90,7 @@ def examine(
     recorded: FetchedCells,
     *,
     align: Align | None = None,
+    compare: Compare | None = None,
     reader_cer: float | None = None,
     lost_letters: LostLetters | None = None,
     needs: Needs | None = None,
@@ -97,6 +101,7 @@ def examine(
 
     Args:
         align: tells how well texts and recordings fit, where there is a transcriber that can tell.
+        compare: tells which of several texts a recording says; a reader that is too poor for `align` can.
         reader_cer: the transcriber's character error rate on recordings that it was not trained on, if known.
         needs: what the model that is going to be trained asks of recordings.
     """
@@ -106,13 +111,14 @@ def examine(
     examined: list[Examined] = []
     left_out = list(recorded.skipped)
     cells = recorded.cells
+    reader = _Reader.over(cells, align, compare)
     sounds = decoded(
         cells, sample_rate=SAMPLE_RATE, workers=workers, max_duration_s=decoded_s(needs.longest_s)
     )
     done = 0
 
     def measured(each: tuple[RecordedCell, Recording | DataError], limits: Limits) -> Examined | FoundFault:
-        return _examine(each[0], each[1], limits, align)
+        return _examine(each[0], each[1], limits, reader)
 
     with ThreadPoolExecutor(workers, thread_name_prefix="measure") as pool:
         while some := list(islice(sounds, AT_ONCE)):
@@ -155,8 +161,52 @@ def require_usable(report: DataReport) -> None:
     )
 
 
+@dataclass(frozen=True)
+class _Reader:
+    """A transcriber's questions to one recording, as far as there is one."""
+
+    align: Align | None
+    compare: Compare | None
+    texts: Mapping[str, str]
+    others: Mapping[str, Sequence[str]]
+
+    @classmethod
+    def over(cls, cells: Sequence[RecordedCell], align: Align | None, compare: Compare | None) -> "_Reader":
+        """For the recordings of these cells."""
+        if compare is None:
+            return cls(align, None, {}, {})
+        texts = {cell.key: cell.text for cell in cells}
+        return cls(align, compare, texts, others_to_try(texts, {cell.key: cell.chapter for cell in cells}))
+
+    def fit(self, samples: Samples, cell: RecordedCell) -> float | None:
+        """How well the cell's text fits to its recording."""
+        if self.align is None:
+            return None
+        try:
+            return self.align(samples, cell.text)
+        except DataError as error:
+            logger.info("%s could not be aligned: %s", cell.label, error)
+            return None
+
+    def likelihoods(self, samples: Samples, cell: RecordedCell) -> dict[str, float]:
+        """How likely the recording says its own text and those of other cells, by their keys."""
+        keys = (cell.key, *self.others.get(cell.key, ()))
+        if self.compare is None or len(keys) == 1:
+            return {}
+        try:
+            found = self.compare(samples, [self.texts[key] for key in keys])
+        except DataError as error:
+            logger.info("%s could not be compared with other texts: %s", cell.label, error)
+            return {}
+        return {
+            key: value / max(letter_count(self.texts[key]), 1)
+            for key, value in zip(keys, found, strict=True)
+            if value is not None
+        }
+
+
 def _examine(
-    cell: RecordedCell, outcome: Recording | DataError, limits: Limits, align: Align | None
+    cell: RecordedCell, outcome: Recording | DataError, limits: Limits, reader: _Reader
 ) -> Examined | FoundFault:
     """What was measured, or why the recording cannot be used."""
     heard = judge(outcome, cell.path, limits)
@@ -176,18 +226,9 @@ def _examine(
         levels=levels,
         voice=voice,
         sound=hashlib.sha256(np.ascontiguousarray(samples).tobytes()).hexdigest(),
-        fit=_fit(samples, cell, align),
+        fit=reader.fit(samples, cell),
+        likelihoods=reader.likelihoods(samples, cell),
         notes=heard.recording.notes,
         faults=tuple(found.fault for found in heard.remarks(Purpose.TRAINING)),
         beep_s=longest_beep_s(samples, SAMPLE_RATE),
     )
-
-
-def _fit(samples: Samples, cell: RecordedCell, align: Align | None) -> float | None:
-    if align is None:
-        return None
-    try:
-        return align(samples, cell.text)
-    except DataError as error:
-        logger.info("%s could not be aligned: %s", cell.label, error)
-        return None

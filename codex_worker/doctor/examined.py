@@ -1,6 +1,7 @@
 """One recording with its text, as it was measured."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from codex_worker.audio.level import Levels
 from codex_worker.data.faults import Fault
@@ -24,6 +25,9 @@ class Examined:
     fit: float | None
     notes: tuple[str, ...]
     faults: tuple[Fault, ...] = ()  # that do not keep it from being used
+    likelihoods: Mapping[str, float] = field(
+        default_factory=dict
+    )  # of its own and other cells' texts, by key
     beep_s: float = 0.0  # the longest pure tone in it
 
     @property

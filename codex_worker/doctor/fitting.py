@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from codex_worker.data.pace import MIN_TO_COMPARE, usual_pace
 from codex_worker.doctor.examined import Examined
 from codex_worker.doctor.finding import Finding, about
+from codex_worker.doctor.swaps import exchanged, misplaced
 
 POOR_READER_CER = 0.5  # a transcriber that is wrong more often cannot tell which texts are
 POOR_READER_FIT = 0.5
@@ -38,21 +39,34 @@ def paced(examined: Sequence[Examined]) -> Iterator[Finding]:
 
 
 def mismatched(examined: Sequence[Examined], reader_cer: float | None) -> Iterator[Finding]:
-    """Texts that fit their recordings much worse than the others, if the transcriber can tell."""
+    """Texts that are not what their recordings say, if the transcriber can tell.
+
+    A good reader tells by how well a text fits. A poor one is only asked which of several texts fits best,
+    and only where the project's other recordings show that it knows.
+    """
+    for finding in exchanged(examined):
+        yield finding
+        examined = [each for each in examined if each.label not in finding.cells]
     fits = [each.fit for each in examined if each.fit is not None]
-    if (reader_cer or 0.0) > POOR_READER_CER or (fits and statistics.median(fits) < POOR_READER_FIT):
+    is_poor = (reader_cer or 0.0) > POOR_READER_CER
+    is_poor = is_poor or bool(fits and statistics.median(fits) < POOR_READER_FIT)
+    by_rank = misplaced(examined)
+    if is_poor and by_rank is None:
         yield Finding(
             "poor-reader",
             "Whether each text is what its recording says could not be checked: the transcriber that would "
             "tell reads too badly itself to judge. Train it on more recordings first",
         )
         return
-    bar = _lowest_usual_fit(fits, reader_cer or 0.0)
+    odd = set(by_rank or ())
+    if not is_poor:
+        bar = _lowest_usual_fit(fits, reader_cer or 0.0)
+        odd |= {each.label for each in examined if each.fit is not None and each.fit < bar}
     yield from about(
         "mismatch",
         "1 recording does not seem to say its text. Listen, and correct the text or the recording",
         "{n} recordings do not seem to say their texts. Listen, and correct the texts or the recordings",
-        [each.label for each in examined if each.fit is not None and each.fit < bar],
+        [each.label for each in examined if each.label in odd],
     )
 
 

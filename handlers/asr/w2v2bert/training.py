@@ -9,6 +9,7 @@ from pathlib import Path
 from codex_worker.asr.align import fit_of
 from codex_worker.asr.corpus import Corpus, Sounds, TranscribedClip, learnt_text, needs_of, prepare, split
 from codex_worker.asr.features import FeatureCache
+from codex_worker.asr.likelihood import likelihoods_of
 from codex_worker.asr.load import load_checkpoint
 from codex_worker.asr.networks.build import output_frames
 from codex_worker.asr.recipe import TranscriberRecipe, choose_recipe
@@ -131,11 +132,13 @@ class _Work:
             return output_frames(sizing, rows)
 
         listener = self.start.listener()
+        reader = None if listener is None else Transcriber(listener)
         check_up(
             self.job,
             self.callbacks,
             listed,
-            align=None if listener is None else fit_of(Transcriber(listener)),
+            align=None if reader is None else fit_of(reader),
+            compare=None if reader is None else likelihoods_of(reader),
             reader_cer=None if listener is None else listener.held_out_cer,
             lost_letters=lambda text: lost_letters(self.text_recipe, text, rare),
             needs=needs_of(learnt, self.start.frontend, frames, limit_s),

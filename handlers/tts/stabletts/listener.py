@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from codex_worker.asr.align import align, cut_at_words, fit_of
+from codex_worker.asr.likelihood import likelihoods_of
 from codex_worker.asr.load import load_checkpoint
 from codex_worker.asr.transcribe import Transcriber
 from codex_worker.audio.level import find_pauses
@@ -25,6 +26,7 @@ class Listener:
         self.transcriber = Transcriber(load_checkpoint(checkpoint, unpack_folder=unpack_folder))
         self.sample_rate = self.transcriber.checkpoint.frontend.sample_rate
         self.fit = fit_of(self.transcriber)
+        self.compare = likelihoods_of(self.transcriber)
 
     @property
     def held_out_cer(self) -> float | None:

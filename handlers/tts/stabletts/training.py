@@ -86,6 +86,7 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
             callbacks,
             FetchedCells(fetched.cells, cells.skipped + fetched.skipped),
             align=listener.fit if listener else None,
+            compare=listener.compare if listener else None,
             reader_cer=listener.held_out_cer if listener else None,
             lost_letters=lambda text: lost_letters(choice.frontend.encode(text)),
             needs=needs_of(choice.frontend, MelSettings()),

@@ -117,6 +117,21 @@ def test_an_aligner_finds_texts_that_are_not_what_is_said(tmp_path):
     assert [each.fit for each in report.examined] == [0.9, 0.1, None]
 
 
+def test_a_reader_is_asked_which_of_several_texts_each_recording_says(tmp_path):
+    asked = []
+
+    def compare(samples, texts):
+        asked.append(list(texts))
+        return [-20.0 * (1 + number) for number, _ in enumerate(texts)]
+
+    sounds = {f"v{number}": good(number) for number in range(8)}
+    texts = {name: f"A verse of some length, the one called {name}" for name in sounds}
+    report = examine(recorded_with(tmp_path, sounds, texts), compare=compare)
+    assert {tuple(sorted(each)) for each in asked} == {tuple(sorted(texts.values()))}
+    assert all(each.likelihoods[each.key] > -1 for each in report.examined)
+    assert not {"mismatch", "exchanged", "poor-reader"} & {found.kind for found in report.findings}
+
+
 def test_letters_that_a_model_would_lose_are_listed(sample_report, tmp_path):
     report = examine(
         recorded_with(tmp_path, {"a": good(1)}, {"a": "Größe"}), lost_letters=lambda text: set(text) & {"ö"}
