@@ -6,6 +6,7 @@ stands for a server. Where a line could be either's, it counts as the cache's: t
 
 import os
 import re
+import signal
 from pathlib import Path
 
 from codex_worker.errors import (
@@ -80,6 +81,19 @@ def local_fault(command: str, words: str, folder: Path) -> ResourceError | Cache
     return full or CacheBroken(f"The cache {folder} is damaged (git {command}): {_last(words)}.")
 
 
+def stopped(command: str, code: int, words: str, folder: Path) -> ResourceError | ServerUnreachable | None:
+    """The error of a git that a signal ended, as its exit code tells; None where none did.
+
+    That is a machine that shuts down, or has no memory left. Nothing is wrong with cache or server, and
+    another try may succeed.
+    """
+    if code >= 0:
+        return None
+    name = next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
+    ended = ServerUnreachable(f"git {command} was ended by {name} before it was done.")
+    return disk_fault(words, folder) or ended
+
+
 def disk_fault(words: str, folder: Path) -> ResourceError | None:
     """The error of a command that could not write, as it says or as the disk looks; None where it could."""
     if not (_OF_THE_DISK.search(words) or is_full(folder)):
@@ -101,7 +115,7 @@ def is_full(folder: Path, at_least_bytes: int = _NO_SPACE_BYTES) -> bool:
 
 def _last(words: str) -> str:
     """The end of what git said, which tells what went wrong, from the beginning of a word."""
-    said = clause(words)
+    said = clause(words) or "it said nothing"
     return said if len(said) <= _SHOWN_CHARACTERS else f"...{said[-_SHOWN_CHARACTERS:].partition(' ')[2]}"
 
 

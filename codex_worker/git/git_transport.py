@@ -22,7 +22,6 @@ from codex_worker.contract.paths import (
 from codex_worker.errors import AccessDenied, CacheBroken, DataError, SystemFault
 from codex_worker.git.blobs import Blobs
 from codex_worker.git.cache_folder import CacheFolder
-from codex_worker.git.faults import local_fault
 from codex_worker.git.gate import Gate
 from codex_worker.git.git_snapshot import GitSnapshot
 from codex_worker.git.ports import (
@@ -347,14 +346,14 @@ class GitTransport:
         report = done.output.decode(errors="replace")
         refusals = [line for line in report.splitlines() if line.startswith("!")]
         if not refusals or any("[remote failure]" in line for line in refusals):
-            raise self._git.fault("push", done.words)
+            raise self._git.fault("push", done.words, done.code)
         return PushAnswer(False, f"{report}\n{done.words}".strip())
 
     def contains(self, heads: Heads, commit: str) -> bool:
         """True when the fetched head descends from `commit` (within what the shallow cache knows)."""
         done = self._git.run("merge-base", "--is-ancestor", commit, HEAD_REF)
-        if done.code > 1 and NO_SUCH_COMMIT not in done.words:
-            raise local_fault("merge-base", done.words, self.folder)
+        if done.code not in (0, 1) and NO_SUCH_COMMIT not in done.words:
+            raise self._git.local_fault("merge-base", done.words, done.code)
         return done.code == 0
 
     def _head(self) -> str | None:

@@ -13,7 +13,7 @@ from tempfile import TemporaryFile
 from typing import IO, cast
 
 from codex_worker.errors import ServerUnreachable, WorkerError
-from codex_worker.git.faults import fault_here, local_fault, network_error
+from codex_worker.git.faults import fault_here, local_fault, network_error, stopped
 from codex_worker.git.gate import Gate, Passage
 from codex_worker.git.surroundings import settings_for, umask_for, variables
 
@@ -96,14 +96,14 @@ class Git:
         """A command that asks no server. Raises ResourceError or CacheBroken when it fails."""
         done = self.run(*arguments, stdin=stdin, environment=environment)
         if done.code != 0:
-            raise local_fault(arguments[0], done.words, self.folder)
+            raise self.local_fault(arguments[0], done.words, done.code)
         return done.output
 
     def online(self, *arguments: str, stdin: bytes = b"", settings: Sequence[str] = ()) -> bytes:
         """A command that asks the server. Raises what `fault` answers."""
         done = self.run(*arguments, stdin=stdin, settings=settings, online=True)
         if done.code != 0:
-            raise self.fault(arguments[0], done.words)
+            raise self.fault(arguments[0], done.words, done.code)
         return done.output
 
     @contextmanager
@@ -132,9 +132,9 @@ class Git:
             words.seek(0)
             said = self._said(words.read(MOST_WORDS_BYTES), passage)
         if code != 0 and online:
-            raise self.fault(arguments[0], said)
+            raise self.fault(arguments[0], said, code)
         if code != 0:
-            raise local_fault(arguments[0], said, self.folder)
+            raise self.local_fault(arguments[0], said, code)
 
     def fetch_at_most(
         self, max_objects: int, *arguments: str, stdin: bytes = b"", settings: Sequence[str] = ()
@@ -157,12 +157,17 @@ class Git:
         if words is None:
             return False
         if process.returncode != 0:
-            raise self.fault("fetch", self._said(words, passage))
+            raise self.fault("fetch", self._said(words, passage), process.returncode)
         return True
 
-    def fault(self, command: str, words: str) -> WorkerError:
+    def fault(self, command: str, words: str, code: int) -> WorkerError:
         """Why a command failed that asked the server: something here, or what the server answered."""
-        return fault_here(command, words, self.folder) or network_error(command, words, self._address)
+        here = stopped(command, code, words, self.folder) or fault_here(command, words, self.folder)
+        return here or network_error(command, words, self._address)
+
+    def local_fault(self, command: str, words: str, code: int) -> WorkerError:
+        """Why a command failed that asked nobody."""
+        return stopped(command, code, words, self.folder) or local_fault(command, words, self.folder)
 
     def _passage(self, online: bool) -> AbstractContextManager[Passage | None]:
         if not online or self._gate is None or self._address is None:

@@ -11,6 +11,7 @@ from codex_worker.errors import AccessDenied, CacheBroken, ProjectGone, Resource
 from codex_worker.git import faults
 from codex_worker.git.faults import fault_here, local_fault, network_error
 from codex_worker.git.git_transport import GitTransport
+from codex_worker.git.process import Git
 from codex_worker.git.repository import Change, Repository
 from tests.support.queues import GitProject
 
@@ -172,3 +173,31 @@ def test_whatever_git_says_a_full_disk_is_seen(words, monkeypatch):
 )
 def test_a_server_that_answers_is_told_from_one_that_does_not(words, error):
     assert type(network_error("fetch", words)) is error
+
+
+@pytest.mark.parametrize("ask", [lambda git: git.local("fast-import"), lambda git: git.online("fetch")])
+def test_a_git_that_a_signal_ended_is_no_damaged_cache_and_no_answer(ask, tmp_path, monkeypatch):
+    script = tmp_path / "git"
+    script.write_text("#!/bin/sh\nkill -TERM $$\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(ServerUnreachable, match=r"^git \S+ was ended by SIGTERM before it was done\.$"):
+        ask(Git(tmp_path))
+
+
+def test_whether_a_commit_is_there_is_no_guess_when_a_signal_ended_git(tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+    project = GitProject({"a.txt": b"a"}, tmp_path)
+    transport = GitTransport(str(project.bare), cache, author="a", email="a@example.org")
+    heads = transport.look()
+    transport.snapshot(heads)
+    script = tmp_path / "git"
+    script.write_text("#!/bin/sh\nkill -TERM $$\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(ServerUnreachable, match="ended by SIGTERM"):
+        transport.contains(heads, heads.commit)
+
+
+def test_a_server_without_a_word_is_said_to_have_said_nothing():
+    assert "(git push): it said nothing." in str(network_error("push", ""))
