@@ -34,7 +34,7 @@ def make_real_project(language: Language, folder: Path) -> RealProject:
     Raises PackagesMissingError where the recordings are not to be had.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder / f".{language.code}.lock"):
+    with alone(folder / f".{language.code}.lock"):
         packages = unpacked(language, folder / "packages")
         repository, known = folder / f"real-{language.code}.git", folder / f"truth-{language.code}.json"
         fingerprint = _fingerprint(packages)
@@ -61,8 +61,8 @@ def _fingerprint(packages: Path) -> str:
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Tests run in several processes: one makes the project, the others wait for it."""
+def alone(lock: Path) -> Iterator[None]:
+    """Hold the file ``lock`` for the block: of several processes one makes something, the others wait."""
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -9,6 +9,7 @@ made is where people look for it.
 import csv
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +23,7 @@ from sample.real_speech.packages import PackagesMissingError
 from sample.real_speech.truth import CellTruth, Plant, Role, Truth, letters_of
 from tests.support.planted import ReadPage, read_page
 from tests.support.present import present
-from tests.support.real_speech import JobDone, Repository, WorkedProject, run_command
+from tests.support.real_speech import JobDone, Repository, WorkedProject, made_once, run_command
 
 pytestmark = pytest.mark.acceptance
 
@@ -77,25 +78,28 @@ def project(request) -> RealProject:
 @pytest.fixture(scope="module")
 def page(project, tmp_path_factory) -> ReadPage:
     """What the data command says of the whole project."""
-    folder = tmp_path_factory.mktemp("data")
-    output = folder / "data.html"
-    run_command(
-        "codex_worker.cli", "data", project.repository, "--work-dir", folder / "work", "--output", output
-    )
-    return read_page(output.read_text(encoding="utf-8"))
+
+    def listen(folder: Path) -> None:
+        options = ("--work-dir", folder / "work", "--output", folder / "data.html")
+        run_command("codex_worker.cli", "data", project.repository, *options)
+
+    folder = made_once(tmp_path_factory, f"data-{project.truth.language}", listen)
+    return read_page((folder / "data.html").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
 def worked(project, tmp_path_factory) -> WorkedProject:
     """The project after a worker has done a transcriber's job and a voice's job."""
-    folder = tmp_path_factory.mktemp("jobs")
     before = Repository(project.repository)
-    after = before.copied(folder)
-    after.ask_for([ASR, TTS])
-    run_command(
-        "worker_entry", "--project", after.path, "--work-dir", folder / "work",
-        "--settle-minutes", "0", "--worker-id", "tester",
-    )  # fmt: skip
+
+    def work(folder: Path) -> None:
+        after = before.copied(folder)
+        after.ask_for([ASR, TTS])
+        options = ("--work-dir", folder / "work", "--settle-minutes", "0", "--worker-id", "tester")
+        run_command("worker_entry", "--project", after.path, *options)
+
+    folder = made_once(tmp_path_factory, f"jobs-{project.truth.language}", work)
+    after = Repository(folder / before.path.name)
     asr, tts = (JobDone(after, str(job["job_id"])) for job in (ASR, TTS))
     return WorkedProject(project.truth, before, after, asr, tts)
 

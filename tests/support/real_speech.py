@@ -5,16 +5,18 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from codex_worker.codex.cell import Cell
 from codex_worker.codex.notebook import Notebook
+from sample.real_speech.make import alone
 from sample.real_speech.truth import Truth
 from sample.repository import commit_file
 from sample.sample_jobs import manifest
@@ -35,6 +37,21 @@ def run_command(module: str, *arguments: str | Path) -> str:
     )
     assert done.returncode == 0, done.stdout[-6000:]
     return done.stdout
+
+
+def made_once(base: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder of the whole run: one of pytest's processes fills it, the others wait and share it."""
+    shared = base.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder, done = shared / name, shared / f"{name}.done"
+    with alone(shared / f"{name}.lock"):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
 
 
 @dataclass(frozen=True)
