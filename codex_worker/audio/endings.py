@@ -5,7 +5,7 @@ from pathlib import Path
 
 from codex_worker.audio.frames import LONGEST_GAP_S, Frames
 from codex_worker.audio.opened import AudioInfo
-from codex_worker.audio.parts import Part, PartOfFile
+from codex_worker.audio.parts import FilePart, PartOfFile
 from codex_worker.audio.wholeness import ending, states_mp3_length
 
 _STATE_LENGTH = (
@@ -35,7 +35,7 @@ class PartEnd:
     silence_s: float = 0.0
 
 
-def end_of(path: Path, part: Part, info: AudioInfo, frames: Frames, found_s: float) -> PartEnd:
+def end_of(path: Path, part: FilePart, info: AudioInfo, frames: Frames, found_s: float) -> PartEnd:
     """Judge the end of a part of which `found_s` seconds were decoded."""
     if part.times_longer is not None:
         return PartEnd("its head promises more samples", part.times_longer * found_s)

@@ -23,7 +23,7 @@ class SeekableBytes(Protocol):
 
 
 @dataclass(frozen=True)
-class Page:
+class OggPage:
     """The head of a page; `end` is the place behind it, as far as its head tells."""
 
     begin: int
@@ -47,7 +47,7 @@ def next_link(file: SeekableBytes, begin: int, size: int) -> int | None:
     return None
 
 
-def page_at(file: SeekableBytes, at: int) -> Page | None:
+def page_at(file: SeekableBytes, at: int) -> OggPage | None:
     """The page whose head stands at a place."""
     file.seek(at)
     head = file.read(_PAGE.size + 255)
@@ -55,10 +55,10 @@ def page_at(file: SeekableBytes, at: int) -> Page | None:
         return None
     segments = head[_PAGE.size - 1]
     table = head[_PAGE.size : _PAGE.size + segments]
-    return Page(at, at + _PAGE.size + segments + sum(table), head[5])
+    return OggPage(at, at + _PAGE.size + segments + sum(table), head[5])
 
 
-def last_page(file: SeekableBytes, size: int) -> Page | None:
+def last_page(file: SeekableBytes, size: int) -> OggPage | None:
     """The last page that begins in a file of `size` bytes."""
     begin = max(0, size - 2 * _LONGEST_PAGE)
     file.seek(begin)
@@ -66,6 +66,6 @@ def last_page(file: SeekableBytes, size: int) -> Page | None:
     return None if at < 0 else page_at(file, begin + at)
 
 
-def is_last(page: Page) -> bool:
+def is_last(page: OggPage) -> bool:
     """Whether a page says that its stream ends with it."""
     return bool(page.flags & _LAST)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codex_worker.audio.not_sound import HEAD_BYTES, refuse_what_is_no_sound, refuse_zeros
-from codex_worker.audio.parts import Part, PartOfFile
+from codex_worker.audio.parts import FilePart, PartOfFile
 from codex_worker.audio.refusals import CutOff
 from codex_worker.audio.wholeness import beginning_without_end
 from codex_worker.errors import DataError
@@ -46,7 +46,7 @@ def check_head(path: Path) -> None:
 
 
 @contextmanager
-def opened(path: Path, part: Part) -> Iterator[tuple[InputContainer, AudioInfo]]:
+def opened(path: Path, part: FilePart) -> Iterator[tuple[InputContainer, AudioInfo]]:
     """Open a part of a file, known by its content whatever its name ends with.
 
     Raises:

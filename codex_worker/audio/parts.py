@@ -22,7 +22,7 @@ _READ_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
-class Part:
+class FilePart:
     """Bytes from `begin` to `end` of a file.
 
     They are read up to `read_to` (None: all), with other bytes at the places of `corrections`. Its head
@@ -36,10 +36,10 @@ class Part:
     times_longer: float | None = None
 
 
-def parts_of(path: Path) -> list[Part]:
+def parts_of(path: Path) -> list[FilePart]:
     """The recordings in a file, in their order; at least one. Raises OSError."""
     size = path.stat().st_size
-    parts: list[Part] = []
+    parts: list[FilePart] = []
     with path.open("rb") as file:
         begin = 0
         while (begin < size and len(parts) < MOST_PARTS) or not parts:
@@ -48,11 +48,11 @@ def parts_of(path: Path) -> list[Part]:
     return parts
 
 
-def _part(file: BinaryIO, begin: int, size: int) -> Part:
+def _part(file: BinaryIO, begin: int, size: int) -> FilePart:
     chunk = sound_chunk(file, begin)
     if chunk is not None:
         return _part_of_chunks(file, begin, chunk, size)
-    return Part(begin, _next_beginning(file, begin, size) or size)
+    return FilePart(begin, _next_beginning(file, begin, size) or size)
 
 
 def _next_beginning(file: BinaryIO, begin: int, size: int) -> int | None:
@@ -84,13 +84,13 @@ def _first_of(marks: tuple[bytes, ...], file: BinaryIO, at: int) -> int | None:
     return None
 
 
-def _part_of_chunks(file: BinaryIO, begin: int, chunk: SoundChunk, size: int) -> Part:
+def _part_of_chunks(file: BinaryIO, begin: int, chunk: SoundChunk, size: int) -> FilePart:
     extent = sound_extent(file, chunk, size)
     length = max(0, extent.end - chunk.start)
     corrections = {}
     if extent.stated is None:
         corrections = {place.at - begin: place.written(length) for place in chunk.fields}
-    return Part(
+    return FilePart(
         begin,
         _next_head(file, chunk, extent.end) or size,
         # What stands behind plain samples can only do harm: decoders refuse files for the title in them.
@@ -112,7 +112,7 @@ def _next_head(file: BinaryIO, chunk: SoundChunk, end: int) -> int | None:
 class PartOfFile:
     """The bytes of one part, as a file that begins at 0. Raises OSError."""
 
-    def __init__(self, path: Path, part: Part) -> None:
+    def __init__(self, path: Path, part: FilePart) -> None:
         self._file = path.open("rb")
         self._part = part
         self._at = 0

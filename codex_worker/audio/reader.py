@@ -14,7 +14,7 @@ from codex_worker.audio.endings import PartEnd, allowed_s, end_of
 from codex_worker.audio.frames import Frames, Piece
 from codex_worker.audio.gathered import GatheredSamples
 from codex_worker.audio.opened import opened
-from codex_worker.audio.parts import Part
+from codex_worker.audio.parts import FilePart
 from codex_worker.audio.refusals import CutOff, TooLong
 from codex_worker.errors import DataError
 
@@ -35,7 +35,7 @@ class Reader:
     """Reads one file once; what it found out on the way stands in its fields."""
 
     def __init__(
-        self, path: Path, parts: list[Part], sample_rate: int, max_duration_s: float, way: Way
+        self, path: Path, parts: list[FilePart], sample_rate: int, max_duration_s: float, way: Way
     ) -> None:
         self.notes: list[str] = []
         self.position_s = 0.0  # the end of what was decoded, on the clock of the file
@@ -98,7 +98,7 @@ class Reader:
             what = f" after {self.position_s:.1f} s ({reason})"
         return CutOff(f"{self._path} is cut off{what}; record it again or fetch it anew")
 
-    def _read_part(self, index: int, part: Part, start_s: float, end_s: float | None) -> bool:
+    def _read_part(self, index: int, part: FilePart, start_s: float, end_s: float | None) -> bool:
         """Keep what is wanted of a part; whether all of it was read."""
         begin_s = self.position_s
         with opened(self._path, part) as (container, info):

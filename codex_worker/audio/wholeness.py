@@ -14,7 +14,7 @@ _FAR_BEYOND = 10  # times the file: a segment of this length was never measured
 
 
 @dataclass(frozen=True)
-class Ending:
+class FileEnding:
     """What a container tells of the end of its file.
 
     `missing` says what shows that the end is lost. `is_proved`: the container states where it ends, and it is
@@ -25,7 +25,7 @@ class Ending:
     is_proved: bool = False
 
 
-def ending(file: SeekableBytes, size: int, container: str) -> Ending:
+def ending(file: SeekableBytes, size: int, container: str) -> FileEnding:
     """Look at the end of a file of `size` bytes, where its container states sizes: ogg, Matroska and MP4.
 
     Args:
@@ -37,7 +37,7 @@ def ending(file: SeekableBytes, size: int, container: str) -> Ending:
         return _matroska(file, size)
     if "mp4" in container:
         return _mp4(file, size)
-    return Ending()
+    return FileEnding()
 
 
 def beginning_without_end(file: SeekableBytes, size: int, head: bytes) -> str | None:
@@ -72,14 +72,14 @@ def states_mp3_length(file: SeekableBytes, size: int) -> bool:
     return not states_bytes or begin + length >= _OTHERS_FOLLOW * size
 
 
-def _ogg(file: SeekableBytes, size: int) -> Ending:
+def _ogg(file: SeekableBytes, size: int) -> FileEnding:
     page = last_page(file, size)
     if page is None or page.end > size:
-        return Ending("its last page is incomplete")
-    return Ending(is_proved=is_last(page))
+        return FileEnding("its last page is incomplete")
+    return FileEnding(is_proved=is_last(page))
 
 
-def _matroska(file: SeekableBytes, size: int) -> Ending:
+def _matroska(file: SeekableBytes, size: int) -> FileEnding:
     """Walk from element to element, into segment and clusters only, and see whether the last one fits."""
     file.seek(0)
     is_proved, is_shorter = False, False
@@ -87,30 +87,30 @@ def _matroska(file: SeekableBytes, size: int) -> Ending:
         identifier = _ebml_number(file, keep_marker=True)
         length = _ebml_number(file, keep_marker=False)
         if identifier is None or length is None:
-            return Ending("it ends within the head of an element")
+            return FileEnding("it ends within the head of an element")
         if identifier == _MATROSKA_SEGMENT and length >= 0:
             is_proved = file.tell() + length <= size
             is_shorter = size < file.tell() + length < _FAR_BEYOND * size
         if identifier in (_MATROSKA_SEGMENT, _MATROSKA_CLUSTER):
             continue
         if length < 0:
-            return Ending()  # only the two above may have an unknown size; this is no file to judge
+            return FileEnding()  # only the two above may have an unknown size; this is no file to judge
         if file.tell() + length > size:
-            return Ending("its last element is incomplete")
+            return FileEnding("its last element is incomplete")
         file.seek(length, 1)
-    return Ending("its segment is longer than the file" if is_shorter else None, is_proved)
+    return FileEnding("its segment is longer than the file" if is_shorter else None, is_proved)
 
 
-def _mp4(file: SeekableBytes, size: int) -> Ending:
+def _mp4(file: SeekableBytes, size: int) -> FileEnding:
     """Walk over the outermost boxes; fragments state no end of the whole."""
     is_proved = True
     for box in boxes(file, 0, size):
         if box.end is None:
-            return Ending()
+            return FileEnding()
         if box.end > size:
-            return Ending("its last box is incomplete" if box.name in _OF_MP4 else None)
+            return FileEnding("its last box is incomplete" if box.name in _OF_MP4 else None)
         is_proved = is_proved and box.name != b"moof"
-    return Ending(is_proved=is_proved)
+    return FileEnding(is_proved=is_proved)
 
 
 @dataclass(frozen=True)
