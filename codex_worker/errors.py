@@ -26,13 +26,14 @@ class Kind(StrEnum):
 class WorkerError(Exception):
     """The root: an error whose text may be shown to a person as it is.
 
-    A very long text is cut: it quotes a stranger's file, and nobody reads on.
+    It quotes strangers' files: a very long text is cut, for nobody reads on, and halves of letters (lone
+    surrogates), which no file can hold, are question marks.
     """
 
     kind = Kind.SYSTEM
 
     def __str__(self) -> str:
-        text = super().__str__()
+        text = super().__str__().encode("utf-8", "replace").decode()
         return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
 
 

@@ -248,7 +248,7 @@ def _attachment(name: str, entry: Any) -> Attachment:
     return Attachment(
         id=name,
         url=_text(fields.get("url")),
-        is_deleted=fields.get("isDeleted") is True or fields.get("type") not in {None, "audio"},
+        is_deleted=fields.get("isDeleted") is True or fields.get("type") not in (None, "audio"),
         is_missing=fields.get("isMissing") is True,
         created_at_ms=_time_ms(fields.get("createdAt")),
         updated_at_ms=_time_ms(fields.get("updatedAt")),

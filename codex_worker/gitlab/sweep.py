@@ -81,7 +81,7 @@ class GraphQLSweep:
             info = page.get("pageInfo") or {}
             if not info.get("hasNextPage"):
                 return Sweep(sightings, is_complete=True)
-            if info.get("endCursor") in {None, cursor}:
+            if info.get("endCursor") in (None, cursor):
                 raise GraphQLRefused(f"{self._client.url} has more projects and does not say where.")
             cursor = info["endCursor"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from codex_worker.errors import AccessDenied, DataError, ServerUnreachable, clause
+from codex_worker.errors import AccessDenied, DataError, ServerUnreachable, UserError, clause
 from codex_worker.git.process import network_error
 
 
@@ -37,3 +37,7 @@ def test_gits_words_stand_in_whole_sentences(words, kind):
 def test_an_error_that_quotes_a_long_file_is_cut():
     assert str(DataError("short")) == "short"
     assert len(str(DataError("long " * 5000))) < 5000
+
+
+def test_an_error_that_quotes_half_a_letter_can_be_written_down():
+    assert str(UserError("'\ud800' is no verse")) == "'?' is no verse"
