@@ -63,8 +63,12 @@ class Loss:
 
     @property
     def share(self) -> float:
-        """Letters lost or changed, as a share of all letters."""
-        return (self.dropped + self.respelt + self.read_as_english) / self.letters if self.letters else 0.0
+        """Letters lost or changed, as a share of all letters: 1 at most.
+
+        One letter can count twice: respelt at first, and what it was respelt as dropped then.
+        """
+        lost = self.dropped + self.respelt + self.read_as_english
+        return min(1.0, lost / self.letters) if self.letters else 0.0
 
 
 def choose_frontend(

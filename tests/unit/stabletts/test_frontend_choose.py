@@ -44,6 +44,11 @@ def test_words_that_only_look_english_count_as_lost():
     )
 
 
+@pytest.mark.parametrize("text", ["съезд сборщик", "цэ щё ъ ь", "çııı ş"])
+def test_never_more_than_all_letters_are_lost(text):
+    assert measure_loss([text]).share == 1.0
+
+
 def test_another_script_gets_its_own_letters_unless_romanisation_is_asked_for():
     texts = ["в начале было слово"] * 20
     assert isinstance(choose_frontend(texts, FrontendRequest()).frontend, CharactersFrontend)
