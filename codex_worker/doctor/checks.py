@@ -14,6 +14,7 @@ QUIET_LUFS = -40.0
 LOUD_LUFS = -10.0  # as loud as a radio station; a studio's single loud words reach -11
 SILENT_ENDS_SHARE = 0.4
 BEEP_S = 0.14  # of a pure tone; no vowel is so pure for so long
+MUSIC_S = 0.5  # in which tones stand still together; clean speech has up to 0.13, with an echo 0.4
 TWO_VOICES_SEMITONES = 2.2  # between the ranges before and after a turn; one voice has up to 1.8
 
 
@@ -72,6 +73,12 @@ CHECKS = (
         "1 recording has a beep in it. Cut it off, or record again without it",
         "{n} recordings have a beep in them. Cut it off, or record them again without it",
         lambda each: each.beep_s >= BEEP_S,
+    ),
+    Check(
+        "music",
+        "1 recording has music in it, not only speech. Record it again without, or take it out",
+        "{n} recordings have music in them, not only speech. Record them again without, or take them out",
+        lambda each: each.music_s >= MUSIC_S,
     ),
     Check(
         "two-voices",

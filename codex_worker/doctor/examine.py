@@ -15,6 +15,7 @@ import numpy as np
 
 from codex_worker.audio.character import longest_beep_s
 from codex_worker.audio.decode import Recording
+from codex_worker.audio.music import music_s
 from codex_worker.contract.counted import counted
 from codex_worker.data.faults import FoundFault, Purpose
 from codex_worker.data.project import SkippedCell
@@ -231,4 +232,5 @@ def _examine(
         notes=heard.recording.notes,
         faults=tuple(found.fault for found in heard.remarks(Purpose.TRAINING)),
         beep_s=longest_beep_s(samples, SAMPLE_RATE),
+        music_s=music_s(samples, SAMPLE_RATE),
     )

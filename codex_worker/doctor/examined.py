@@ -29,6 +29,7 @@ class Examined:
         default_factory=dict
     )  # of its own and other cells' texts, by key
     beep_s: float = 0.0  # the longest pure tone in it
+    music_s: float = 0.0  # in which tones stand still together
 
     @property
     def letters(self) -> int:

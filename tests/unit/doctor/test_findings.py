@@ -162,6 +162,7 @@ SPOILT: dict[str, dict[str, Any]] = {
     "loud": {"levels": Levels(-9.0, -60.0, -6.0, 0.5)},
     "silence": {"duration_s": 9.0},
     "beep": {"beep_s": 0.3},
+    "music": {"music_s": 2.0},
     "two-voices": {"voice": VoiceMeasures(120.0, np.zeros(24), turn_semitones=4.0)},
     "damage": {"notes": ("2 damaged packets left out",)},
     "peaks_cut": {"faults": (Fault.PEAKS_CUT,)},
