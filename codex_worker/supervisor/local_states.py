@@ -60,7 +60,7 @@ class LocalState:
     def take(self, file: Path) -> None:
         """Takes over a file that the child has finished; `settle` makes it the newest state."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        partial = self._folder / "partial.pt"
+        partial = self._folder / "partial"  # no name that `settle` removes, in another thread
         partial.unlink(missing_ok=True)
         try:
             os.link(file, partial, follow_symlinks=False)
