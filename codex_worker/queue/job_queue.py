@@ -59,10 +59,10 @@ MAX_CLOSINGS_A_LOOK = 50
 # What one look may take for writing; the rest is the next look's.
 TIDY_WITHIN_S = 30.0
 
-T = TypeVar("T")
 # A hook or a protected branch may refuse for a while only.
 REFUSED_CLOSING_RESTS_S = 600.0
 
+T = TypeVar("T")
 BuildClaim = Callable[[JobFacts, Snapshot, Heads], Change[Claim | None] | None]
 
 

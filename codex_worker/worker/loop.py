@@ -253,7 +253,7 @@ class Worker:
             # Without a folder there is no attempt: the job goes to another worker, and this one is unfit.
             self._give_back(watched, owned, Outcome(EndState.FAILED, Kind.RESOURCE, str(error)))
             raise ResourceError(str(error)) from error
-        except Exception as error:
+        except Exception as error:  # said there; what one job meets must not end the worker
             watched.failed(f"job {job_id}", error)
             told = f"This worker could not run it ({type(error).__name__}); its own log says more."
             self._give_back(watched, owned, Outcome(EndState.FAILED, Kind.SYSTEM, told))
@@ -287,7 +287,7 @@ class Worker:
             if isinstance(error, ResourceError):
                 return ExitCode.UNFIT
             return ExitCode.BAD_DATA if isinstance(error, UserError) else ExitCode.FAILED
-        except Exception as error:
+        except Exception as error:  # said there, and told by the exit code
             watched.failed(f"claim of {job_id}", error)
             return ExitCode.FAILED
         if owned is None:

@@ -47,7 +47,7 @@ class WatchedProject:
                 changed += self.settling.look(sight)
                 if changed:
                     self.views = self.queue.survey()
-            except Exception:
+            except Exception:  # what was seen counts no more, whatever it was
                 self.views, self.silent = [], set()
                 self.settling.failed()
                 raise

@@ -225,6 +225,25 @@ def test_leaving_waits_for_no_server_longer_than_there_is_time(tmp_path, caplog)
     saving.server.free.set()
 
 
+def test_a_state_that_arrives_while_an_older_one_is_settled_is_not_lost(tmp_path, monkeypatch):
+    local = LocalState(tmp_path / "work", "https://example.org/mark.git", "one")
+    older, newer = tmp_path / "older.pt", tmp_path / "newer.pt"
+    older.write_bytes(b"older")
+    newer.write_bytes(b"newer")
+    local.take(older)
+    link = os.link
+
+    def link_while_another_thread_settles(*arguments, **options):
+        link(*arguments, **options)
+        local.settle(FIRST, CODE, 1.0)
+
+    monkeypatch.setattr(os, "link", link_while_another_thread_settles)
+    local.take(newer)
+    monkeypatch.undo()
+    note = local.settle(FIRST, CODE, 2.0)
+    assert note is not None and local.path_of(note).read_bytes() == b"newer"
+
+
 def test_a_state_that_is_too_large_stays_on_this_disk(tmp_path, caplog):
     saving = Saving(tmp_path, most=3)
     saving.write(b"large")
