@@ -25,8 +25,9 @@ import codex_worker.asr  # noqa: F401 - patches torchaudio before transformers l
 from codex_worker.asr.corpus import Corpus, Example, Sounds, Split, TranscribedClip, prepare
 from codex_worker.asr.features import FeatureCache, FeatureExtractor
 from codex_worker.asr.networks.build import build_model, tiny_config
+from codex_worker.asr.plan import TrainingPlan
 from codex_worker.asr.recipe import choose_recipe
-from codex_worker.asr.train import TrainingPlan, train
+from codex_worker.asr.train import train
 from codex_worker.asr.vocabulary import build_vocabulary
 from codex_worker.contract.options import TrainingOptions
 from sample.sentences import WORDS

@@ -27,11 +27,12 @@ import transformers
 import codex_worker.asr  # noqa: F401 - patches torchaudio before transformers looks for it
 from codex_worker.asr.checkpoint import TranscriberCheckpoint
 from codex_worker.asr.corpus import Example, Sounds, Split, TranscribedClip
+from codex_worker.asr.ctc_task import CtcTask
 from codex_worker.asr.features import SAMPLE_RATE, FeatureCache, FeatureExtractor
 from codex_worker.asr.networks.build import tiny_config, use_fast_layers
+from codex_worker.asr.plan import TrainingPlan
 from codex_worker.asr.precision import Precision, fastest_precision
 from codex_worker.asr.recipe import choose_recipe
-from codex_worker.asr.train import CtcTask, TrainingPlan
 from codex_worker.asr.transcribe import DecodingSettings, Transcriber
 from codex_worker.asr.vocabulary import Vocabulary, build_vocabulary
 from codex_worker.training.machine import this_machine

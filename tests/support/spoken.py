@@ -11,8 +11,9 @@ from codex_worker.asr.corpus import Sounds, TranscribedClip, prepare, split
 from codex_worker.asr.features import FeatureCache, FeatureExtractor
 from codex_worker.asr.load import load_checkpoint
 from codex_worker.asr.networks.build import build_model, tiny_config
+from codex_worker.asr.plan import TrainedModel, TrainingPlan
 from codex_worker.asr.recipe import choose_recipe
-from codex_worker.asr.train import TrainedModel, TrainingPlan, train
+from codex_worker.asr.train import train
 from codex_worker.asr.transcribe import Transcriber
 from codex_worker.asr.vocabulary import build_vocabulary
 from codex_worker.contract.options import TrainingOptions

@@ -12,9 +12,10 @@ from codex_worker.asr.features import FeatureCache
 from codex_worker.asr.likelihood import likelihoods_of
 from codex_worker.asr.load import load_checkpoint
 from codex_worker.asr.networks.build import output_frames
+from codex_worker.asr.plan import TrainedModel, TrainingPlan
 from codex_worker.asr.recipe import TranscriberRecipe, choose_recipe
 from codex_worker.asr.start import FromCheckpoint, FromNothing, FromWeights, TrainingStart
-from codex_worker.asr.train import METRICS_COLUMNS, TrainedModel, TrainingPlan
+from codex_worker.asr.train import METRICS_COLUMNS
 from codex_worker.asr.train import train as train_model
 from codex_worker.asr.transcribe import Transcriber
 from codex_worker.data.project import Project

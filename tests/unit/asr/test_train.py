@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 import torch
 
+from codex_worker.asr import ctc_task, finish
 from codex_worker.asr import train as training
 from codex_worker.asr.corpus import Example, Sounds, Split, TranscribedClip, prepare, split
+from codex_worker.asr.ctc_task import Collapsed, CtcTask
 from codex_worker.asr.evaluate import Prediction, ctc_loss, error_rates
 from codex_worker.asr.features import FeatureCache, FeatureExtractor
 from codex_worker.asr.load import load_checkpoint
 from codex_worker.asr.networks.build import build_model, tiny_config
+from codex_worker.asr.plan import TrainingPlan
 from codex_worker.asr.recipe import Augmentation, choose_recipe
-from codex_worker.asr.train import CtcTask, TrainingPlan
 from codex_worker.asr.vocabulary import build_vocabulary
 from codex_worker.contract.options import TrainingOptions
 from codex_worker.errors import ModelError
@@ -111,8 +113,8 @@ def test_words_are_counted_where_the_texts_have_them(references, said, names):
 
 
 def test_a_collapse_restarts_once_with_safer_settings(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "PATIENCE_UPDATES", 0)
-    monkeypatch.setattr(training.CtcTask, "_judge", collapse_unless(learning_rate_below=1e-3))
+    monkeypatch.setattr(ctc_task, "PATIENCE_UPDATES", 0)
+    monkeypatch.setattr(CtcTask, "_judge", collapse_unless(learning_rate_below=1e-3))
     progress = Remembers()
     trained = training.train(plan_over_noise(tmp_path), tmp_path / "run", progress)
     assert any("safer settings" in message for message in progress.messages)
@@ -121,7 +123,7 @@ def test_a_collapse_restarts_once_with_safer_settings(tmp_path, monkeypatch):
 
 
 def test_a_second_collapse_ends_the_job_with_advice(tmp_path, monkeypatch):
-    monkeypatch.setattr(training.CtcTask, "_judge", collapse_unless(learning_rate_below=0.0))
+    monkeypatch.setattr(CtcTask, "_judge", collapse_unless(learning_rate_below=0.0))
     with pytest.raises(ModelError, match="collapsed"):
         training.train(plan_over_noise(tmp_path), tmp_path / "run", Unwatched())
 
@@ -129,7 +131,7 @@ def test_a_second_collapse_ends_the_job_with_advice(tmp_path, monkeypatch):
 def collapse_unless(learning_rate_below):
     def judge(self, cer, predictions):
         if self.recipe.learning_rate >= learning_rate_below:
-            raise training.Collapsed("it has collapsed")
+            raise Collapsed("it has collapsed")
 
     return judge
 
@@ -144,7 +146,7 @@ def test_writing_nothing_long_after_the_warm_up_is_a_collapse(tmp_path):
     task.batches(5)
     assert task.validate()["val_cer"] == 1.0  # every network begins so
     task.batches(399)
-    with pytest.raises(training.Collapsed, match="writes nothing"):
+    with pytest.raises(Collapsed, match="writes nothing"):
         task.validate()
 
 
@@ -262,9 +264,7 @@ def move_to_another_machine(folder, other):
 
 def test_another_machine_keeps_the_best_checkpoint_although_nothing_after_it_is_better(tmp_path, monkeypatch):
     rates = iter([0.4, 0.6, 0.7, 0.8])
-    monkeypatch.setattr(
-        training.CtcTask, "validate", lambda self: {"val_cer": next(rates), "val_total_loss": 1.0}
-    )
+    monkeypatch.setattr(CtcTask, "validate", lambda self: {"val_cer": next(rates), "val_total_loss": 1.0})
     plan = plan_over_noise(tmp_path, manifest={"epochs": 4})
     stopped = training.train(plan, tmp_path / "here", StopsInEpoch(2))
     best = load_checkpoint(stopped.checkpoint).model.state_dict()
@@ -276,7 +276,7 @@ def test_another_machine_keeps_the_best_checkpoint_although_nothing_after_it_is_
 
 
 def test_a_safer_restart_goes_on_as_such_on_another_machine(tmp_path, monkeypatch):
-    monkeypatch.setattr(training.CtcTask, "_judge", collapse_unless(learning_rate_below=1e-3))
+    monkeypatch.setattr(CtcTask, "_judge", collapse_unless(learning_rate_below=1e-3))
     plan = plan_over_noise(tmp_path, manifest={"epochs": 3})
 
     class StopsWhenSafer(Unwatched):
@@ -312,11 +312,10 @@ def test_a_corrector_that_helps_travels_with_the_checkpoint_and_both_numbers_are
     plan = plan_over_noise(tmp_path)
     spoken = [f"{'ab'[i % 2]}d {'cdef'[i % 4]}d {'xyz'[i % 3]}{i}" for i in range(40)]
     heard = [text.replace("d", "t") for text in spoken]
-    pairs = tuple(
-        training.Prediction(str(i), h, s) for i, (h, s) in enumerate(zip(heard, spoken, strict=True))
-    )
-    monkeypatch.setattr(training, "read_examples", lambda *args: (1.0, pairs))
-    monkeypatch.setattr(training.CtcTask, "_judge", lambda *args: None)
+    pairs = tuple(Prediction(str(i), h, s) for i, (h, s) in enumerate(zip(heard, spoken, strict=True)))
+    for module in (ctc_task, finish):
+        monkeypatch.setattr(module, "read_examples", lambda *args: (1.0, pairs))
+    monkeypatch.setattr(CtcTask, "_judge", lambda *args: None)
     trained = training.train(replace(plan, with_corrector=True), tmp_path / "run", Unwatched())
     assert present(trained.corrector).kept
     assert trained.metrics["val_cer_with_corrector"] < trained.metrics["val_cer_without_corrector"]

@@ -1,0 +1,147 @@
+"""A CTC network and its examples, as the shared loop trains them."""
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from codex_worker.asr.augment import mask_features
+from codex_worker.asr.checkpoint import TranscriberCheckpoint, save_checkpoint
+from codex_worker.asr.confidence import LOW_CONFIDENCE, low_confidence
+from codex_worker.asr.evaluate import Prediction, ctc_loss, error_rates, read_examples
+from codex_worker.asr.features import pad_batch
+from codex_worker.asr.networks.build import output_frames
+from codex_worker.asr.plan import TrainingPlan
+from codex_worker.errors import ModelError
+from codex_worker.training.batches import batches_by_length
+from codex_worker.training.machine import take_one_core
+
+COLLAPSED_CER = 0.95
+# In the first epochs each recording is decoded anew for each speed: a GPU must not wait for that.
+BATCHES_AHEAD = 4
+# CTC writes nothing but blanks at first; only after this many updates beyond the warm-up is that a collapse.
+PATIENCE_UPDATES = 300
+
+
+class Collapsed(ModelError):
+    """The network writes nothing, or nothing that resembles the text, long after it should."""
+
+
+class CtcTask:
+    """A `TrainingTask`: a CTC network and its examples."""
+
+    def __init__(self, model: PreTrainedModel, plan: TrainingPlan) -> None:
+        self.model = model
+        self.vocabulary = plan.vocabulary
+        self.sounds = plan.sounds
+        self.data = plan.data
+        self.recipe = plan.recipe
+        self.metadata = plan.metadata
+        self.trainable = plan.trainable
+        self._has_words = plan.has_words
+        self._labels = [self.vocabulary.encode(example.text) for example in self.data.train]
+        self._reader = ThreadPoolExecutor(plan.readers, "features", initializer=take_one_core)
+        self._ahead: dict[tuple[int, int], list[Future[np.ndarray]]] = {}
+        self._low_confidence = LOW_CONFIDENCE
+        self._epoch = 0
+        self._epoch_batches: list[list[int]] = []
+        if self.recipe.gradient_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        """What trains, with its rates."""
+        return self.trainable.groups(self.model, learning_rate, self.recipe.layer_decay)
+
+    def batches(self, epoch: int) -> Sequence[tuple[int, int]]:
+        """`(epoch, place)` of each batch; decides on the way which parameters train in this epoch."""
+        self.trainable.begin_epoch(self.model, is_first_stage=epoch < self.recipe.frozen_epochs)
+        self._epoch = epoch
+        lengths_s = [example.duration_s for example in self.data.train]
+        if not self.recipe.sort_by_length:
+            lengths_s = [max(lengths_s)] * len(lengths_s)  # all alike: the order is left to chance
+        self._epoch_batches = batches_by_length(
+            lengths_s,
+            max_total=self.recipe.batch_seconds,
+            max_items=self.recipe.batch_size,
+            seed=self.recipe.seed * 100_003 + epoch,
+            shuffle=True,
+        )
+        self._ahead.clear()
+        return [(epoch, place) for place in range(len(self._epoch_batches))]
+
+    def losses(self, batch: tuple[int, int]) -> dict[str, Tensor]:
+        """Mean CTC loss of one batch; the next batches' features are read meanwhile."""
+        epoch, place = batch
+        for near in range(place, min(place + 1 + BATCHES_AHEAD, len(self._epoch_batches))):
+            self._read(epoch, near)
+        inputs, mask = pad_batch([rows.result() for rows in self._ahead.pop((epoch, place))])
+        items = self._epoch_batches[place]
+        logits = self._logits(inputs, mask)
+        lengths = [output_frames(self.model, int(rows)) for rows in mask.sum(1)]
+        return {
+            "total": ctc_loss(logits, lengths, [self._labels[i] for i in items], self.vocabulary.blank_id)
+        }
+
+    def validate(self) -> dict[str, float]:
+        """`val_total_loss`, `val_cer` and, where there are words, `val_wer` on the validation examples.
+
+        Raises Collapsed.
+        """
+        loss, predictions = read_examples(
+            self.model, self.vocabulary, self.sounds, self.data.validation, self.recipe.batch_seconds
+        )
+        rates = error_rates(predictions, has_words=self._has_words)
+        if self.data.validation is not self.data.train:
+            self._low_confidence = low_confidence(predictions)
+        self._judge(rates["cer"], predictions)
+        return {"val_total_loss": loss, **{f"val_{name}": rate for name, rate in rates.items()}}
+
+    def save(self, path: Path, metadata: dict[str, str]) -> None:
+        """The deployable checkpoint."""
+        about = {**self.metadata, **metadata, "low_confidence": f"{self._low_confidence:.4f}"}
+        save_checkpoint(
+            path, TranscriberCheckpoint(self.model, self.vocabulary, self.sounds.frontend, metadata=about)
+        )
+
+    def _judge(self, cer: float, predictions: Sequence[Prediction]) -> None:
+        """Raise Collapsed when nothing is learnt although the warm-up is long over."""
+        recipe = self.recipe
+        per_epoch = math.ceil(len(self._epoch_batches) / recipe.accumulation)
+        total = per_epoch * recipe.epochs
+        warmup = recipe.warmup_steps if recipe.warmup_steps is not None else recipe.warmup_share * total
+        done = per_epoch * (self._epoch + 1)
+        if cer < COLLAPSED_CER or done < min(warmup, total / 2) + max(PATIENCE_UPDATES, 0.3 * total):
+            return
+        empty = not any(prediction.hypothesis for prediction in predictions)
+        what = "writes nothing at all" if empty else f"has a character error rate of {cer:.2f}"
+        raise Collapsed(
+            f"After {done} updates the transcriber {what}: it has collapsed. If this repeats, check that the "
+            "recordings match their texts, or set a lower learning_rate."
+        )
+
+    def _logits(self, inputs: Tensor, mask: Tensor) -> Tensor:
+        device = next(self.model.parameters()).device
+        return self.model(
+            inputs.to(device, non_blocking=True), attention_mask=mask.to(device, non_blocking=True)
+        ).logits
+
+    def _read(self, epoch: int, place: int) -> None:
+        if (epoch, place) not in self._ahead:
+            items = self._epoch_batches[place]
+            self._ahead[epoch, place] = [self._reader.submit(self._features, epoch, item) for item in items]
+
+    def _features(self, epoch: int, item: int) -> np.ndarray:
+        """Input rows of one example, at its own speed and with its own masks for this epoch."""
+        augmentation = self.recipe.augmentation
+        generator = np.random.default_rng((self.recipe.seed, epoch, item))
+        speed = float(generator.choice(augmentation.speeds))
+        features = self.sounds.features(self.data.train[item], speed)
+        if output_frames(self.model, len(features)) < len(self._labels[item]):
+            features = self.sounds.features(self.data.train[item])
+        seconds_per_row = self.sounds.frontend.input_seconds(len(features)) / len(features)
+        return mask_features(features, augmentation, seconds_per_row, generator)

@@ -1,0 +1,48 @@
+"""What a training of a transcriber needs, and what it made."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from transformers import PreTrainedModel
+
+from codex_worker.asr.corpus import Sounds, Split
+from codex_worker.asr.corrector import CorrectorReport
+from codex_worker.asr.recipe import TranscriberRecipe
+from codex_worker.asr.trainable import Trainable, WholeNetwork
+from codex_worker.asr.vocabulary import Vocabulary
+from codex_worker.text.spacing import has_words
+from codex_worker.training.task import TrainingOutcome
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What a run made."""
+
+    checkpoint: Path
+    outcome: TrainingOutcome
+    metrics: Mapping[str, float]
+    notes: tuple[str, ...]
+    corrector: CorrectorReport | None = None
+    no_corrector: str = ""  # why there is none although one was asked for
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Everything that a run needs besides a folder and somebody who watches."""
+
+    make_model: Callable[[], PreTrainedModel]  # a fresh network each time; a restart needs another one
+    vocabulary: Vocabulary
+    sounds: Sounds
+    data: Split
+    recipe: TranscriberRecipe
+    trainable: Trainable = field(default_factory=WholeNetwork)
+    metadata: Mapping[str, str] = field(default_factory=dict)  # what the checkpoint shall say about itself
+    with_corrector: bool = False
+    readers: int = 2  # recordings read at a time while the network trains
+
+    @cached_property
+    def has_words(self) -> bool:
+        """Whether spaces part the words of the texts, so that word errors can be counted."""
+        return has_words([example.text for example in (*self.data.train, *self.data.validation)])
