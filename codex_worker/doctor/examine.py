@@ -13,6 +13,7 @@ from itertools import islice
 
 import numpy as np
 
+from codex_worker.audio.breaking_off import breaks_off
 from codex_worker.audio.character import longest_beep_s
 from codex_worker.audio.decode import Recording
 from codex_worker.audio.music import music_s
@@ -233,4 +234,5 @@ def _examine(
         faults=tuple(found.fault for found in heard.remarks(Purpose.TRAINING)),
         beep_s=longest_beep_s(samples, SAMPLE_RATE),
         music_s=music_s(samples, SAMPLE_RATE),
+        breaks_off=breaks_off(samples, SAMPLE_RATE, levels),
     )

@@ -30,6 +30,7 @@ class Examined:
     )  # of its own and other cells' texts, by key
     beep_s: float = 0.0  # the longest pure tone in it
     music_s: float = 0.0  # in which tones stand still together
+    breaks_off: bool = False  # its last sound is as loud as the others
 
     @property
     def letters(self) -> int:

@@ -29,6 +29,13 @@ def paced(examined: Sequence[Examined]) -> Iterator[Finding]:
         [each.label for each in examined if pace.is_fast(each.letters, each.speech_s)],
     )
     yield from about(
+        "breaks-off",
+        "1 recording breaks off at full voice and is short for its text. Record it again to its end",
+        "{n} recordings break off at full voice and are short for their texts. Record them again to their "
+        "ends",
+        [each.label for each in examined if each.breaks_off and pace.is_short(each.letters, each.speech_s)],
+    )
+    yield from about(
         "pace-slowly",
         f"1 recording is spoken very slowly for its text ({others}). Is something said twice, or more than "
         "the text? Is it another text's?",

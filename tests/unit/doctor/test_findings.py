@@ -194,3 +194,24 @@ def test_sentences_have_a_singular_and_a_plural(kind, count):
 def test_a_fault_of_one_recording_is_told_in_the_singular(fault):
     left_out = [SkippedCell("a", "MRK 2:1", "MRK", "why", fault=fault)]
     assert found_in([verse(1)], left_out=left_out)[fault.value].sentence == fault.counted(1)
+
+
+@pytest.mark.parametrize(
+    ("speech_s", "breaks_off", "is_named"),
+    [
+        (1.9, True, True),  # short for its text, though not so short as to be odd by that alone
+        (1.9, False, False),
+        (3.0, True, False),  # stopped with the last word, as quick people do
+        (2.6, True, False),
+    ],
+)
+def test_a_recording_that_breaks_off_is_named_where_it_is_short_for_its_text(speech_s, breaks_off, is_named):
+    others = [verse(number, letters, 0.3 + letters / 11) for number, letters in enumerate(range(20, 40), 2)]
+    found = found_in([verse(1, speech_s=speech_s, breaks_off=breaks_off), *others])
+    assert ("breaks-off" in found) == is_named
+    assert "pace-fast" not in found
+
+
+def test_a_single_word_that_breaks_off_is_no_alarm():
+    others = [verse(number, letters, 0.3 + letters / 11) for number, letters in enumerate(range(20, 40), 2)]
+    assert "breaks-off" not in found_in([verse(1, letters=3, speech_s=0.2, breaks_off=True), *others])
