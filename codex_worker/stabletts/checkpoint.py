@@ -22,6 +22,7 @@ from codex_worker.stabletts.configuration import FULL, TINY, MelSettings, ModelS
 from codex_worker.stabletts.frontend.choose import restore_frontend
 from codex_worker.stabletts.frontend.encoding import TextFrontend
 from codex_worker.stabletts.network import StableTTS
+from codex_worker.stabletts.new_letters import start_from
 from codex_worker.stabletts.symbols import official_symbols
 from codex_worker.stabletts.vocos import Vocos
 
@@ -119,19 +120,22 @@ def read_vocos(path: Path, settings: VocosSettings | None = None) -> Vocos:
 def grow_alphabet(
     checkpoint: VoiceCheckpoint, old_symbols: tuple[str, ...], new_symbols: tuple[str, ...], *, seed: int = 0
 ) -> VoiceCheckpoint:
-    """The same weights for another alphabet: known symbols keep their vectors, new ones get random ones.
+    """The same weights for another alphabet: known symbols keep their vectors, new ones start from kin.
 
-    The embedding [len(old_symbols), hidden] becomes [len(new_symbols), hidden]; new rows are drawn as the
-    network's own are, N(0, 1/hidden).
+    The embedding [len(old_symbols), hidden] becomes [len(new_symbols), hidden]. A new row is the mean of the
+    rows of the symbols that sound like it (`new_letters`); where there are none, it is drawn as the network's
+    own are, N(0, 1/hidden).
     """
     known = checkpoint.weights[_EMBEDDING]
     width = known.shape[1]
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randn(len(new_symbols), width, generator=generator) * width**-0.5
     places = {symbol: place for place, symbol in enumerate(old_symbols)}
+    starts = start_from(new_symbols, places)
     for row, symbol in enumerate(new_symbols):
-        if symbol in places:
-            rows[row] = known[places[symbol]]
+        alike = (symbol,) if symbol in places else starts[symbol]
+        if alike:
+            rows[row] = known[[places[each] for each in alike]].mean(0)
     weights = {**checkpoint.weights, _EMBEDDING: rows}
     settings = replace(checkpoint.settings, n_vocab=len(new_symbols))
     return replace(checkpoint, settings=settings, weights=weights)

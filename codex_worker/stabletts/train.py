@@ -20,6 +20,7 @@ from codex_worker.stabletts.configuration import FULL, TINY, ModelSettings
 from codex_worker.stabletts.dataset import Dataset, EncodedUtterance, Samples, split
 from codex_worker.stabletts.frontend.encoding import TextFrontend
 from codex_worker.stabletts.network import StableTTS
+from codex_worker.stabletts.new_letters import describe, start_from
 from codex_worker.stabletts.recipe import VoiceRecipe
 from codex_worker.stabletts.speak import Failed, Speaker, SpeakingSettings, Spoken, Verse
 from codex_worker.stabletts.symbols import official_symbols
@@ -64,16 +65,13 @@ def begin_from(
 ) -> Beginning:
     """Start from a checkpoint: a project's voice, or a state dict of the official alphabet.
 
-    Symbols that the checkpoint knows keep their vectors; the others get new ones.
+    Symbols that the checkpoint knows keep their vectors; the others start from those that sound like them.
     """
     old = checkpoint.voice.frontend.symbols if checkpoint.voice else official_symbols()
-    notes = []
+    notes: list[str] = []
     if frontend.symbols != old:
-        new = [symbol for symbol in frontend.symbols if symbol not in set(old)]
         checkpoint = grow_alphabet(checkpoint, old, frontend.symbols)
-        notes.append(
-            f"{len(new)} new symbols start from random vectors; {len(frontend.symbols) - len(new)} are known"
-        )
+        notes = describe(start_from(frontend.symbols, old))
     root = checkpoint.voice.official_revision if checkpoint.voice else official_revision
     return Beginning(checkpoint.network(), base, root, tuple(notes))
 

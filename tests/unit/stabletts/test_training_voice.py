@@ -185,7 +185,7 @@ def test_training_on_from_a_voice_keeps_its_root_and_grows_its_alphabet(tmp_path
     second = begin_from(read_checkpoint(path), grown, base="gpu_jobs/job_a/checkpoint/x.safetensors")
     assert second.official_revision == "hub@1"
     assert second.network.settings.n_vocab == 402
-    assert second.notes == ("1 new symbols start from random vectors; 401 are known",)
+    assert second.notes == ("1 new symbols start from known ones that sound like them: r (ɹ)",)
     old, new = (each.network.encoder.emb.weight for each in (first, second))
     assert torch.equal(old, new[:401])
 
