@@ -170,7 +170,8 @@ class TrainingOptions(SharedOptions):
         Key(
             "early_stopping_patience",
             Whole(0, 100_000),
-            "epochs without progress before training ends; 0: it never ends early",
+            "epochs without progress before training ends; 0: it never ends early. For a voice it needs a "
+            "`model.transcriber`: without one nothing tells progress",
             "by the amount of data",
             TRAIN,
         ),

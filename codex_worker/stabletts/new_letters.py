@@ -40,7 +40,8 @@ def describe(starts: Mapping[str, tuple[str, ...]]) -> list[str]:
 
 
 def _kin(symbol: str, known: frozenset[str]) -> tuple[str, ...]:
-    letter, *marks = unicodedata.normalize("NFD", symbol)
+    decomposed = unicodedata.normalize("NFD", symbol)
+    letter, marks = decomposed[0], decomposed[1:]
     if marks and all(unicodedata.category(mark).startswith("M") for mark in marks):
         base = _known_sound(letter, known)
         if base:

@@ -100,6 +100,9 @@ def fit(
     if state.best_epoch is not None and not (folder / BEST).exists():
         logger.warning("%s is missing; the next validation counts as the best", folder / BEST)
         state.best_epoch = state.best_value = None
+    if settings.best_metric is None:
+        state.best_epoch = state.best_value = None  # an earlier attempt may have compared
+        state.best_metrics = {}
     for row in state.rows:
         progress.metrics(row)
     run = _Run(task, settings, folder, progress, learner, device, state)
@@ -251,8 +254,12 @@ def _validate(run: _Run) -> dict[str, float]:
 
 
 def _keep_best(run: _Run, row: dict[str, float]) -> None:
-    """Write the checkpoint if this validation is better than all before."""
+    """Write the checkpoint if this validation is better than all before, or if nothing compares them."""
     state, metric = run.state, run.settings.best_metric
+    if metric is None:
+        _save_checkpoint(run, LAST, row)
+        run.progress.saved_best(run.folder / LAST, dict(row))
+        return
     value = row.get(metric)
     if value is None:
         if any(name.startswith("val_") for name in row):

@@ -56,7 +56,7 @@ class TrainingObserver(Protocol):
         """One row of the chart. After a resume the earlier rows come again, each once."""
 
     def saved_best(self, path: Path, metrics: dict[str, float]) -> None:
-        """A checkpoint better than all before was written to `path`."""
+        """A checkpoint better than all before was written to `path`, or the latest where none is compared."""
 
     def needs_resume(self, *, finished: bool) -> bool:
         """Whether the file is worth writing as a run ends; `finished`: by itself, nobody told it to."""
@@ -71,7 +71,7 @@ class TrainingSettings:
 
     epochs: int
     learning_rate: float
-    best_metric: str = "val_total_loss"  # smaller is better
+    best_metric: str | None = "val_total_loss"  # smaller is better; None: the last weights are the result
     prefer_later: bool = False  # of checkpoints with equal values; the first one otherwise
     warmup_steps: int | None = None  # None: a share of all updates
     warmup_share: float = 0.1
@@ -122,3 +122,8 @@ class TrainingOutcome:
     def checkpoint_path(self) -> Path:
         """The checkpoint to use: the best one, or the last where nothing could be compared."""
         return self.best_path or self.last_path
+
+    @property
+    def checkpoint_metrics(self) -> dict[str, float]:
+        """The row of that checkpoint: the best one's, or the last."""
+        return self.best_metrics or (self.rows[-1] if self.rows else {})

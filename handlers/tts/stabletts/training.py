@@ -39,6 +39,7 @@ from handlers.steps import (
     training_folder,
 )
 from handlers.told import facts_of_training, naming_unmatched
+from handlers.tts.choice import chosen_by
 from handlers.tts.stabletts.listener import Listener, listener_of
 from handlers.tts.stabletts.progress import VoiceProgress
 
@@ -106,8 +107,7 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
         start=source.start,
         tiny=job.preset == "tiny",
         machine=this_machine(),
-        has_judge=listener is not None,
-        best_metric=CHOICE if listener else "val_total_loss",
+        judged_by=CHOICE if listener else None,
     )
     start = (f"training starts from {beginning.base}", *beginning.notes)
     unused = [f"{label}: {reason}" for label, reason in dataset.left_out]
@@ -121,8 +121,18 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
     return Trained(
         checkpoint,
         outcome.epochs_completed,
-        {**outcome.best_metrics, "speech_minutes": dataset.speech_s / 60, "utterances": len(task.training)},
-        [*project.notes, choice.reasons[0], *lost, outcome.message],
+        {
+            **outcome.checkpoint_metrics,
+            "speech_minutes": dataset.speech_s / 60,
+            "utterances": len(task.training),
+        },
+        [
+            *project.notes,
+            choice.reasons[0],
+            *lost,
+            outcome.message,
+            chosen_by(outcome, listens=listener is not None),
+        ],
         stopped_early=outcome.ended == "stopped",
         facts=facts_of_training(cells, fetched.skipped, unused),
     )

@@ -4,7 +4,7 @@ import pytest
 
 from codex_worker.contract.options import TrainingOptions
 from codex_worker.errors import UserError
-from codex_worker.stabletts.recipe import FRAMES_PER_GIB, ema_decay, plan
+from codex_worker.stabletts.recipe import FRAMES_PER_GIB, TINY_BATCH_FRAMES, TINY_UPDATES, ema_decay, plan
 from codex_worker.training.machine import Machine
 
 HOUR = [500] * 620  # recordings of 5.8 s
@@ -55,16 +55,38 @@ def test_a_small_project_is_validated_on_a_few_recordings_and_never_on_all():
     assert plan(TrainingOptions(val_split=0.5), [300] * 9, start="official").validated == 4
 
 
-def test_no_validation_means_no_early_stop():
-    recipe = plan(TrainingOptions(val_split=0, epochs=500), CLIPS, start="official")
+def test_no_validation_means_no_early_stop_and_no_choice():
+    recipe = plan(TrainingOptions(val_split=0, epochs=500), CLIPS, start="official", judged_by="val_choice")
     assert recipe.validated == 0
-    assert recipe.training.patience_epochs is None
+    assert recipe.training.patience_epochs is None and recipe.training.best_metric is None
 
 
-def test_early_stopping_can_be_turned_off():
-    assert plan(TrainingOptions(epochs=500), CLIPS, start="official").training.patience_epochs == 166
-    off = plan(TrainingOptions(epochs=500, early_stopping_patience=0), CLIPS, start="official")
-    assert off.training.patience_epochs is None
+@pytest.mark.parametrize(("asked", "patience"), [(None, 166), (30, 30), (0, None), (500, None)])
+def test_training_ends_early_only_where_a_judge_listens(asked, patience):
+    options = TrainingOptions(epochs=500, early_stopping_patience=asked)
+    heard = plan(options, CLIPS, start="official", judged_by="val_choice")
+    assert (heard.training.patience_epochs, heard.training.best_metric) == (patience, "val_choice")
+    unheard = plan(options, CLIPS, start="official")
+    assert (unheard.training.patience_epochs, unheard.training.best_metric) == (None, None)
+    assert any(reason.startswith("the last checkpoint is delivered") for reason in unheard.reasons)
+    ignored = any("early_stopping_patience has no effect" in reason for reason in unheard.reasons)
+    assert ignored is bool(asked)
+
+
+@pytest.mark.parametrize("start", ["scratch", "checkpoint"])
+@pytest.mark.parametrize(
+    "frames", [CLIPS, HOUR, [2_500] * 200, [180] * 3], ids=["few", "hour", "long", "three"]
+)
+def test_the_tiny_network_is_trained_for_minutes(start, frames):
+    recipe = plan(TrainingOptions(), frames, start=start, tiny=True)
+    per_epoch = -(-(len(frames) - recipe.validated) // recipe.batch_items)
+    assert 0.9 * TINY_UPDATES <= recipe.training.epochs * per_epoch <= 1.1 * TINY_UPDATES
+    assert recipe.batch_frames <= TINY_BATCH_FRAMES
+    assert any(f"{TINY_UPDATES} updates" in reason for reason in recipe.reasons)
+
+
+def test_of_many_hours_the_tiny_network_hears_all_once():
+    assert plan(TrainingOptions(), HOUR * 20, start="scratch", tiny=True).training.epochs == 1
 
 
 def test_too_few_recordings_are_refused_with_advice():

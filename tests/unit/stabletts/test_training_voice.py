@@ -83,7 +83,7 @@ def task(folder, lengths=(60, 70, 80, 90, 100, 60, 75, 85), epochs=3, judge=None
         [each.frames for each in data.utterances],
         start="scratch",
         tiny=True,
-        best_metric=CHOICE if judge else "val_total_loss",
+        judged_by=CHOICE if judge else None,
     )
     beginning = begin_from_scratch(FRONTEND, tiny=True)
     voice = VoiceDescription(
@@ -98,7 +98,7 @@ def test_training_teaches_what_is_in_the_recordings(tmp_path):
     outcome = fit(work, work.recipe.training, tmp_path / "run", watcher)
     first, last = watcher.rows[0], watcher.rows[-1]
     assert last["val_total_loss"] < 0.5 * first["val_total_loss"]
-    assert outcome.best_path is not None
+    assert outcome.ended == "finished"
 
 
 def test_the_chart_has_the_columns_that_the_plugin_plots(tmp_path):
@@ -173,6 +173,28 @@ def test_a_judge_that_listens_decides_which_checkpoint_is_best(tmp_path):
     assert outcome.best_epoch == 2
     assert heard[0] == heard[1] == heard[2]
     assert heard[0][2] == [each.text for each in work.validation]
+
+
+def test_without_a_judge_the_last_averaged_weights_are_delivered_whatever_the_losses_say(
+    tmp_path, monkeypatch
+):
+    work = task(tmp_path, epochs=4, early_stopping_patience=1)
+    losses = iter([1.0, 2.0, 3.0, 4.0])
+    averaged = []
+
+    def validate():
+        averaged.append({name: value.clone() for name, value in work.model.state_dict().items()})
+        return {"val_total_loss": next(losses)}
+
+    monkeypatch.setattr(work, "validate", validate)
+    watcher = Watcher()
+    outcome = fit(work, work.recipe.training, tmp_path / "run", watcher)
+    assert (outcome.ended, outcome.epochs_completed, outcome.best_path) == ("finished", 4, None)
+    assert outcome.checkpoint_metrics["val_total_loss"] == 4.0
+    assert watcher.best == [1, 2, 3, 4], "each may be listened to"
+    delivered = read_checkpoint(outcome.checkpoint_path)
+    for name, value in delivered.weights.items():
+        assert torch.equal(value, averaged[-1][name]), name
 
 
 def test_training_on_from_a_voice_keeps_its_root_and_grows_its_alphabet(tmp_path):

@@ -76,6 +76,16 @@ def test_a_training_job_publishes_a_voice_that_can_be_used(trained):
     assert voice.vocoder == "griffin_lim"
 
 
+def test_a_job_says_by_what_its_checkpoint_was_chosen(trained):
+    result, _, _ = trained
+    assert [note for note in result["notes"] if "The checkpoint is" in note] == [
+        "The checkpoint is the last one, after epoch 2, with averaged weights: without a transcriber "
+        "(model.transcriber) nothing in a training tells which one sounds best. Listen to the samples in the "
+        "job's folder before you use it."
+    ]
+    assert result["metrics"]["val_total_loss"] > 0
+
+
 def test_the_chart_is_written_as_it_goes(trained):
     _, _, job = trained
     rows = list(csv.DictReader(io.StringIO((job.folder / "training_metrics.csv").read_text())))

@@ -83,7 +83,7 @@ def test_what_a_recipe_decides_counts_before_what_a_job_asks_for():
 
 def test_both_models_are_given_the_seed_and_the_length_that_a_job_asks_for():
     asked = TrainingOptions(epochs=9, seed=4, early_stopping_patience=2)
-    voice = plan(asked, [180] * 60, start="scratch").training
+    voice = plan(asked, [180] * 60, start="scratch", judged_by="val_choice").training
     transcriber = choose_recipe(1.0, 60, options=asked)
     assert (voice.epochs, voice.seed, voice.patience_epochs) == (9, 4, 2)
     assert (transcriber.epochs, transcriber.seed, transcriber.patience_epochs) == (9, 4, 2)
