@@ -10,12 +10,14 @@ from transformers import PreTrainedModel
 
 from codex_worker.asr.checkpoint import TranscriberCheckpoint
 from codex_worker.asr.features import FeatureExtractor
+from codex_worker.asr.networks.base_letters import read_base_letters
 from codex_worker.asr.networks.build import (
     build_model,
+    config_fields,
+    config_from,
     count_parameters,
     frontend_of,
     grow_head,
-    read_config,
     read_pretrained,
     tiny_config,
 )
@@ -94,7 +96,7 @@ class FromCheckpoint:
 
 
 class FromWeights:
-    """Official weights in a folder, with a new head for the project's letters."""
+    """Official weights in a folder, with a head for the project's letters; those that it knows it keeps."""
 
     is_pretrained = True
     text_recipe = None
@@ -103,7 +105,9 @@ class FromWeights:
     def __init__(self, folder: Path, origin: str) -> None:
         self.folder = folder
         self.origin = origin
-        self._config = read_config(folder)
+        fields = config_fields(folder)
+        self._config = config_from(fields)
+        self.letters = read_base_letters(folder, fields)
         self.frontend = frontend_of(self._config)
 
     @property
@@ -114,6 +118,10 @@ class FromWeights:
     def vocabulary(self, texts: Sequence[str]) -> Vocabulary:
         """The letters of the texts."""
         return build_vocabulary(texts)
+
+    def about_letters(self, vocabulary: Vocabulary) -> str:
+        """Which of the letters it reads already, as a sentence; empty where it has learnt no letters."""
+        return self.letters.described(vocabulary.letters)
 
     def network(self, vocabulary: Vocabulary) -> PreTrainedModel:
         """Read from the folder."""

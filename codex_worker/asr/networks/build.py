@@ -21,6 +21,8 @@ from transformers import (
 )
 
 from codex_worker.asr.features import FeatureExtractor
+from codex_worker.asr.networks import omniasr
+from codex_worker.asr.networks.base_letters import PublishedHead, read_base_letters, take_over_letters
 from codex_worker.asr.networks.w2v2bert_attention import use_fast_attention
 from codex_worker.asr.networks.w2v2bert_convolution import use_fast_convolution
 from codex_worker.asr.vocabulary import Vocabulary
@@ -60,8 +62,12 @@ FAMILIES: dict[str, NetworkFamily] = {
     ),
     "wav2vec2": NetworkFamily(Wav2Vec2Config, Wav2Vec2ForCTC, _NO_DROPOUT, "waveform"),
 }
-"""The architectures that a transcriber may have, by the `model_type` of their configuration."""
+"""The architectures that a transcriber may have, by the `model_type` of their configuration.
 
+A folder of weights may also be of `omniasr_ctc`: it is read as the Wav2Vec2 network that it is.
+"""
+
+_NO_TABLE = "The model's configuration is not a table of settings."
 _MAX_CONFIG_BYTES = 1_000_000
 _MAX_PARAMETERS = 2_500_000_000
 # What takes long to build before it can be counted.
@@ -122,10 +128,12 @@ def use_fast_layers(model: nn.Module) -> None:
 def read_pretrained(folder: Path, vocabulary: Vocabulary) -> PreTrainedModel:
     """The network of a Hugging Face folder that the supervisor fetched, with a new head for `vocabulary`.
 
-    Only `config.json` and `*.safetensors` are read. Raises UserError for an architecture that can't do
-    CTC and DataError for weights that don't fit their configuration.
+    Where the folder's own head writes letters of the vocabulary, their rows are taken over. Only
+    `config.json`, the tokenizer's tables and `*.safetensors` are read. Raises UserError for an architecture
+    that can't do CTC and DataError for weights that don't fit their configuration.
     """
-    config = read_config(folder)
+    fields = config_fields(folder)
+    config = config_from(fields)
     if not list(folder.glob("*.safetensors")):
         raise UserError(
             f"{folder.name} has no safetensors weights, and other formats can run code when they are read. "
@@ -135,9 +143,12 @@ def read_pretrained(folder: Path, vocabulary: Vocabulary) -> PreTrainedModel:
     config.update(dict(family.fine_tuning))
     _with_ctc(config, vocabulary)
     try:
+        is_renamed = fields.get("model_type") == omniasr.MODEL_TYPE
+        state = omniasr.read_as_wav2vec2(folder) if is_renamed else None
         model, report = family.network.from_pretrained(
-            folder,
+            folder if state is None else None,
             config=config,
+            state_dict=state,
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
@@ -145,17 +156,25 @@ def read_pretrained(folder: Path, vocabulary: Vocabulary) -> PreTrainedModel:
             dtype=torch.float32,
             output_loading_info=True,
         )
+        head = PublishedHead.read(folder) if state is None else PublishedHead.of(state)
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
         raise DataError(
             f"The weights in {folder.name} cannot be read ({error}); fetch them again."
         ) from error
     _check_body(report, folder)
+    if head is not None:
+        take_over_letters(model.lm_head, vocabulary, read_base_letters(folder, fields), head)
     use_fast_layers(model)
     return model
 
 
 def read_config(folder: Path) -> PretrainedConfig:
     """The configuration of a folder of weights, if it is an allowed architecture."""
+    return config_from(config_fields(folder))
+
+
+def config_fields(folder: Path) -> dict[str, Any]:
+    """What a folder's `config.json` says, unchecked. Raises DataError where it is no table of settings."""
     path = folder / "config.json"
     try:
         if path.stat().st_size > _MAX_CONFIG_BYTES:
@@ -163,14 +182,18 @@ def read_config(folder: Path) -> PretrainedConfig:
         fields = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{folder.name} has no readable config.json ({error}); it is no model.") from error
-    return config_from(fields)
+    if not isinstance(fields, dict):
+        raise DataError(_NO_TABLE)
+    return fields
 
 
 def config_from(fields: object) -> PretrainedConfig:
     """A configuration from JSON fields. Raises UserError for an architecture that is not allowed and
     DataError for numbers that no real network has."""
     if not isinstance(fields, dict):
-        raise DataError("The model's configuration is not a table of settings.")
+        raise DataError(_NO_TABLE)
+    if fields.get("model_type") == omniasr.MODEL_TYPE:
+        fields = omniasr.as_wav2vec2(fields)
     model_type = str(fields.get("model_type"))
     if model_type not in FAMILIES:
         raise UserError(_not_allowed(model_type))
