@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codex_worker.cli import forecast
 from codex_worker.cli.dataset_config import DatasetConfig
 from codex_worker.cli.options import access, add_access
 from codex_worker.contract.exit_codes import ExitCode
@@ -36,6 +37,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--checkpoint", type=Path, metavar="FILE",
         help="a transcriber of this language: tells where text and recording do not fit",
     )  # fmt: skip
+    forecast.add_options(data)
     data.set_defaults(run=run_data)
     dataset = commands.add_parser("dataset", help="write a project as a Hugging Face audio folder")
     _add_source(dataset)
@@ -67,9 +69,11 @@ def run_data(arguments: argparse.Namespace) -> int:
     from codex_worker.data.recordings import read_recorded
     from codex_worker.doctor.examine import examine
     from codex_worker.doctor.page import data_page
+    from codex_worker.doctor.situation import situation_of
     from codex_worker.text.normalise import lost_letters, recipe_for, unlearnt_letters
 
     console = Console()
+    wants_forecast = forecast.is_asked(arguments)
     source = _open(arguments)
     recorded = read_recorded(source.reader, source.selection)
     align, compare, reader_cer = _reader(arguments.checkpoint) if arguments.checkpoint else (None, None, None)
@@ -89,6 +93,11 @@ def run_data(arguments: argparse.Namespace) -> int:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     arguments.output.write_text(data_page(report, source.name), encoding="utf-8")
     console.print(f"The page is in {arguments.output}", markup=False, soft_wrap=True)
+    if wants_forecast:
+        expected = forecast.forecast_of(arguments, situation_of(report))
+        arguments.output.write_text(data_page(report, source.name, expected), encoding="utf-8")
+        for line in expected.lines():
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
     return ExitCode.DONE if report.examined else ExitCode.FAILED
 
 

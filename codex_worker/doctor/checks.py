@@ -28,8 +28,11 @@ class Check:
     applies: Callable[[Examined], bool]
 
 
-def _is_noisy(each: Examined) -> bool:
-    """Not where the voice was turned up too far: that lifts the noise, and a quiet place won't help."""
+def is_noisy(each: Examined) -> bool:
+    """Whether there is much noise behind the voice.
+
+    Not where the voice was turned up too far: that lifts the noise, and a quiet place won't help.
+    """
     levels = each.levels
     is_heard = levels.signal_to_noise_db < NOISY_DB and levels.pause_s >= HEARD_PAUSE_S
     return is_heard and Fault.PEAKS_CUT not in each.faults
@@ -46,7 +49,7 @@ CHECKS = (
         "noise",
         "1 recording has much noise behind the voice. Record it again in a quieter place",
         "{n} recordings have much noise behind the voice. Record them again in a quieter place",
-        _is_noisy,
+        is_noisy,
     ),
     Check(
         "quiet",

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from codex_worker.contract.counted import counted
 from codex_worker.doctor.charts import bars, columns
 from codex_worker.doctor.examine import DataReport, Examined
-from codex_worker.doctor.expectation import EXPECTATIONS, OBSERVED, SOURCES, expectation
 from codex_worker.doctor.finding import ended
+from codex_worker.doctor.outlook import outlook
+from codex_worker.doctor.situation import situation_of
+from codex_worker.forecast.curves import duration
+from codex_worker.forecast.project import ProjectForecast, forecast
 
 MAX_ROWS = 400
 
@@ -23,15 +26,15 @@ td, th { border-bottom: 1px solid #ddd; padding: .25rem .7rem .25rem 0; text-ali
 """
 
 
-def data_page(report: DataReport, project: str) -> str:
-    """The whole page as HTML."""
+def data_page(report: DataReport, project: str, expected: ProjectForecast | None = None) -> str:
+    """The whole page as HTML; `expected` is a forecast with more than what the recordings themselves tell."""
     title = f"The recordings of {project}"
     sections = [
         _summary(report),
         _findings(report),
         _hours(report),
         _shapes(report.examined),
-        _expectation(report.hours),
+        outlook(expected or forecast(situation_of(report))),
         _left_out(report),
         _used(report),
     ]
@@ -50,7 +53,7 @@ def _summary(report: DataReport) -> str:
     used, unused = len(report.examined), len(report.left_out)
     return (
         f"<p>{counted(used, '<b>1</b> verse has', '<b>{n}</b> verses have')} text and a usable recording: "
-        f"<b>{_duration(report.hours)}</b> from {counted(books, '1 book', '{n} books')}. "
+        f"<b>{duration(report.hours)}</b> from {counted(books, '1 book', '{n} books')}. "
         f"{counted(unused, '1 other cell is', '{n} other cells are')} not used; the reasons are below.</p>"
     )
 
@@ -109,29 +112,6 @@ def _shapes(examined: Sequence[Examined]) -> str:
     return "<h2>What the recordings are like</h2>" + "".join(charts)
 
 
-def _expectation(hours: float) -> str:
-    rows = "".join(
-        f"<tr><td>{f'{row.from_hours:g} or more' if row.from_hours else 'under 1'}</td><td>{row}</td></tr>"
-        for row in EXPECTATIONS
-    )
-    seen = "".join(
-        f"<tr><td>{row.hours}</td><td>{row.languages}</td><td>{row.median_percent:g} %</td>"
-        f"<td>{row.middle_half} %</td></tr>"
-        for row in OBSERVED
-    )
-    return (
-        "<h2>What a transcriber can be expected to reach</h2>"
-        f"<p>With {_duration(hours)} from one reader: usually {expectation(hours)}, on verses that it has "
-        "not heard. Other speakers and other kinds of text have two to four times as many errors. This is an "
-        "experienced guess, not a promise.</p>"
-        f"<table><tr><th>Hours</th><th>Usually</th></tr>{rows}</table>"
-        "<p>For comparison, letters wrong in 100 as published for one large model of many languages:</p>"
-        "<table><tr><th>Hours</th><th>Languages</th><th>Middle one</th><th>Middle half of them</th></tr>"
-        f"{seen}</table>"
-        f'<p class="note">Sources: {"; ".join(_text(source) for source in SOURCES)}.</p>'
-    )
-
-
 def _left_out(report: DataReport) -> str:
     if not report.left_out:
         return ""
@@ -165,10 +145,6 @@ def _used(report: DataReport) -> str:
 
 def _more(count: int) -> str:
     return f"<p>... and {count - MAX_ROWS} more</p>" if count > MAX_ROWS else ""
-
-
-def _duration(hours: float) -> str:
-    return f"{hours:.1f} hours" if hours >= 2 else counted(round(hours * 60), "1 minute", "{n} minutes")
 
 
 def _text(text: str) -> str:

@@ -11,7 +11,6 @@ from codex_worker.codex.choose import Why
 from codex_worker.data.project import SkippedCell
 from codex_worker.data.recordings import FetchedCells, read_recorded
 from codex_worker.doctor.examine import examine, require_usable
-from codex_worker.doctor.expectation import expectation
 from codex_worker.doctor.measures import measure_voice
 from codex_worker.doctor.page import data_page
 from codex_worker.doctor.speakers import guess_speakers
@@ -164,12 +163,6 @@ def test_one_voice_is_not_taken_for_two(sample_report):
     ]
     assert len(voices) > 15
     assert set(guess_speakers(voices)) == {0}
-
-
-def test_more_hours_promise_fewer_errors():
-    assert str(expectation(0.4)) == "more than 15 in 100 letters wrong"
-    assert str(expectation(1)) == "8 to 15 in 100 letters wrong"
-    assert str(expectation(25)) == "1 to 3 in 100 letters wrong"
 
 
 class Checker(HTMLParser):
