@@ -16,6 +16,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from codex_worker.asr.corrector import MAX_JSON_BYTES, Corrector
 from codex_worker.asr.features import FeatureExtractor
+from codex_worker.asr.held_out_rate import HeldOutRate
 from codex_worker.asr.networks.build import build_model, config_from, frontend_of, outline
 from codex_worker.asr.vocabulary import Vocabulary
 from codex_worker.errors import DataError, ResourceError, clause
@@ -58,11 +59,12 @@ class TranscriberCheckpoint:
     @property
     def held_out_cer(self) -> float | None:
         """Its character error rate on recordings that it was not trained on; None where it does not say."""
-        try:
-            rate = float(json.loads(self.metadata["metrics"])["val_cer"])
-        except (KeyError, TypeError, ValueError):
-            return None
-        return rate if math.isfinite(rate) else None
+        return self.held_out.cer
+
+    @property
+    def held_out(self) -> HeldOutRate:
+        """The same rate, and of how many recordings."""
+        return HeldOutRate.stored(self.metadata)
 
 
 def save_checkpoint(path: Path, checkpoint: TranscriberCheckpoint) -> None:

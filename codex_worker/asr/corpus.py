@@ -69,6 +69,11 @@ class Split:
     test: tuple[Example, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def held_out(self) -> int:
+        """How many examples validation has that are not trained on."""
+        return 0 if self.validation is self.train else len(self.validation)
+
 
 @dataclass(frozen=True)
 class Corpus:

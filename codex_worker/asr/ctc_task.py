@@ -15,6 +15,7 @@ from codex_worker.asr.checkpoint import TranscriberCheckpoint, save_checkpoint
 from codex_worker.asr.confidence import LOW_CONFIDENCE, low_confidence
 from codex_worker.asr.evaluate import Prediction, ctc_loss, error_rates, read_examples
 from codex_worker.asr.features import pad_batch
+from codex_worker.asr.held_out_rate import HELD_OUT_RECORDINGS
 from codex_worker.asr.networks.build import output_frames
 from codex_worker.asr.plan import TrainingPlan
 from codex_worker.errors import ModelError
@@ -96,14 +97,19 @@ class CtcTask:
             self.model, self.vocabulary, self.sounds, self.data.validation, self.recipe.batch_seconds
         )
         rates = error_rates(predictions, has_words=self._has_words)
-        if self.data.validation is not self.data.train:
+        if self.data.held_out:
             self._low_confidence = low_confidence(predictions)
         self._judge(rates["cer"], predictions)
         return {"val_total_loss": loss, **{f"val_{name}": rate for name, rate in rates.items()}}
 
     def save(self, path: Path, metadata: dict[str, str]) -> None:
         """The deployable checkpoint."""
-        about = {**self.metadata, **metadata, "low_confidence": f"{self._low_confidence:.4f}"}
+        about = {
+            **self.metadata,
+            **metadata,
+            HELD_OUT_RECORDINGS: f"{self.data.held_out}",
+            "low_confidence": f"{self._low_confidence:.4f}",
+        }
         save_checkpoint(
             path, TranscriberCheckpoint(self.model, self.vocabulary, self.sounds.frontend, metadata=about)
         )

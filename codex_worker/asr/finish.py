@@ -1,12 +1,14 @@
 """What is added to a trained transcriber: its test, and a corrector where that helps."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from codex_worker.asr.checkpoint import save_checkpoint
 from codex_worker.asr.corpus import Example
-from codex_worker.asr.corrector import fit_corrector
+from codex_worker.asr.corrector import Corrector, fit_corrector
 from codex_worker.asr.evaluate import Prediction, error_rates, read_examples
+from codex_worker.asr.held_out_rate import HELD_OUT_RECORDINGS
 from codex_worker.asr.load import load_checkpoint
 from codex_worker.asr.plan import TrainedModel, TrainingPlan
 
@@ -17,7 +19,6 @@ def finish(trained: TrainedModel, plan: TrainingPlan) -> TrainedModel:
     if not data.test and not plan.with_corrector:
         return trained
     checkpoint = load_checkpoint(trained.checkpoint)
-    metrics, notes = dict(trained.metrics), list(trained.notes)
 
     def read(examples: Sequence[Example]) -> tuple[Prediction, ...]:
         model, batch_seconds = checkpoint.model, plan.recipe.batch_seconds
@@ -25,28 +26,42 @@ def finish(trained: TrainedModel, plan: TrainingPlan) -> TrainedModel:
 
     if data.test:
         rates = error_rates(read(data.test), has_words=plan.has_words)
-        metrics |= {f"test_{name}": rate for name, rate in rates.items()}
-    if not plan.with_corrector:
-        return replace(trained, metrics=metrics)
-    if data.validation is data.train:
-        return _without_corrector(trained, metrics, notes, "no recordings were held back to learn it from")
+        metrics = {**trained.metrics, **{f"test_{name}": rate for name, rate in rates.items()}}
+        trained = replace(trained, metrics=metrics, held_out_recordings=len(data.test))
+    corrector = None
+    if plan.with_corrector:
+        trained, corrector = _corrected(trained, plan, read)
+    about = {
+        **checkpoint.metadata,
+        "metrics": json.dumps(dict(trained.metrics)),
+        HELD_OUT_RECORDINGS: f"{trained.held_out_recordings}",
+    }
+    save_checkpoint(trained.checkpoint, replace(checkpoint, corrector=corrector, metadata=about))
+    return trained
+
+
+def _corrected(
+    trained: TrainedModel, plan: TrainingPlan, read: Callable[[Sequence[Example]], tuple[Prediction, ...]]
+) -> tuple[TrainedModel, Corrector | None]:
+    """A corrector, None where it would not help, and what the training says of it."""
+    data = plan.data
+    if not data.held_out:
+        return _without_corrector(trained, "no recordings were held back to learn it from"), None
     pairs = [(p.hypothesis, p.reference) for p in read(data.validation)]
     corrector, report = fit_corrector(pairs, [example.text for example in data.train])
     if report is None:
-        why = f"{len(pairs)} held-out readings are too few to learn it from"
-        return _without_corrector(trained, metrics, notes, why)
-    notes.append(report.sentence)
-    metrics |= {
+        return _without_corrector(
+            trained, f"{len(pairs)} held-out readings are too few to learn it from"
+        ), None
+    metrics = {
+        **trained.metrics,
         "val_cer_without_corrector": report.cer_before,
         "val_cer_with_corrector": report.cer_after,
     }
-    if corrector is not None:
-        save_checkpoint(trained.checkpoint, replace(checkpoint, corrector=corrector))
     why = "" if report.kept else "it would not have lowered the error rate"
-    return replace(trained, metrics=metrics, notes=tuple(notes), corrector=report, no_corrector=why)
+    notes = (*trained.notes, report.sentence)
+    return replace(trained, metrics=metrics, notes=notes, corrector=report, no_corrector=why), corrector
 
 
-def _without_corrector(
-    trained: TrainedModel, metrics: Mapping[str, float], notes: Sequence[str], why: str
-) -> TrainedModel:
-    return replace(trained, metrics=metrics, notes=(*notes, f"no corrector: {why}"), no_corrector=why)
+def _without_corrector(trained: TrainedModel, why: str) -> TrainedModel:
+    return replace(trained, notes=(*trained.notes, f"no corrector: {why}"), no_corrector=why)

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from codex_worker.asr.corpus import Sounds, Split
 from codex_worker.asr.corrector import CorrectorReport
+from codex_worker.asr.held_out_rate import HeldOutRate
 from codex_worker.asr.recipe import TranscriberRecipe
 from codex_worker.asr.trainable import Trainable, WholeNetwork
 from codex_worker.asr.vocabulary import Vocabulary
@@ -24,8 +25,14 @@ class TrainedModel:
     outcome: TrainingOutcome
     metrics: Mapping[str, float]
     notes: tuple[str, ...]
+    held_out_recordings: int  # that its error rates were measured on
     corrector: CorrectorReport | None = None
     no_corrector: str = ""  # why there is none although one was asked for
+
+    @property
+    def held_out(self) -> HeldOutRate:
+        """How well it reads what it was not trained on."""
+        return HeldOutRate.of(self.metrics, self.held_out_recordings)
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def _run(plan: TrainingPlan, folder: Path, progress: TrainingObserver, device: s
         accumulation=recipe.accumulation,
         precision=recipe.precision,
         # Readings of the training recordings themselves tell little, so they are made less often.
-        validate_every_epochs=VALIDATE_TRAINING_EVERY if plan.data.validation is plan.data.train else 1,
+        validate_every_epochs=1 if plan.data.held_out else VALIDATE_TRAINING_EVERY,
         patience_epochs=recipe.patience_epochs,
         seed=recipe.seed,
         device=device,
@@ -88,5 +88,5 @@ def _run(plan: TrainingPlan, folder: Path, progress: TrainingObserver, device: s
     if not plan.has_words:
         notes.append("word errors are not counted: the texts have no spaces between words")
     metrics = {name: value for name, value in outcome.best_metrics.items() if name != "epoch"}
-    trained = TrainedModel(outcome.checkpoint_path, outcome, metrics, tuple(notes))
+    trained = TrainedModel(outcome.checkpoint_path, outcome, metrics, tuple(notes), plan.data.held_out)
     return trained if outcome.ended == "stopped" else finish(trained, plan)

@@ -7,23 +7,13 @@ from codex_worker.contract.counted import counted
 from codex_worker.doctor.charts import bars, columns
 from codex_worker.doctor.examine import DataReport, Examined
 from codex_worker.doctor.finding import ended
+from codex_worker.doctor.html_page import html_page
 from codex_worker.doctor.outlook import outlook
 from codex_worker.doctor.situation import situation_of
 from codex_worker.forecast.curves import duration
 from codex_worker.forecast.project import ProjectForecast, forecast
 
 MAX_ROWS = 400
-
-_STYLE = """
-body {
-  font: 16px/1.5 system-ui, sans-serif; max-width: 60rem;
-  margin: 2rem auto; padding: 0 1rem; color: #222;
-  }
-h1, h2 { line-height: 1.2 } h2 { margin-top: 2.2rem } svg { max-width: 100%; height: auto }
-table { border-collapse: collapse }
-td, th { border-bottom: 1px solid #ddd; padding: .25rem .7rem .25rem 0; text-align: left }
-.note { color: #555; font-size: .9rem } li { margin: .4rem 0 } details { margin: .6rem 0 }
-"""
 
 
 def data_page(report: DataReport, project: str, expected: ProjectForecast | None = None) -> str:
@@ -39,11 +29,7 @@ def data_page(report: DataReport, project: str, expected: ProjectForecast | None
         _used(report),
     ]
     body = "\n".join(section for section in sections if section)
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>'
-        f'<meta name="viewport" content="width=device-width">\n<style>{_STYLE}</style></head>\n'
-        f"<body><h1>{_text(title)}</h1>\n{body}\n</body></html>\n"
-    )
+    return html_page(title, body)
 
 
 def _summary(report: DataReport) -> str:

@@ -23,6 +23,12 @@ class What(StrEnum):
     """What is counted, the most important for a translator first."""
 
     NOTHING_HEARD = auto()
+    TOO_WRONG = auto()
+    TOO_UNSURE = auto()
+    WITHHELD = auto()
+    LETTERS_WRONG = auto()
+    HARDLY_WRONG = auto()
+    UNCERTAIN = auto()
     ALL_WRITTEN = auto()
     ALL_RECORDED = auto()
     NOT_FETCHED = auto()
@@ -30,6 +36,7 @@ class What(StrEnum):
     NOT_SPOKEN = auto()
     NOTHING_TO_SAY = auto()
     FAILED = auto()
+    RATE_UNKNOWN = auto()
     CHANGED_BY_PEOPLE = auto()
     LEFT_ALONE = auto()
     ALREADY_THERE = auto()
@@ -49,6 +56,23 @@ class What(StrEnum):
 
 # For one and for many; `{n}` is the number, and an example follows in brackets.
 _WORDS: Mapping[What, tuple[str, str]] = {
+    What.TOO_WRONG: (
+        "about {n} of 100 letters are wrong, too many to be written into cells: more recordings with text, "
+        "more epochs or another base model would help",
+    )
+    * 2,
+    What.TOO_UNSURE: (
+        "the transcriber is unsure of nearly all that it read, so nothing is written into cells: training on "
+        "recordings like these would help",
+    )
+    * 2,
+    What.WITHHELD: ("1 reading is in the report only", "{n} readings are in the report only"),
+    What.LETTERS_WRONG: ("about 1 of 100 letters is wrong", "about {n} of 100 letters are wrong"),
+    What.HARDLY_WRONG: ("fewer than 1 of 100 letters is wrong",) * 2,
+    What.UNCERTAIN: (
+        "1 reading is uncertain and should be listened to first",
+        "{n} readings are uncertain and should be listened to first: the report lists them",
+    ),
     What.NOTHING_HEARD: ("nothing was heard in 1 recording", "nothing was heard in {n} recordings"),
     What.ALL_WRITTEN: ("every recording has a text already: name verses to write them anew",) * 2,
     What.ALL_RECORDED: ("every verse with text has a recording already: name verses to record them anew",)
@@ -61,6 +85,7 @@ _WORDS: Mapping[What, tuple[str, str]] = {
         "{n} cells hold no letters: nothing to say",
     ),
     What.FAILED: ("1 failed", "{n} failed"),
+    What.RATE_UNKNOWN: ("nobody knows how many letters are wrong",) * 2,
     What.CHANGED_BY_PEOPLE: ("1 changed by people meanwhile", "{n} changed by people meanwhile"),
     What.LEFT_ALONE: ("1 cell was left alone", "{n} cells were left alone"),
     What.ALREADY_THERE: (

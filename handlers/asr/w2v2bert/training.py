@@ -23,6 +23,7 @@ from codex_worker.data.recordings import FetchedCells, fetch_recordings
 from codex_worker.job.summary import What
 from codex_worker.text.normalise import TextRecipe, dropped_lines, lost_letters, recipe_for
 from codex_worker.training.machine import Machine, this_machine
+from handlers.asr.w2v2bert.quality import facts_of_quality
 from handlers.asr.w2v2bert.utterances import utterance_of
 from handlers.base import JobCallbacks, JobContext, Result, Trained, run_training
 from handlers.steps import (
@@ -97,7 +98,7 @@ def train(
     notes = [*project.notes, *corpus.notes, *not_written, *trained.notes]
     labels = {cell.key: cell.label for cell in fetched.cells}
     unused = [f"{labels[key]}: {reason}" for key, reason in corpus.left_out.items()]
-    facts = facts_of_training(cells, fetched.skipped, unused)
+    facts = [*facts_of_quality(trained.held_out), *facts_of_training(cells, fetched.skipped, unused)]
     facts += counted(What.NO_CORRECTOR, [trained.no_corrector] if trained.no_corrector else [])
     return Trained(
         checkpoint,

@@ -331,3 +331,25 @@ def test_the_settings_of_the_loop_are_those_of_the_recipe(tmp_path, monkeypatch)
     training.train(plan, tmp_path / "run", Unwatched())
     assert (seen[0].epochs, seen[0].accumulation, seen[0].warmup_steps) == (1, 2, 1)
     assert seen[0].best_metric == "val_cer"
+
+
+@pytest.mark.parametrize(
+    ("parts", "recordings"),
+    [
+        (lambda data: data, 2),
+        (lambda data: Split(data.train, data.train), 0),
+        (lambda data: Split(data.train[3:], data.validation, data.train[:3]), 3),
+    ],
+    ids=["two held back", "nothing held back", "three for a test"],
+)
+@pytest.mark.parametrize("with_corrector", [False, True])
+def test_a_checkpoint_knows_its_rate_on_what_was_held_back_and_no_other(
+    tmp_path, parts, recordings, with_corrector
+):
+    plan = plan_over_noise(tmp_path, manifest={"epochs": 1})
+    plan = replace(plan, data=parts(plan.data), with_corrector=with_corrector)
+    trained = training.train(plan, tmp_path / "run", Unwatched())
+    known = load_checkpoint(trained.checkpoint).held_out
+    assert known == trained.held_out
+    assert known.recordings == recordings
+    assert (known.cer is None) == (recordings == 0)
