@@ -1,8 +1,8 @@
 """Official weights from the Hugging Face hub: fetched once, checked, kept, and found again without a network.
 
-Only the repositories listed here are ever asked for, whatever a manifest says. Base models of transcribers
-are pinned to a commit; the files of a voice are known by their sha256, whatever commit they come from. The
-commit is recorded in every checkpoint made from them.
+Only the repositories listed here are ever asked for, whatever a manifest says. Each is pinned to a commit,
+and a file whose sha256 is known is used only where it is that file; what no commit is known of comes from the
+folder of the worker's operator alone. The commit is recorded in every checkpoint made from them.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from codex_worker.contract.licences import LICENCES, terms_of
 from codex_worker.errors import DataError, ResourceError, SystemFault, UserError, clause
 from codex_worker.settings import Settings
 
@@ -33,8 +34,13 @@ class WeightSet:
 
     repository: str
     files: tuple[ExpectedFile, ...]
-    terms: str = ""  # what a user of the weights has to know
-    revision: str = "main"  # a commit, or the branch where every file has a known sha256
+    # A commit, or the branch where every file has a known sha256; None: only an operator's folder has them.
+    revision: str | None = "main"
+
+    @property
+    def licence(self) -> str:
+        """The licence that they are published under."""
+        return LICENCES[self.repository]
 
     @property
     def is_folder(self) -> bool:
@@ -49,11 +55,23 @@ TRANSFORMERS_FILES = (
     ExpectedFile("preprocessor_config.json"),
     ExpectedFile(f"model{SAFE_SUFFIX}"),
 )
-NON_COMMERCIAL = "These weights are under CC BY-NC 4.0: models made from them may not be used commercially."
+# What is read of a network that writes letters: also its own letters.
+READER_FILES = (
+    ExpectedFile("config.json"),
+    ExpectedFile(f"model{SAFE_SUFFIX}"),
+    ExpectedFile("tokenizer.json"),
+)
+# The last commit of September 2024, as the hub's page and installers that pin it have it.
+_STABLETTS_COMMIT = "ce2a21a5fad05fc46573b084320e721da72caf95"
 
 
-def _base_model(repository: str, commit: str, terms: str = "") -> WeightSet:
-    return WeightSet(repository, TRANSFORMERS_FILES, terms, commit)
+def _base_model(repository: str, commit: str) -> WeightSet:
+    return WeightSet(repository, TRANSFORMERS_FILES, commit)
+
+
+def _of_an_operator(repository: str) -> WeightSet:
+    """Weights of which no commit is known that could be pinned."""
+    return WeightSet(repository, READER_FILES, None)
 
 
 WEIGHTS: Mapping[str, WeightSet] = {
@@ -66,6 +84,7 @@ WEIGHTS: Mapping[str, WeightSet] = {
                 "b041bea13241b402bbfcdbfffd14381774be1179bae78e99ebd505d6d89f9367",
             ),
         ),
+        _STABLETTS_COMMIT,
     ),
     "vocos": WeightSet(
         "KdaiP/StableTTS1.1",
@@ -76,6 +95,7 @@ WEIGHTS: Mapping[str, WeightSet] = {
                 "0cfbc25b8ac9e2994867af215b4cb5577cf60a52556c3bd1156b6954d0e9db98",
             ),
         ),
+        _STABLETTS_COMMIT,
     ),
     "w2v-bert-2.0": WeightSet(
         "facebook/w2v-bert-2.0",
@@ -106,8 +126,10 @@ WEIGHTS: Mapping[str, WeightSet] = {
     "wav2vec2-xls-r-1b": _base_model(
         "facebook/wav2vec2-xls-r-1b", "35eaea9a0ed0f97592277d79208e40ab8917d1e3"
     ),
-    "mms-300m": _base_model("facebook/mms-300m", "4ee317ce793c53dbc041fc4376c7558292dd38dc", NON_COMMERCIAL),
-    "mms-1b": _base_model("facebook/mms-1b", "99aa7c40c50aa514c81cfa705ae05f9a10f42fc1", NON_COMMERCIAL),
+    "mms-300m": _base_model("facebook/mms-300m", "4ee317ce793c53dbc041fc4376c7558292dd38dc"),
+    "mms-1b": _base_model("facebook/mms-1b", "99aa7c40c50aa514c81cfa705ae05f9a10f42fc1"),
+    "omniasr-ctc-300m-v2": _of_an_operator("hf-audio/omniasr-ctc-300m-v2"),
+    "omniasr-ctc-1b-v2": _of_an_operator("hf-audio/omniasr-ctc-1b-v2"),
 }
 
 
@@ -165,7 +187,7 @@ class Hub:
         Raises:
             UserError: no such weights are on the list.
             SystemFault: the hub cannot be reached and the cache has no copy.
-            DataError: what was downloaded is not what the hub says it is.
+            DataError: what was downloaded is not what the hub says it is, or what it is known to be.
             ResourceError: no room on the disk.
         """
         known = _known_name(name)
@@ -203,6 +225,8 @@ class Hub:
         return None
 
     def _from_hub(self, name: str, wanted: WeightSet) -> OfficialWeights:
+        if wanted.revision is None:
+            raise UserError(only_of_an_operator(name))
         revision = self._resolve(wanted, name)
         self._check_room(wanted, revision)
         paths = [self._download(wanted.repository, file.path, revision) for file in wanted.files]
@@ -217,11 +241,19 @@ class Hub:
                     f"{file.path} of {wanted.repository} is damaged: its sha256 is {digest}, but "
                     f"the hub says {promised}. The copy was removed; run the job again to download it anew."
                 )
+            if file.sha256 and digest != file.sha256:
+                unlike = _unlike(wanted, file, path, digest)
+                path.resolve().unlink(missing_ok=True)
+                raise DataError(
+                    f"{unlike} Somebody may have changed the repository, so it is not used, and the copy was "
+                    "removed. Whoever runs the worker can put the right file into a folder "
+                    "(CODEX_WEIGHTS_FOLDER)."
+                )
             digests.append(digest)
-        notes = _remarks(wanted, paths, digests)
+        notes = (terms,) if (terms := terms_of(wanted.licence)) else ()
         logger.info("Weights %s: %s at revision %s", name, wanted.repository, revision.commit)
         path = paths[0].parent if wanted.is_folder else paths[0]
-        return OfficialWeights(path, revision.commit, tuple(notes))
+        return OfficialWeights(path, revision.commit, notes)
 
     def _resolve(self, wanted: WeightSet, name: str) -> "_Revision":
         repository = wanted.repository
@@ -335,6 +367,18 @@ class _Revision:
     size_bytes: Mapping[str, int]
 
 
+def only_of_an_operator(name: str) -> str:
+    """Why weights are not fetched of which no commit is pinned, and what to do, as sentences."""
+    wanted = WEIGHTS[name]
+    listed = ", ".join(file.path for file in wanted.files)
+    return (
+        f"The weights {name} are not fetched from the hub, because this worker knows no commit of "
+        f"{wanted.repository} that it could keep to. Whoever runs the worker can put {listed} into the "
+        f"folder {wanted.repository} below a folder for weights (CODEX_WEIGHTS_FOLDER). Or choose another "
+        "base model, for example facebook/w2v-bert-2.0."
+    )
+
+
 def _known_name(name: str) -> str:
     if name in WEIGHTS:
         return name
@@ -348,16 +392,19 @@ def _known_name(name: str) -> str:
 
 
 def _remarks(wanted: WeightSet, paths: list[Path], digests: list[str]) -> list[str]:
-    """The weights' terms, and sentences about files that differ from those published under their names."""
-    notes = [wanted.terms] if wanted.terms else []
+    """The terms of an operator's weights, and sentences about files that differ from those published."""
+    notes = [terms] if (terms := terms_of(wanted.licence)) else []
     for file, path, digest in zip(wanted.files, paths, digests, strict=True):
         if file.sha256 and digest != file.sha256:
-            notes.append(
-                f"{file.path} of {wanted.repository} is not the file known so far: {path.stat().st_size} "
-                f"bytes, sha256 {digest}; expected {file.size_bytes} bytes, sha256 {file.sha256}. It is "
-                "used as it is."
-            )
+            notes.append(f"{_unlike(wanted, file, path, digest)} It is used as it is.")
     return notes
+
+
+def _unlike(wanted: WeightSet, file: ExpectedFile, path: Path, digest: str) -> str:
+    return (
+        f"{file.path} of {wanted.repository} is not the file known so far: {path.stat().st_size} bytes, "
+        f"sha256 {digest}; expected {file.size_bytes} bytes, sha256 {file.sha256}."
+    )
 
 
 def _snapshot(cache_folder: Path, repository: str, commit: str) -> Path:
@@ -366,6 +413,8 @@ def _snapshot(cache_folder: Path, repository: str, commit: str) -> Path:
 
 def _cached_revision(cache_folder: Path, wanted: WeightSet) -> str | None:
     """The pinned commit if it is there, else what `main` meant when the cache was last filled, or any."""
+    if wanted.revision is None:
+        return None
     if wanted.revision != "main":
         there = _snapshot(cache_folder, wanted.repository, wanted.revision).is_dir()
         return wanted.revision if there else None

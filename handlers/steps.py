@@ -8,6 +8,8 @@ from pathlib import Path
 
 from codex_worker.codex.choose import cells_for_training
 from codex_worker.codex.provenance import people_and_machines
+from codex_worker.contract.licences import refuse_non_commercial
+from codex_worker.contract.options import SharedOptions
 from codex_worker.contract.plain_text import plain_text
 from codex_worker.data.project import Cells, Project
 from codex_worker.data.recordings import FetchedCells
@@ -60,6 +62,12 @@ def cells_to_train_on(job: JobContext, project: Project) -> Cells:
 def _nothing(sentence: str, cells: Cells) -> UserError:
     """Names that mean no cell come first: they are the likeliest reason."""
     return UserError(f"{cells.unmatched_sentence} {sentence}".strip())
+
+
+def require_licence(options: SharedOptions, licence: str | None, what: str) -> None:
+    """Raises UserError where a job for commercial use would use `what` under a licence that forbids it."""
+    if options.commercial:
+        refuse_non_commercial(licence, what)
 
 
 def training_folder(job: JobContext, callbacks: JobCallbacks) -> Path:

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from codex_worker.asr.checkpoint import TranscriberCheckpoint
 from codex_worker.asr.features import FeatureExtractor
-from codex_worker.asr.networks.base_letters import read_base_letters
+from codex_worker.asr.networks.base_letters import listed_letters, read_base_letters
 from codex_worker.asr.networks.build import (
     build_model,
     config_fields,
@@ -23,6 +23,7 @@ from codex_worker.asr.networks.build import (
 )
 from codex_worker.asr.trainable import Trainable, WholeNetwork
 from codex_worker.asr.vocabulary import Vocabulary, build_vocabulary
+from codex_worker.contract.licences import OWN, licence_of
 from codex_worker.text.normalise import TextRecipe
 
 
@@ -32,6 +33,10 @@ class TrainingStart(Protocol):
     @property
     def origin(self) -> str:
         """For people and for the checkpoint: where the weights come from."""
+
+    @property
+    def licence(self) -> str | None:
+        """Of the published weights that it goes back to (`contract.licences`); None where nobody noted it."""
 
     @property
     def is_pretrained(self) -> bool:
@@ -56,6 +61,9 @@ class TrainingStart(Protocol):
     def vocabulary(self, texts: Sequence[str]) -> Vocabulary:
         """The letters that it will write."""
 
+    def about_letters(self, vocabulary: Vocabulary) -> str:
+        """Which of the letters it reads already, as a sentence; empty where it has learnt none."""
+
     def network(self, vocabulary: Vocabulary) -> PreTrainedModel:
         """The network as it is at the start, made anew at each call."""
 
@@ -72,6 +80,7 @@ class FromCheckpoint:
     def __init__(self, checkpoint: TranscriberCheckpoint, origin: str) -> None:
         self.checkpoint = checkpoint
         self.origin = origin
+        self.licence = licence_of(checkpoint.metadata)
         self.frontend = checkpoint.frontend
         self.text_recipe = checkpoint.text_recipe
 
@@ -83,6 +92,11 @@ class FromCheckpoint:
     def vocabulary(self, texts: Sequence[str]) -> Vocabulary:
         """Its own letters, and those that are new."""
         return self.checkpoint.vocabulary.extended(build_vocabulary(texts).letters)
+
+    def about_letters(self, vocabulary: Vocabulary) -> str:
+        """Which letters are new to it, as a sentence; empty where there are none."""
+        new = vocabulary.letters - self.checkpoint.vocabulary.letters
+        return f"New to the checkpoint are {len(new)} letters: {listed_letters(new)}" if new else ""
 
     def network(self, vocabulary: Vocabulary) -> PreTrainedModel:
         """A copy with a wider head."""
@@ -102,9 +116,10 @@ class FromWeights:
     text_recipe = None
     trainable: Trainable = WholeNetwork()
 
-    def __init__(self, folder: Path, origin: str) -> None:
+    def __init__(self, folder: Path, origin: str, licence: str | None = None) -> None:
         self.folder = folder
         self.origin = origin
+        self.licence = licence
         fields = config_fields(folder)
         self._config = config_from(fields)
         self.letters = read_base_letters(folder, fields)
@@ -138,6 +153,7 @@ class FromNothing:
     is_pretrained = False
     parameters = 0
     origin = "random weights"
+    licence = OWN
     text_recipe = None
     trainable: Trainable = WholeNetwork()
 
@@ -147,6 +163,10 @@ class FromNothing:
     def vocabulary(self, texts: Sequence[str]) -> Vocabulary:
         """The letters of the texts."""
         return build_vocabulary(texts)
+
+    def about_letters(self, vocabulary: Vocabulary) -> str:
+        """It reads nothing yet."""
+        return ""
 
     def network(self, vocabulary: Vocabulary) -> PreTrainedModel:
         """Random weights."""

@@ -41,10 +41,13 @@ BASE_MODELS = (
     "facebook/mms-300m",
     "facebook/mms-1b",
 )
+# Of the first three the hub has no safe file, of the others no commit is known that could be kept to.
 BASE_MODELS_OF_AN_OPERATOR = (
     "facebook/wav2vec2-base",
     "facebook/wav2vec2-large-xlsr-53",
     "facebook/wav2vec2-xls-r-300m",
+    "hf-audio/omniasr-ctc-300m-v2",
+    "hf-audio/omniasr-ctc-1b-v2",
 )
 OFFICIAL_VOICE = "KdaiP/StableTTS1.1"
 AUDIO_FORMATS = ("webm", "wav", "ogg", "mp3", "m4a")
@@ -89,6 +92,17 @@ class SharedOptions(BaseModel):
             ALL,
         ),
     ] = None
+    commercial: Annotated[
+        bool,
+        Key(
+            "model.commercial",
+            YesNo(),
+            "the model is for commercial use: a job that would start from, or use, one under a licence that "
+            "forbids it (`mms`, and whatever was made from it) is refused",
+            "false",
+            ALL,
+        ),
+    ] = False
     use_uroman: Annotated[
         bool | None,
         Key("model.use_uroman", YesNo(), "for `compat`: romanise first", "by the letters", VOICES),
@@ -202,11 +216,13 @@ class TrainingOptions(SharedOptions):
         str,
         Key(
             "model.base_model",
-            Choice(BASE_MODELS, prefix="facebook/", not_offered=BASE_MODELS_OF_AN_OPERATOR),
+            Choice(BASE_MODELS, has_owners=True, not_offered=BASE_MODELS_OF_AN_OPERATOR),
             "another network to start from; those with `mms` not for commercial use. Where the worker's "
-            "operator keeps converted copies in a folder (`CODEX_WEIGHTS_FOLDER`), also "
-            "`facebook/wav2vec2-base`, `facebook/wav2vec2-large-xlsr-53` and "
-            "`facebook/wav2vec2-xls-r-300m`, of which the hub has no safe file",
+            "operator keeps them in a folder (`CODEX_WEIGHTS_FOLDER`), also `facebook/wav2vec2-base`, "
+            "`facebook/wav2vec2-large-xlsr-53` and `facebook/wav2vec2-xls-r-300m`, of which the hub has no "
+            "safe file, and `hf-audio/omniasr-ctc-300m-v2` and `hf-audio/omniasr-ctc-1b-v2` (Omnilingual "
+            "ASR), of which no commit is pinned; these read 1,600 languages already, and keep the letters "
+            "that they know",
             "`facebook/w2v-bert-2.0`",
             TRANSCRIBER_TRAINING,
         ),
@@ -283,6 +299,11 @@ class TrainingOptions(SharedOptions):
             VOICE_TRAINING,
         ),
     ] = OFFICIAL_VOICE
+
+    @property
+    def weights(self) -> str:
+        """The name of the base model in the worker's list of official weights."""
+        return self.base_model.rpartition("/")[2]
 
     @model_validator(mode="after")
     def _leaves_something_to_learn_from(self) -> "TrainingOptions":

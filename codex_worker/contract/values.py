@@ -101,7 +101,7 @@ class Choice:
     words: tuple[str, ...]
     advice: str = ""
     not_offered: tuple[str, ...] = ()  # accepted as well, but only some can use them
-    prefix: str = ""  # may be left out
+    has_owners: bool = False  # what stands before the last slash may be left out
 
     @property
     def described(self) -> str:
@@ -114,7 +114,8 @@ class Choice:
         if value is None or word == "":
             return None
         for known in (*self.words, *self.not_offered):
-            if word in {known.lower(), known.removeprefix(self.prefix).lower()}:
+            short = known.rpartition("/")[2] if self.has_owners else known
+            if word in {known.lower(), short.lower()}:
                 return known
         near = difflib.get_close_matches(word or "", [known.lower() for known in self.words], 1, 0.8)
         hint = f" ({near[0]} is meant)" if near else ""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypedDict
 
 from codex_worker.codex.patch import RecordingPatch, TextPatch
+from codex_worker.contract.licences import OWN, forbids_commercial_use, terms_of
 from codex_worker.contract.options import JobOptions, read_options
 from codex_worker.errors import JobCanceled, UserError, WorkerError
 from codex_worker.job.ends import StopReason
@@ -62,6 +63,7 @@ class Result(TypedDict, total=False):
     cells_failed: int
     cells_skipped: int
     notes: list[str]
+    licence: str  # of the weights that the model goes back to, where they are somebody's
     summary: Summary  # counted facts, of which the supervisor makes the sentence; not kept in the result
 
 
@@ -236,6 +238,7 @@ class Trained:
     notes: Sequence[str] = ()
     stopped_early: bool = False  # because of should_stop(), not by its own early stopping
     facts: Sequence[Fact] = ()  # what a translator should read of it
+    licence: str | None = None  # of the weights that the model goes back to
 
 
 @dataclass(frozen=True)
@@ -250,6 +253,7 @@ class Inferred:
     stopped_early: bool = False
     asked: int | None = None  # how many cells were to be written
     facts: Sequence[Fact] = ()  # why it is fewer; without any, the first failed and skipped cell say it
+    licence: str | None = None  # of the weights that the model goes back to
 
 
 Train = Callable[[JobContext, JobCallbacks], Trained]
@@ -297,15 +301,18 @@ def run_both(job: JobContext, callbacks: JobCallbacks, train: Train, infer: Infe
 
 def _training_result(trained: Trained, callbacks: JobCallbacks) -> Result:
     path = callbacks.scanner.publish_artifact(trained.checkpoint, "checkpoint")
-    summary = Summary(epochs=trained.epochs_completed, facts=tuple(trained.facts))
-    return {
+    summary = Summary(epochs=trained.epochs_completed, facts=(*trained.facts, *_terms(trained.licence)))
+    result: Result = {
         "success": True,
         "epochs_completed": trained.epochs_completed,
         "checkpoint_path": path,
         "metrics": dict(trained.metrics),
-        "notes": _notes(trained.notes, summary),
+        "notes": _notes([*trained.notes, terms_of(trained.licence)], summary),
         "summary": summary,
     }
+    if trained.licence and trained.licence != OWN:
+        result["licence"] = trained.licence
+    return result
 
 
 def _inference_result(inferred: Inferred) -> Result:
@@ -316,7 +323,7 @@ def _inference_result(inferred: Inferred) -> Result:
         "cells_failed": len(inferred.cells_failed),
         "cells_skipped": len(inferred.cells_skipped),
         "metrics": dict(inferred.metrics),
-        "notes": _notes(inferred.notes, summary),
+        "notes": _notes([*inferred.notes, terms_of(inferred.licence)], summary),
         "summary": summary,
     }
 
@@ -325,7 +332,11 @@ def _notes(notes: Sequence[str], summary: Summary) -> list[str]:
     """The notes with every fact in full, which the log has as well."""
     for line in summary.lines:
         logger.info(line)
-    return list(dict.fromkeys([*notes, *summary.lines]))
+    return [note for note in dict.fromkeys([*notes, *summary.lines]) if note]
+
+
+def _terms(licence: str | None) -> list[Fact]:
+    return [Fact(what=What.NOT_COMMERCIAL, example=str(licence))] if forbids_commercial_use(licence) else []
 
 
 def _cell_facts(inferred: Inferred) -> tuple[Fact, ...]:

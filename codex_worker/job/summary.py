@@ -51,6 +51,7 @@ class What(StrEnum):
     MACHINE_MADE = auto()
     NO_VOICE_REFERENCE = auto()
     LETTERS_NOT_SPOKEN = auto()
+    NOT_COMMERCIAL = auto()
     SKIPPED = auto()
 
 
@@ -121,6 +122,7 @@ _WORDS: Mapping[What, tuple[str, str]] = {
         "1 verse has letters or signs that this voice does not speak",
         "{n} verses have letters or signs that this voice does not speak",
     ),
+    What.NOT_COMMERCIAL: ("the model may not be used commercially",) * 2,
     What.SKIPPED: ("1 skipped", "{n} skipped"),
 }
 

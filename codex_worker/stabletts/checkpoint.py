@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from codex_worker.contract.licences import licence_of
 from codex_worker.errors import DataError, clause
 from codex_worker.stabletts.configuration import FULL, TINY, MelSettings, ModelSettings, VocosSettings
 from codex_worker.stabletts.frontend.choose import restore_frontend
@@ -42,7 +43,8 @@ class VoiceDescription:
     """What a checkpoint says about itself.
 
     `base` is what its training started from; `official_revision` the revision of the official weights at the
-    root of that, however many trainings ago. `training_commit` is the project's commit that it learnt from.
+    root of that, however many trainings ago, and `licence` theirs. `training_commit` is the project's commit
+    that it learnt from.
     """
 
     settings: ModelSettings
@@ -53,6 +55,7 @@ class VoiceDescription:
     base: str = "random weights"
     official_revision: str = ""
     training_commit: str = ""
+    licence: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
 
     def metadata(self) -> dict[str, str]:
@@ -72,6 +75,7 @@ class VoiceDescription:
             "official_revision": self.official_revision,
             "training_commit": self.training_commit,
             "metrics": json.dumps(dict(self.metrics), sort_keys=True),
+            **({"licence": self.licence} if self.licence else {}),
         }
 
 
@@ -196,6 +200,7 @@ def _read_voice(path: Path, metadata: Mapping[str, str]) -> VoiceDescription:
         language=metadata.get("language", ""),
         base=metadata.get("base", ""),
         official_revision=metadata.get("official_revision", ""),
+        licence=licence_of(metadata) or "",
         training_commit=metadata.get("training_commit", ""),
         metrics=metrics,
     )

@@ -44,7 +44,7 @@ def weights_of(entry: JobEntry) -> tuple[str, ...]:
     except UserError:
         return ()  # it ends with a sentence before anything is fetched
     if entry.job_type == "asr":
-        return () if options.base_checkpoint else (options.base_model.removeprefix("facebook/"),)
+        return () if options.base_checkpoint else (options.weights,)
     vocoder = () if options.vocoder == "griffin_lim" else ("vocos",)
     return vocoder if options.base_checkpoint or options.from_scratch else ("stabletts", *vocoder)
 

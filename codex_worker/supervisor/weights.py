@@ -6,7 +6,7 @@ from pathlib import Path
 
 from codex_worker.clock import Clock
 from codex_worker.contract.manifest import JobEntry
-from codex_worker.hub import WEIGHTS, Hub
+from codex_worker.hub import WEIGHTS, Hub, only_of_an_operator
 from codex_worker.supervisor.machine import Condition
 from codex_worker.supervisor.needs import weights_of
 
@@ -48,6 +48,9 @@ class WeightsAtHand:
         return tuple(name for name in names if name in WEIGHTS and not self._hub.is_here(name))
 
     def _why_not_fetched(self, names: tuple[str, ...]) -> str | None:
+        unpinned = next((name for name in names if WEIGHTS[name].revision is None), None)
+        if unpinned is not None:
+            return only_of_an_operator(unpinned)
         settings = self._hub.settings
         listed = ", ".join(names)
         if settings.offline:

@@ -129,7 +129,7 @@ def test_weights_are_fetched_once_and_their_revision_is_recorded(settings, stand
     hub = Hub(settings)
     weights = hub.fetch("stabletts")
     assert weights.path.read_bytes() == CONTENT
-    assert weights.revision == MAIN_COMMIT
+    assert weights.revision == WEIGHTS["stabletts"].revision
     assert weights.notes == ()
     asked = len(stand_in.requests)
     assert hub.fetch("stabletts") is weights
@@ -149,11 +149,41 @@ def test_no_credentials_are_sent(settings, stand_in, known_sizes, monkeypatch):
     assert set(stand_in.authorizations) == {None}
 
 
-def test_a_file_that_differs_from_the_known_one_is_used_and_said(settings):
-    weights = Hub(settings).fetch("stabletts")
+@pytest.mark.parametrize("name", ["stabletts", "vocos"])
+def test_a_file_of_the_hub_that_is_not_the_known_one_is_refused_and_removed(settings, name):
+    with pytest.raises(DataError, match=r"is not the file known so far: \d+ bytes.*CODEX_WEIGHTS_FOLDER"):
+        Hub(settings).fetch(name)
+    assert not list(settings.cache_folder.rglob("blobs/*"))
+
+
+def test_a_file_of_the_operator_that_differs_from_the_known_one_is_used_and_said(settings, tmp_path):
+    (tmp_path / "checkpoint_0.pt").write_bytes(CONTENT)
+    weights = Hub(replace(settings, local_folder=tmp_path)).fetch("stabletts")
     assert len(weights.notes) == 1
     assert "is not the file known so far: 7000 bytes" in weights.notes[0]
-    assert "126657600 bytes" in weights.notes[0]
+    assert "126657600 bytes" in weights.notes[0] and "used as it is" in weights.notes[0]
+
+
+@pytest.mark.parametrize("name", [name for name, wanted in WEIGHTS.items() if wanted.revision is None])
+def test_weights_without_a_known_commit_come_from_an_operators_folder_only(
+    settings, stand_in, tmp_path, name
+):
+    wanted = WEIGHTS[name]
+    stand_in.files[wanted.repository] = {file.path: b"x" for file in wanted.files}
+    with pytest.raises(UserError, match=rf"{wanted.repository}.*CODEX_WEIGHTS_FOLDER"):
+        Hub(settings).fetch(name)
+    assert stand_in.requests == []
+    for file in wanted.files:
+        path = tmp_path / wanted.repository / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    hub = Hub(replace(settings, local_folder=tmp_path))
+    assert hub.is_here(name) and hub.fetch(name).revision.startswith("local:")
+
+
+@pytest.mark.parametrize("name", sorted(WEIGHTS))
+def test_every_set_of_weights_has_a_licence(name):
+    assert WEIGHTS[name].licence
 
 
 def test_a_file_that_is_not_what_the_hub_promises_is_refused_and_removed(settings, stand_in, known_sizes):
@@ -220,12 +250,12 @@ def test_a_folder_of_ones_own_makes_the_hub_unnecessary(settings, stand_in, tmp_
 
 
 def test_weights_of_several_files_are_a_folder(settings, stand_in):
-    stand_in.files["facebook/w2v-bert-2.0"] = {
+    stand_in.files["facebook/wav2vec2-xls-r-1b"] = {
         "config.json": b"{}",
         "preprocessor_config.json": b"{}",
         "model.safetensors": b"tensors",
     }
-    weights = Hub(settings).fetch("facebook/w2v-bert-2.0")
+    weights = Hub(settings).fetch("facebook/wav2vec2-xls-r-1b")
     assert {path.name for path in weights.path.iterdir()} == {
         "config.json",
         "preprocessor_config.json",
@@ -258,6 +288,8 @@ def test_weights_with_terms_say_them_and_name_their_revision(settings, stand_in)
 @pytest.mark.parametrize("name", sorted(WEIGHTS))
 def test_every_file_is_pinned_by_a_commit_or_by_its_content(name):
     wanted = WEIGHTS[name]
+    if wanted.revision is None:
+        pytest.skip("never fetched")
     if is_pinned(wanted):
         assert re.fullmatch("[0-9a-f]{40}", wanted.revision)
     else:

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 _MAX_TOKENIZER_BYTES = 10_000_000  # ten thousand letters with their scores take half of a million
+_SHOWN = 20
 _MOST_UNNAMED = 4  # rows of marks (sentence ends, unknown) that a tokenizer may keep elsewhere
 _SPACES = ("▁", " ", "|")  # SentencePiece's, a plain one, and that of Hugging Face's CTC tokenizer
 
@@ -56,13 +57,18 @@ class BaseLetters:
         new = sorted(wanted - set(self.rows_for(wanted)))
         if not new:
             return f"The base model reads all {len(wanted)} letters of the texts already."
-        shown = " ".join(new[:20]) + (" ..." if len(new) > 20 else "")
         if len(new) == len(wanted):
             return f"The base model reads none of the texts' letters: all {len(new)} begin anew."
         return (
             f"The base model reads {len(wanted) - len(new)} of the {len(wanted)} letters of the texts "
-            f"already; these begin anew: {shown}"
+            f"already; these begin anew: {listed_letters(new)}"
         )
+
+
+def listed_letters(letters: Iterable[str]) -> str:
+    """The first of them, for a sentence."""
+    inside = sorted(letters)
+    return " ".join(inside[:_SHOWN]) + (" ..." if len(inside) > _SHOWN else "")
 
 
 def read_base_letters(folder: Path, fields: Mapping[str, Any]) -> BaseLetters:

@@ -9,6 +9,7 @@ from codex_worker.asr.transcribe import DecodingSettings, Transcriber, Transcrip
 from codex_worker.asr.worth_writing import Doubt, WritingGate
 from codex_worker.codex.choose import cells_to_transcribe
 from codex_worker.codex.patch import TextPatch
+from codex_worker.contract.licences import licence_of
 from codex_worker.data.project import Project
 from codex_worker.data.recordings import FetchedCells, fetch_recordings
 from codex_worker.errors import DataError
@@ -19,7 +20,7 @@ from handlers.asr.w2v2bert.readings import CellReading, table_of, to_listen_to
 from handlers.asr.w2v2bert.readings_page import readings_page
 from handlers.asr.w2v2bert.utterances import utterance_of
 from handlers.base import CellResult, Inferred, JobCallbacks, JobContext, Result, run_inference
-from handlers.steps import project_of, publish_report, say, threads
+from handlers.steps import project_of, publish_report, require_licence, say, threads
 from handlers.told import counted, facts_of_choice, naming_unmatched
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,8 @@ def infer(
     say(callbacks, None, f"Fetching {len(chosen)} recordings", "download")
     recorded = fetch_recordings(project.reader, chosen)
     loaded = load_checkpoint(checkpoint, unpack_folder=job.folder / "unpacked")
+    licence = licence_of(loaded.metadata)
+    require_licence(options, licence, checkpoint.name)
     settings = DecodingSettings(
         suppress_unknown=options.suppress_unk,
         unknown_replacement=options.unk_replacement,
@@ -88,7 +91,9 @@ def infer(
     metrics = {**work.metrics(), "low_confidence": transcriber.low_confidence}
     if loaded.held_out_cer is not None:
         metrics["held_out_cer"] = loaded.held_out_cer
-    return Inferred(len(written), work.failed, work.skipped, metrics, notes, stopped, len(chosen), facts)
+    return Inferred(
+        len(written), work.failed, work.skipped, metrics, notes, stopped, len(chosen), facts, licence
+    )
 
 
 _Result = tuple[str, CellResult]  # with its chapter

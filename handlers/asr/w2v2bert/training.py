@@ -18,6 +18,7 @@ from codex_worker.asr.start import FromCheckpoint, FromNothing, FromWeights, Tra
 from codex_worker.asr.train import METRICS_COLUMNS
 from codex_worker.asr.train import train as train_model
 from codex_worker.asr.transcribe import Transcriber
+from codex_worker.contract.licences import LICENCES, licence_of, terms_of
 from codex_worker.data.project import Project
 from codex_worker.data.recordings import FetchedCells, fetch_recordings
 from codex_worker.job.summary import What
@@ -33,6 +34,7 @@ from handlers.steps import (
     leave_if_preempted,
     project_of,
     publish_report,
+    require_licence,
     say,
     threads,
     training_folder,
@@ -54,17 +56,19 @@ def run(job: JobContext, callbacks: JobCallbacks) -> Result:
 
 
 def start_of(job: JobContext, callbacks: JobCallbacks) -> TrainingStart:
-    """A checkpoint of the project, official weights, or nothing (preset tiny)."""
+    """A checkpoint, official weights, or nothing (preset tiny). Raises UserError where terms forbid it."""
     options = job.options.training
     if options.base_checkpoint:
         file = callbacks.scanner.fetch_checkpoint(options.base_checkpoint)
-        return FromCheckpoint(
-            load_checkpoint(file, unpack_folder=job.folder / "base"), options.base_checkpoint
-        )
+        checkpoint = load_checkpoint(file, unpack_folder=job.folder / "base")
+        require_licence(options, licence_of(checkpoint.metadata), options.base_checkpoint)
+        return FromCheckpoint(checkpoint, options.base_checkpoint)
     if job.preset == "tiny":
         return FromNothing()
-    weights = callbacks.scanner.fetch_weights(options.base_model.removeprefix("facebook/"))
-    return FromWeights(weights.path, f"{options.base_model}@{weights.revision}")
+    licence = LICENCES[options.base_model]
+    require_licence(options, licence, options.base_model)
+    weights = callbacks.scanner.fetch_weights(options.weights)
+    return FromWeights(weights.path, f"{options.base_model}@{weights.revision}", licence)
 
 
 def train(
@@ -92,10 +96,10 @@ def train(
         corpus = work.corpus(clips, FetchedCells(fetched.cells, cells.skipped + fetched.skipped))
     trained = work.train(corpus)
     leave_if_preempted(callbacks, trained.outcome)
-    _report(job, callbacks, corpus, fetched, not_written)
+    _report(job, callbacks, corpus, fetched, not_written, start)
     checkpoint = job.folder / "asr_model.safetensors"
     shutil.copyfile(trained.checkpoint, checkpoint)
-    notes = [*project.notes, *corpus.notes, *not_written, *trained.notes]
+    notes = [*project.notes, *corpus.notes, *not_written, *work.notes, *trained.notes]
     labels = {cell.key: cell.label for cell in fetched.cells}
     unused = [f"{labels[key]}: {reason}" for key, reason in corpus.left_out.items()]
     facts = [*facts_of_quality(trained.held_out), *facts_of_training(cells, fetched.skipped, unused)]
@@ -107,6 +111,7 @@ def train(
         notes,
         stopped_early=trained.outcome.ended == "stopped",
         facts=facts,
+        licence=start.licence,
     )
 
 
@@ -120,6 +125,7 @@ class _Work:
         self.callbacks = callbacks
         self.start = start
         self.text_recipe = text_recipe
+        self.notes: list[str] = []  # what a person should know of the start
         self.sounds = Sounds(start.frontend, FeatureCache(job.folder / "features", _cache_bytes(job.folder)))
 
     def corpus(self, clips: Sequence[TranscribedClip], listed: FetchedCells) -> Corpus:
@@ -161,6 +167,9 @@ class _Work:
         job, machine = self.job, this_machine()
         recipe = self._recipe(corpus.hours, len(corpus.examples), machine)
         vocabulary = self.start.vocabulary([example.text for example in corpus.examples])
+        if about := self.start.about_letters(vocabulary):
+            logger.info(about)
+            self.notes.append(about)
         plan = TrainingPlan(
             make_model=lambda: self.start.network(vocabulary),
             vocabulary=vocabulary,
@@ -174,6 +183,7 @@ class _Work:
                 "data_commit": job.commit,
                 "job_id": job.job_id,
                 "started_from": self.start.origin,
+                **({"licence": self.start.licence} if self.start.licence else {}),
                 "hours": f"{corpus.hours:.3f}",
             },
             readers=threads(),
@@ -215,18 +225,22 @@ def _report(
     corpus: Corpus,
     fetched: FetchedCells,
     not_written: Sequence[str],
+    start: TrainingStart,
 ) -> None:
-    """Which recordings were of no use, and why, and what of the texts is not learnt, where there is any."""
+    """Which recordings were of no use, and why, what is not learnt, and terms, where there are any."""
     labels = {cell.key: cell.label for cell in fetched.cells}
     left_out = {entry.label: entry.reason for entry in fetched.skipped}
     left_out |= {labels[key]: reason for key, reason in corpus.left_out.items()}
-    if not left_out and not corpus.rare_letters and not not_written:
+    terms = terms_of(start.licence)
+    if not left_out and not corpus.rare_letters and not not_written and not terms:
         return
     content = {
         "left_out": left_out,
         "rare_letters": dict(corpus.rare_letters),
         "not_written": list(not_written),
         "hours": corpus.hours,
+        "started_from": start.origin,
+        **({"licence": start.licence, "terms": terms} if terms else {}),
     }
     text = json.dumps(content, ensure_ascii=False, indent=2)
     publish_report(job, callbacks, "training_data.json", text)

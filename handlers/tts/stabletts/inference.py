@@ -19,7 +19,7 @@ from codex_worker.stabletts.frontend.choose import FrontendRequest, legacy_front
 from codex_worker.stabletts.speak import Failed, Speaker, SpeakingSettings, SpokenFile, Verse, write_files
 from codex_worker.training.machine import this_machine
 from handlers.base import CellResult, Inferred, JobCallbacks, JobContext, Result, run_inference
-from handlers.steps import project_of, publish_report, say, threads
+from handlers.steps import project_of, publish_report, require_licence, say, threads
 from handlers.told import counted, facts_of_choice, naming_unmatched
 from handlers.tts.stabletts.training import frontend_request, vocoder_of
 from handlers.tts.stabletts.voices import find_reference
@@ -51,6 +51,8 @@ def infer(
         project.note("There was nothing to speak.", logging.INFO)
         return Inferred(0, notes=project.notes, asked=0, facts=facts)
     loaded = read_checkpoint(checkpoint)
+    licence = (loaded.voice.licence or None) if loaded.voice else None
+    require_licence(options, licence, checkpoint.name)
     voice = _voice(job, request, loaded, cells.chosen, project)
     speaker = Speaker(
         loaded.network(),
@@ -86,7 +88,15 @@ def infer(
     skipped = {result.patch.cell_id: why for result, why in publication.dropped}
     facts += work.facts(skipped, reference.unusable)
     return Inferred(
-        len(publication.applied), work.failed, skipped, {}, list(project.notes), stopped, len(verses), facts
+        len(publication.applied),
+        work.failed,
+        skipped,
+        {},
+        list(project.notes),
+        stopped,
+        len(verses),
+        facts,
+        licence,
     )
 
 

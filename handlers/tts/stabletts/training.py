@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from codex_worker.contract.licences import LICENCES, OWN, terms_of
 from codex_worker.contract.options import OFFICIAL_VOICE, SharedOptions
 from codex_worker.data.project import Project, SkippedCell
 from codex_worker.data.recordings import FetchedCells, fetch_recordings
@@ -34,6 +35,7 @@ from handlers.steps import (
     leave_if_preempted,
     project_of,
     publish_report,
+    require_licence,
     say,
     threads,
     training_folder,
@@ -109,13 +111,17 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
         machine=this_machine(),
         judged_by=CHOICE if listener else None,
     )
-    start = (f"training starts from {beginning.base}", *beginning.notes)
+    start = (
+        f"training starts from {beginning.base}",
+        *beginning.notes,
+        *filter(None, [terms_of(source.licence)]),
+    )
     unused = [f"{label}: {reason}" for label, reason in dataset.left_out]
     lost = report_losses(choice.frontend.encode(one.text) for one in recorded)
     for line in (dataset.report()[0], *start, *choice.reasons, *lost, *recipe.reasons):
         logger.info(line)
     _publish_report(job, callbacks, dataset, (*cells.skipped, *fetched.skipped), choice, start, recipe)
-    task, outcome = _fit(job, callbacks, beginning, dataset, recipe, choice, listener)
+    task, outcome = _fit(job, callbacks, beginning, dataset, recipe, choice, listener, source.licence)
     checkpoint = job.folder / "voice.safetensors"
     shutil.copyfile(outcome.checkpoint_path, checkpoint)
     return Trained(
@@ -135,6 +141,7 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
         ],
         stopped_early=outcome.ended == "stopped",
         facts=facts_of_training(cells, fetched.skipped, unused),
+        licence=source.licence,
     )
 
 
@@ -163,18 +170,25 @@ class _Source:
     checkpoint: VoiceCheckpoint | None = None
     base: str = "random weights"
     revision: str = ""
+    licence: str | None = None
 
 
 def _source(job: JobContext, callbacks: JobCallbacks) -> _Source:
     options = job.options.training
     if path := options.base_checkpoint:
         checkpoint = read_checkpoint(callbacks.scanner.fetch_checkpoint(path))
-        return _Source("checkpoint", checkpoint, path)
+        licence = (checkpoint.voice.licence or None) if checkpoint.voice else None
+        require_licence(options, licence, path)
+        return _Source("checkpoint", checkpoint, path, licence=licence)
     if job.preset == "tiny" or options.from_scratch:
-        return _Source("scratch")
+        return _Source("scratch", licence=OWN)
     weights = callbacks.scanner.fetch_weights("stabletts")
     return _Source(
-        "official", read_checkpoint(weights.path), OFFICIAL_VOICE, f"{OFFICIAL_VOICE}@{weights.revision}"
+        "official",
+        read_checkpoint(weights.path),
+        OFFICIAL_VOICE,
+        f"{OFFICIAL_VOICE}@{weights.revision}",
+        LICENCES[OFFICIAL_VOICE],
     )
 
 
@@ -201,6 +215,7 @@ def _fit(
     recipe: VoiceRecipe,
     choice: FrontendChoice,
     listener: Listener | None,
+    licence: str | None,
 ) -> tuple[VoiceTraining, TrainingOutcome]:
     voice = VoiceDescription(
         settings=beginning.network.settings,
@@ -210,6 +225,7 @@ def _fit(
         base=beginning.base,
         official_revision=beginning.official_revision,
         training_commit=job.commit,
+        licence=licence or "",
     )
     task = VoiceTraining(
         beginning,

@@ -70,6 +70,7 @@ def refusal(config, job=ASR, mode=BOTH):
         ("training.include_machine_made", "include_machine_made", "true", True),
         ("model.base_model", "base_model", "MMS-1b", "facebook/mms-1b"),
         ("model.base_model", "base_model", "facebook/wav2vec2-base", "facebook/wav2vec2-base"),
+        ("model.base_model", "base_model", "omniASR-CTC-300M-v2", "hf-audio/omniasr-ctc-300m-v2"),
         ("model.vocoder", "vocoder", " Griffin_Lim", "griffin_lim"),
         ("model.frontend", "frontend", "COMPAT", "compat"),
         ("model.base_checkpoint", "base_checkpoint", " a/b.pt ", "a/b.pt"),

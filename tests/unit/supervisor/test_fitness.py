@@ -153,6 +153,7 @@ def test_a_handler_that_declares_nothing_needs_nothing(tmp_path, body):
     [
         ({"job_type": "asr"}, ("w2v-bert-2.0",)),
         ({"job_type": "asr", "model": {"base_model": "facebook/mms-300m"}}, ("mms-300m",)),
+        ({"job_type": "asr", "model": {"base_model": "omniASR-CTC-300M-v2"}}, ("omniasr-ctc-300m-v2",)),
         ({"job_type": "asr", "model": {"base_checkpoint": "a/b.safetensors"}}, ()),
         ({"job_type": "tts"}, ("stabletts", "vocos")),
         ({"job_type": "tts", "model": {"base_checkpoint": "a/b.safetensors"}}, ("vocos",)),
@@ -171,6 +172,7 @@ def hub(tmp_path):
 def put_weights(hub: Hub, *names: str) -> None:
     for name in names:
         wanted = WEIGHTS[name]
+        assert wanted.revision is not None
         revision = "a" * 40 if wanted.revision == "main" else wanted.revision
         folder = hub.settings.cache_folder / f"models--{wanted.repository.replace('/', '--')}"
         for file in wanted.files:
@@ -189,6 +191,12 @@ def test_weights_that_are_not_here_stop_only_the_jobs_that_start_from_them(hub):
     assert weights.condition().remedy
     put_weights(hub, "w2v-bert-2.0")
     assert weights.why_not(entry(job_type="asr")) is None and not weights.condition().remedy
+
+
+def test_a_job_that_names_weights_without_a_known_commit_is_left_with_what_to_do(tmp_path):
+    weights = WeightsAtHand(Hub(HubSettings(tmp_path / "hub")), FakeClock())
+    reason = weights.why_not(entry(job_type="asr", model={"base_model": "hf-audio/omniasr-ctc-1b-v2"}))
+    assert reason and "CODEX_WEIGHTS_FOLDER" in reason and "facebook/w2v-bert-2.0" in reason
 
 
 def test_weights_in_the_operators_folder_need_no_hub(tmp_path):
