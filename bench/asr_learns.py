@@ -23,8 +23,8 @@ import torch
 
 import codex_worker.asr  # noqa: F401 - patches torchaudio before transformers looks for it
 from codex_worker.asr.corpus import Corpus, Example, Sounds, Split, TranscribedClip, prepare
-from codex_worker.asr.features import FeatureCache, FeatureExtractor
-from codex_worker.asr.networks.build import build_model, tiny_config
+from codex_worker.asr.features import FeatureCache
+from codex_worker.asr.networks.build import TINY_FRONTEND, build_model, tiny_config
 from codex_worker.asr.plan import TrainingPlan
 from codex_worker.asr.recipe import choose_recipe
 from codex_worker.asr.train import train
@@ -86,7 +86,7 @@ def speech(folder: Path, hours: float) -> tuple[Corpus, Sounds]:
         sentences[" ".join(generator.choices(WORDS, k=generator.choice((3, 4, 5))))] = None
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         utterances = list(pool.map(lambda pair: _say(folder, *pair), enumerate(sentences)))
-    sounds = Sounds(FeatureExtractor(), FeatureCache(folder / "features", 10**10))
+    sounds = Sounds(TINY_FRONTEND, FeatureCache(folder / "features", 10**10))
     corpus = prepare(
         utterances,
         normalise=str,

@@ -29,7 +29,7 @@ from codex_worker.asr.checkpoint import TranscriberCheckpoint
 from codex_worker.asr.corpus import Example, Sounds, Split, TranscribedClip
 from codex_worker.asr.ctc_task import CtcTask
 from codex_worker.asr.features import SAMPLE_RATE, FeatureCache, FeatureExtractor
-from codex_worker.asr.networks.build import tiny_config, use_fast_layers
+from codex_worker.asr.networks.build import TINY_FRONTEND, tiny_config, use_fast_layers
 from codex_worker.asr.plan import TrainingPlan
 from codex_worker.asr.precision import Precision, fastest_precision
 from codex_worker.asr.recipe import choose_recipe
@@ -126,7 +126,7 @@ def compare_transcription(
 
 def compare_training(count: int, rounds: int, device: str, folder: Path, layers: int = 4) -> dict[str, float]:
     """One epoch of ours (batches by seconds) and of the `Trainer` (random padded batches) over full width."""
-    examples, sounds = _examples(verse_lengths(count), folder / "train")
+    examples, sounds = _examples(verse_lengths(count), folder / "train", FeatureExtractor())
     audio_s = sum(example.duration_s for example in examples)
     print(f"Training on {audio_s:.0f} s with {layers} layers of full width", file=sys.stderr)
     torch.manual_seed(0)
@@ -146,7 +146,7 @@ def compare_training(count: int, rounds: int, device: str, folder: Path, layers:
 
 def measure_full_training(count: int, device: str, folder: Path) -> dict[str, float]:
     """Our own figure for training the full network: its second epoch where a GPU first finds its kernels."""
-    examples, sounds = _examples(verse_lengths(count), folder / "full")
+    examples, sounds = _examples(verse_lengths(count), folder / "full", FeatureExtractor())
     audio_s = sum(example.duration_s for example in examples)
     print(f"Training on {audio_s:.0f} s with {FULL_LAYERS} layers", file=sys.stderr)
     model = transformers.Wav2Vec2BertForCTC(full_config(VOCABULARY)).to(device)
@@ -160,13 +160,13 @@ def measure_full_training(count: int, device: str, folder: Path) -> dict[str, fl
 def measure_tiny(device: str, folder: Path) -> dict[str, float]:
     """Our own figures for the tiny preset."""
     durations = verse_lengths(16)
-    examples, sounds = _examples(durations, folder / "tiny")
+    examples, sounds = _examples(durations, folder / "tiny", TINY_FRONTEND)
     model = transformers.Wav2Vec2BertForCTC(tiny_config(VOCABULARY)).to(device)
     use_fast_layers(model)
     epoch = _our_epoch(model, examples, sounds, preset="tiny", device=device)
     reader = copy.deepcopy(model)  # a transcriber changes its network's numbers
     transcriber = Transcriber(
-        TranscriberCheckpoint(reader, VOCABULARY, FeatureExtractor()), DecodingSettings(), device
+        TranscriberCheckpoint(reader, VOCABULARY, TINY_FRONTEND), DecodingSettings(), device
     )
     recordings = [_noise(duration, seed) for seed, duration in enumerate(durations)]
     train_s, read_s = _take_turns(epoch, lambda: transcriber.transcribe_samples(recordings), 1, device)
@@ -243,9 +243,11 @@ def _plain_epoch(model: Any, examples: Sequence[Example], sounds: Sounds, folder
     return epoch
 
 
-def _examples(durations: Sequence[float], folder: Path) -> tuple[list[Example], Sounds]:
+def _examples(
+    durations: Sequence[float], folder: Path, frontend: FeatureExtractor
+) -> tuple[list[Example], Sounds]:
     """Noise as examples whose features lie in the cache already, as they do from the second epoch on."""
-    sounds = Sounds(FeatureExtractor(), FeatureCache(folder, 10**10))
+    sounds = Sounds(frontend, FeatureCache(folder, 10**10))
     letters = np.random.default_rng(1)
     examples = []
     for place, duration in enumerate(durations):
@@ -253,7 +255,7 @@ def _examples(durations: Sequence[float], folder: Path) -> tuple[list[Example], 
         example = Example(
             TranscribedClip(str(place), folder, text), " ".join(text.split()), f"noise{place}", duration
         )
-        features = FeatureExtractor()(_noise(duration, place))
+        features = frontend(_noise(duration, place))
         for speed in (0.9, 0.95, 1.0, 1.05, 1.06, 1.12):
             key = example.sound if speed == 1.0 else f"{example.sound}-x{speed:g}"
             sounds.cache.get(key, sounds.frontend, features.copy)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from codex_worker.asr.features import MEL_BINS, STACKED_FRAMES
+from codex_worker.asr.features import MEL_BINS
 from codex_worker.asr.recipe import Augmentation
 
 
@@ -22,7 +22,7 @@ def mask_features(
         masked[start : start + width] = 0
         budget -= width
     if masked.ndim == 2 and augmentation.band_mask_bins > 0:
-        bands = masked.reshape(rows, STACKED_FRAMES, MEL_BINS)
+        bands = masked.reshape(rows, -1, MEL_BINS)
         for _ in range(augmentation.band_masks):
             width = int(generator.integers(0, augmentation.band_mask_bins + 1))
             start = int(generator.integers(0, MEL_BINS - width + 1))

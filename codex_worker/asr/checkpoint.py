@@ -86,6 +86,7 @@ def save_checkpoint(path: Path, checkpoint: TranscriberCheckpoint) -> None:
         "kind": checkpoint.frontend.kind,
         "sample_rate": checkpoint.frontend.sample_rate,
         "version": checkpoint.frontend.version,
+        "stacked_frames": checkpoint.frontend.stacked_frames,
     }
     metadata = {
         **checkpoint.metadata,

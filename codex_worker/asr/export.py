@@ -5,6 +5,7 @@ from pathlib import Path
 
 from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor
 
+from codex_worker.asr.features import MEL_BINS
 from codex_worker.asr.load import load_checkpoint
 
 
@@ -35,7 +36,11 @@ def export_hugging_face(checkpoint: Path, folder: Path) -> list[Path]:
     extractor: SeamlessM4TFeatureExtractor | Wav2Vec2FeatureExtractor
     if loaded.frontend.kind == "log_mel":
         extractor = SeamlessM4TFeatureExtractor(
-            feature_size=80, num_mel_bins=80, sampling_rate=loaded.frontend.sample_rate, padding_value=0.0
+            feature_size=MEL_BINS,
+            num_mel_bins=MEL_BINS,
+            sampling_rate=loaded.frontend.sample_rate,
+            padding_value=0.0,
+            stride=loaded.frontend.stacked_frames,
         )
     else:
         extractor = Wav2Vec2FeatureExtractor(sampling_rate=loaded.frontend.sample_rate)

@@ -24,7 +24,9 @@ HOP_SAMPLES = 160  # 10 ms
 FFT_SAMPLES = 512
 MEL_BINS = 80
 LOWEST_HZ = 20.0
-STACKED_FRAMES = 2  # two 10 ms frames make one input frame of 20 ms
+STACKED_FRAMES = 2  # two 10 ms frames make one input frame of 20 ms, as w2v-bert-2.0 reads them
+FEWEST_FRAMES = 4  # of 10 ms; the least of a recording that can be normalised
+MOST_STACKED = FEWEST_FRAMES  # so that every recording has a row
 PREEMPHASIS = 0.97
 MEL_FLOOR = 1.192092955078125e-07
 
@@ -38,24 +40,29 @@ class FeatureExtractor:
     kind: FrontendKind = "log_mel"
     sample_rate: int = SAMPLE_RATE
     version: int = 1
+    stacked_frames: int = STACKED_FRAMES  # log-mel frames of 10 ms to an input row
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
-        """Input of one recording: `[frames, 160]` log-mel or `[samples]` waveform, float32."""
-        return log_mel(samples) if self.kind == "log_mel" else normalised_waveform(samples)
+        """Input of one recording: `[rows, stacked_frames * 80]` log-mel or `[samples]` waveform, float32."""
+        return (
+            log_mel(samples, self.stacked_frames) if self.kind == "log_mel" else normalised_waveform(samples)
+        )
 
     def input_seconds(self, length: int) -> float:
         """Duration in seconds of an input with this many rows."""
-        per_row = HOP_SAMPLES * STACKED_FRAMES if self.kind == "log_mel" else 1
+        per_row = HOP_SAMPLES * self.stacked_frames if self.kind == "log_mel" else 1
         return length * per_row / self.sample_rate
 
 
-def log_mel(samples: np.ndarray) -> np.ndarray:
-    """Kaldi-like log-mel features `[frames, 160]` of a 16 kHz waveform in [-1, 1], normalised per mel bin.
+def log_mel(samples: np.ndarray, stacked_frames: int = STACKED_FRAMES) -> np.ndarray:
+    """Kaldi-like log-mel features of a 16 kHz waveform in [-1, 1], normalised per mel bin.
+
+    `[rows, stacked_frames * 80]`: so many frames of 10 ms lie one after the other in a row.
 
     The same numbers as transformers' SeamlessM4TFeatureExtractor (which loops over frames), computed for all
     frames at once. Raises DataError for less than 50 ms of audio or for silence.
     """
-    needed = WINDOW_SAMPLES + (2 * STACKED_FRAMES - 1) * HOP_SAMPLES
+    needed = WINDOW_SAMPLES + (FEWEST_FRAMES - 1) * HOP_SAMPLES
     _check_samples(samples, needed)
     window, mel_filters = _window_and_filters()
     waveform = torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32)) * 2.0**15
@@ -66,8 +73,8 @@ def log_mel(samples: np.ndarray) -> np.ndarray:
     power = torch.view_as_real(torch.fft.rfft(frames, n=FFT_SAMPLES)).square().sum(-1)
     mel = (power @ mel_filters).clamp_min(MEL_FLOOR).log()
     mel = (mel - mel.mean(0)) / (mel.var(0, unbiased=True) + 1e-7).sqrt()
-    usable = mel.shape[0] - mel.shape[0] % STACKED_FRAMES
-    return mel[:usable].reshape(-1, MEL_BINS * STACKED_FRAMES).numpy()
+    usable = mel.shape[0] - mel.shape[0] % stacked_frames
+    return mel[:usable].reshape(-1, MEL_BINS * stacked_frames).numpy()
 
 
 def normalised_waveform(samples: np.ndarray) -> np.ndarray:
@@ -112,7 +119,7 @@ class FeatureCache:
 
     def get(self, key: str, frontend: FeatureExtractor, compute: Callable[[], np.ndarray]) -> np.ndarray:
         """The stored features, or `compute()` which are then stored as float16."""
-        path = self.folder / f"{key}-{frontend.kind}-{frontend.version}.npy"
+        path = self.folder / f"{key}-{frontend.kind}-{frontend.version}-{frontend.stacked_frames}.npy"
         try:
             features = np.load(path, allow_pickle=False)
             os.utime(path)

@@ -12,6 +12,7 @@ from codex_worker.asr.checkpoint import TranscriberCheckpoint
 from codex_worker.asr.features import FeatureExtractor
 from codex_worker.asr.networks.base_letters import listed_letters, read_base_letters
 from codex_worker.asr.networks.build import (
+    TINY_FRONTEND,
     build_model,
     config_fields,
     config_from,
@@ -158,7 +159,7 @@ class FromNothing:
     trainable: Trainable = WholeNetwork()
 
     def __init__(self) -> None:
-        self.frontend = FeatureExtractor()
+        self.frontend = TINY_FRONTEND
 
     def vocabulary(self, texts: Sequence[str]) -> Vocabulary:
         """The letters of the texts."""

@@ -44,7 +44,7 @@ def test_a_transcriber_computes_on_the_gpu_what_transformers_computes(length):
     plain = Wav2Vec2BertForCTC(config).eval().cuda()
     ours = copy.deepcopy(plain)
     use_fast_layers(ours)
-    features = torch.randn(3, length, 160).cuda()
+    features = torch.randn(3, length, 320).cuda()
     mask = torch.ones(3, length, dtype=torch.long).cuda()
     mask[1, (length + 1) // 2 :] = 0
     with torch.no_grad():

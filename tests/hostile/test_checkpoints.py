@@ -18,9 +18,8 @@ from safetensors.torch import load_file, save_file
 from codex_worker.asr import checkpoint as asr_checkpoint
 from codex_worker.asr.checkpoint import TranscriberCheckpoint, save_checkpoint
 from codex_worker.asr.corrector import MAX_JSON_BYTES
-from codex_worker.asr.features import FeatureExtractor
 from codex_worker.asr.load import load_checkpoint
-from codex_worker.asr.networks.build import build_model, tiny_config
+from codex_worker.asr.networks.build import TINY_FRONTEND, build_model, tiny_config
 from codex_worker.asr.vocabulary import build_vocabulary
 from codex_worker.errors import DataError
 from codex_worker.stabletts.checkpoint import VoiceDescription, read_checkpoint, write_checkpoint
@@ -36,7 +35,7 @@ def transcriber(tmp_path_factory):
     vocabulary = build_vocabulary(["ab"])
     path = tmp_path_factory.mktemp("asr") / "transcriber.safetensors"
     save_checkpoint(
-        path, TranscriberCheckpoint(build_model(tiny_config(vocabulary)), vocabulary, FeatureExtractor())
+        path, TranscriberCheckpoint(build_model(tiny_config(vocabulary)), vocabulary, TINY_FRONTEND)
     )
     return path
 

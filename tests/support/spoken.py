@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from codex_worker.asr.corpus import Sounds, TranscribedClip, prepare, split
-from codex_worker.asr.features import FeatureCache, FeatureExtractor
+from codex_worker.asr.features import FeatureCache
 from codex_worker.asr.load import load_checkpoint
-from codex_worker.asr.networks.build import build_model, tiny_config
+from codex_worker.asr.networks.build import TINY_FRONTEND, build_model, tiny_config
 from codex_worker.asr.plan import TrainedModel, TrainingPlan
 from codex_worker.asr.recipe import choose_recipe
 from codex_worker.asr.train import train
@@ -42,7 +42,7 @@ def train_tiny(
 ) -> TrainedModel:
     """Train the tiny preset as a job would, on one thread: the outcome is the same on every machine."""
     torch.set_num_threads(1)
-    sounds = Sounds(FeatureExtractor(), FeatureCache(folder / "features", 10**9))
+    sounds = Sounds(TINY_FRONTEND, FeatureCache(folder / "features", 10**9))
     corpus = prepare(
         utterances,
         normalise=TextRecipe().apply,

@@ -20,7 +20,7 @@ from transformers import (
     Wav2Vec2ForCTC,
 )
 
-from codex_worker.asr.features import FeatureExtractor
+from codex_worker.asr.features import MEL_BINS, MOST_STACKED, SAMPLE_RATE, FeatureExtractor
 from codex_worker.asr.networks import omniasr
 from codex_worker.asr.networks.base_letters import PublishedHead, read_base_letters, take_over_letters
 from codex_worker.asr.networks.w2v2bert_attention import use_fast_attention
@@ -81,13 +81,18 @@ _LIMITS = {
 }
 _LARGEST_NUMBER = 100_000  # of any other: widths, letters, distances
 _MOST_NUMBERS = 32  # of a list: one for each convolution of a front end
-_TRIAL_INPUTS: Mapping[str, tuple[int, ...]] = {"log_mel": (1, 400, 160), "waveform": (1, 32_000)}
+_TRIAL_ROWS = {"log_mel": 400, "waveform": 32_000}
+
+
+# Frames of 40 ms: a letter of quick speech still has one, and half as many frames are half the work.
+TINY_FRONTEND = FeatureExtractor(stacked_frames=4)
 
 
 def tiny_config(vocabulary: Vocabulary) -> Wav2Vec2BertConfig:
     """About 0.8 million parameters: learns a few dozen words in a minute on two CPU cores."""
     return _with_ctc(
         Wav2Vec2BertConfig(
+            feature_projection_input_dim=TINY_FRONTEND.stacked_frames * MEL_BINS,
             hidden_size=128,
             num_hidden_layers=2,
             num_attention_heads=4,
@@ -204,9 +209,10 @@ def config_from(fields: object) -> PretrainedConfig:
         safe["vocab_size"] = 1  # a body without a head, as w2v-bert-2.0 is; the head is made for the letters
     try:
         config = FAMILIES[model_type].config.from_dict(safe)
+        frontend = frontend_of(config)
         network = outline(config)
         parameters = int(network.num_parameters())
-        _try_out(network, FAMILIES[model_type])
+        _try_out(network, frontend)
     # Whatever a made-up configuration makes transformers raise, the file is to blame.
     except Exception as error:
         raise DataError(f"The model's configuration cannot be built ({clause(error)[:300]}).") from error
@@ -228,10 +234,11 @@ def outline(config: PretrainedConfig) -> PreTrainedModel:
         return build_model(config)
 
 
-def _try_out(network: PreTrainedModel, family: NetworkFamily) -> None:
-    """Reads two seconds of nothing, without computing: many a wrong number shows only there."""
+def _try_out(network: PreTrainedModel, frontend: FeatureExtractor) -> None:
+    """Reads some seconds of nothing, without computing: many a wrong number shows only there."""
+    columns = (frontend.stacked_frames * MEL_BINS,) if frontend.kind == "log_mel" else ()
     with torch.no_grad(), torch.device("meta"):
-        network.eval()(torch.zeros(_TRIAL_INPUTS[family.reads]))
+        network.eval()(torch.zeros(1, _TRIAL_ROWS[frontend.kind], *columns))
 
 
 def _own_settings(family: NetworkFamily) -> set[str]:
@@ -254,8 +261,14 @@ def _check_setting(name: str, value: object) -> None:
 
 
 def frontend_of(config: PretrainedConfig) -> FeatureExtractor:
-    """What this network reads."""
-    return FeatureExtractor(FAMILIES[config.model_type].reads)
+    """What this network reads. Raises ValueError for rows that no log-mel frames make."""
+    reads = FAMILIES[config.model_type].reads
+    if reads == "waveform":
+        return FeatureExtractor(reads)
+    stacked, rest = divmod(config.feature_projection_input_dim, MEL_BINS)
+    if rest or not 1 <= stacked <= MOST_STACKED:
+        raise ValueError(f"input rows of {config.feature_projection_input_dim} are no log-mel frames")
+    return FeatureExtractor(reads, stacked_frames=stacked)
 
 
 def output_frames(model: PreTrainedModel, input_length: int) -> int:
@@ -269,11 +282,11 @@ def frame_seconds(model: PreTrainedModel) -> float:
     config = model.config
     if config.model_type == "wav2vec2-bert":
         stride = config.adapter_stride**config.num_adapter_layers if config.add_adapter else 1
-        return 0.02 * stride
+        return frontend_of(config).input_seconds(stride)
     samples = 1
     for conv_stride in config.conv_stride:
         samples *= conv_stride
-    return samples / 16_000
+    return samples / SAMPLE_RATE
 
 
 def grow_head(model: PreTrainedModel, vocabulary: Vocabulary) -> None:

@@ -16,9 +16,8 @@ from safetensors.torch import save_file
 
 from codex_worker.asr.checkpoint import TranscriberCheckpoint, save_checkpoint
 from codex_worker.asr.corrector import Corrector, EditModel, LetterModel
-from codex_worker.asr.features import FeatureExtractor
 from codex_worker.asr.load import load_checkpoint
-from codex_worker.asr.networks.build import FAMILIES, build_model, tiny_config
+from codex_worker.asr.networks.build import FAMILIES, TINY_FRONTEND, build_model, tiny_config
 from codex_worker.asr.vocabulary import build_vocabulary
 from codex_worker.audio.decode import decode, probe
 from codex_worker.audio.encode import encode
@@ -316,7 +315,7 @@ def _transcriber(folder: Path) -> bytes:
     path = folder / "good-transcriber.safetensors"
     model = build_model(tiny_config(vocabulary))
     about = {"language": "tpi", "metrics": '{"val_cer": 0.5}', "low_confidence": "0.5"}
-    save_checkpoint(path, TranscriberCheckpoint(model, vocabulary, FeatureExtractor(), corrector, about))
+    save_checkpoint(path, TranscriberCheckpoint(model, vocabulary, TINY_FRONTEND, corrector, about))
     return path.read_bytes()
 
 

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from codex_worker.asr.checkpoint import TranscriberCheckpoint, save_checkpoint
-from codex_worker.asr.features import FeatureExtractor
-from codex_worker.asr.networks.build import build_model, tiny_config
+from codex_worker.asr.networks.build import TINY_FRONTEND, build_model, tiny_config
 from codex_worker.asr.vocabulary import build_vocabulary
 from codex_worker.stabletts.checkpoint import VoiceDescription, read_checkpoint, write_checkpoint
 from codex_worker.stabletts.configuration import TINY
@@ -40,13 +39,13 @@ def test_a_transcriber_becomes_a_folder_that_transformers_reads_the_same_way(run
     model = build_model(tiny_config(vocabulary)).eval()
     save_checkpoint(
         tmp_path / "asr.safetensors",
-        TranscriberCheckpoint(model, vocabulary, FeatureExtractor(), metadata={"language": "x"}),
+        TranscriberCheckpoint(model, vocabulary, TINY_FRONTEND, metadata={"language": "x"}),
     )
     code, printed = run("export", "asr.safetensors", "out")
     assert code == 0, printed
     theirs = AutoModelForCTC.from_pretrained(tmp_path / "out").eval()
     samples = np.random.default_rng(0).standard_normal(16_000).astype(np.float32) * 0.1
-    rows = torch.from_numpy(FeatureExtractor()(samples))[None]
+    rows = torch.from_numpy(TINY_FRONTEND(samples))[None]
     with torch.no_grad():
         assert torch.allclose(theirs(rows).logits, model(rows).logits, atol=1e-5)
     extractor = AutoFeatureExtractor.from_pretrained(tmp_path / "out")

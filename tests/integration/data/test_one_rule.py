@@ -9,8 +9,7 @@ import torch
 
 import codex_worker.asr  # noqa: F401  before torchaudio
 from codex_worker.asr.checkpoint import TranscriberCheckpoint, save_checkpoint
-from codex_worker.asr.features import FeatureExtractor
-from codex_worker.asr.networks.build import build_model, tiny_config
+from codex_worker.asr.networks.build import TINY_FRONTEND, build_model, tiny_config
 from codex_worker.asr.vocabulary import build_vocabulary
 from codex_worker.codex.choose import Selection
 from codex_worker.data.faults import Fault
@@ -135,9 +134,7 @@ def transcribed(tmp_path_factory):
     model = build_model(tiny_config(vocabulary))
     with torch.no_grad():
         model.lm_head.bias[vocabulary.encode("g")] = 5.0
-    checkpoint = TranscriberCheckpoint(
-        model, vocabulary, FeatureExtractor(), metadata={"low_confidence": "0.0"}
-    )
+    checkpoint = TranscriberCheckpoint(model, vocabulary, TINY_FRONTEND, metadata={"low_confidence": "0.0"})
     save_checkpoint(project.folder / "model.safetensors", checkpoint)
     cells = project.ordinary(project.sample.unheard)
     named = {}

@@ -8,9 +8,8 @@ from safetensors.torch import save_file
 
 from codex_worker.asr.checkpoint import TranscriberCheckpoint, save_checkpoint
 from codex_worker.asr.corrector import Corrector, EditModel, LetterModel
-from codex_worker.asr.features import FeatureExtractor
 from codex_worker.asr.load import load_checkpoint
-from codex_worker.asr.networks.build import build_model, tiny_config
+from codex_worker.asr.networks.build import TINY_FRONTEND, build_model, tiny_config
 from codex_worker.asr.vocabulary import build_vocabulary
 from codex_worker.errors import DataError, UserError
 from tests.support.present import present
@@ -23,7 +22,7 @@ def saved(tmp_path_factory):
     model = build_model(tiny_config(vocabulary))
     path = tmp_path_factory.mktemp("checkpoint") / "best.safetensors"
     checkpoint = TranscriberCheckpoint(
-        model, vocabulary, FeatureExtractor(), corrector, {"language": "tpi", "commit": "abc"}
+        model, vocabulary, TINY_FRONTEND, corrector, {"language": "tpi", "commit": "abc"}
     )
     save_checkpoint(path, checkpoint)
     return path, checkpoint
@@ -45,7 +44,7 @@ def test_one_file_holds_everything_that_is_needed(saved):
     assert loaded.frontend == original.frontend
     assert loaded.metadata["language"] == "tpi"
     assert present(loaded.corrector).correct("gob") == original.corrector.correct("gob")
-    features = torch.randn(2, 30, 160)
+    features = torch.randn(2, 30, 320)
     with torch.no_grad():
         expected = original.model.eval()(features).logits
         torch.testing.assert_close(loaded.model(features).logits, expected)

@@ -4,8 +4,7 @@ import torch
 from codex_worker.asr.checkpoint import TranscriberCheckpoint
 from codex_worker.asr.confidence import LOW_CONFIDENCE, low_confidence, stored_confidence
 from codex_worker.asr.evaluate import Prediction
-from codex_worker.asr.features import FeatureExtractor
-from codex_worker.asr.networks.build import build_model, tiny_config
+from codex_worker.asr.networks.build import TINY_FRONTEND, build_model, tiny_config
 from codex_worker.asr.transcribe import Transcriber
 from codex_worker.asr.vocabulary import build_vocabulary
 
@@ -54,9 +53,7 @@ def test_a_transcript_is_uncertain_below_what_its_checkpoint_says(stored, uncert
     model = build_model(tiny_config(vocabulary))
     with torch.no_grad():
         model.lm_head.bias[vocabulary.encode("g")] = 5.0  # whatever is said, it hears a letter
-    checkpoint = TranscriberCheckpoint(
-        model, vocabulary, FeatureExtractor(), metadata={"low_confidence": stored}
-    )
+    checkpoint = TranscriberCheckpoint(model, vocabulary, TINY_FRONTEND, metadata={"low_confidence": stored})
     heard = Transcriber(checkpoint, device="cpu").transcribe_samples([torch.randn(16_000).numpy() / 10])[0]
     assert heard.text == "g"
     assert heard.is_uncertain is uncertain

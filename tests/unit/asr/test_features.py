@@ -88,7 +88,7 @@ def test_the_cache_stays_within_its_limit_and_forgets_what_was_unused_longest(tm
     cache = FeatureCache(tmp_path, 3 * size)
     for place in range(3):
         cache.get(f"key{place}", FeatureExtractor(), lambda: rows)
-        os.utime(tmp_path / f"key{place}-log_mel-1.npy", (place, place))
+        os.utime(tmp_path / f"key{place}-log_mel-1-2.npy", (place, place))
     cache.get("key0", FeatureExtractor(), lambda: pytest.fail("key0 was forgotten"))
     cache.get("key3", FeatureExtractor(), lambda: rows)
     kept = {path.name.split("-")[0] for path in tmp_path.glob("*.npy")}
@@ -111,7 +111,7 @@ def test_threads_may_share_a_cache_that_is_always_full(tmp_path):
 
 def test_a_damaged_entry_costs_a_computation_and_not_the_job(tmp_path):
     cache = FeatureCache(tmp_path, 10**6)
-    (tmp_path / "key-log_mel-1.npy").write_bytes(b"half a file")
+    (tmp_path / "key-log_mel-1-2.npy").write_bytes(b"half a file")
     assert cache.get("key", FeatureExtractor(), lambda: np.ones((2, 160), np.float32)).shape == (2, 160)
 
 

@@ -1,9 +1,11 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from codex_worker.asr.features import log_mel
 from codex_worker.asr.networks.build import (
     build_model,
     config_from,
@@ -113,9 +115,11 @@ def test_the_number_of_frames_is_known_before_the_network_runs(config, rows):
     )
     model = build_model(config).eval()
     with torch.no_grad():
-        logits = model(torch.randn(1, rows, 160), attention_mask=torch.ones(1, rows, dtype=torch.long)).logits
+        features = torch.randn(1, rows, config.feature_projection_input_dim)
+        logits = model(features, attention_mask=torch.ones(1, rows, dtype=torch.long)).logits
     assert output_frames(model, rows) == logits.shape[1]
-    assert frame_seconds(model) == pytest.approx(0.02 * rows / logits.shape[1], rel=0.15)
+    row_s = frontend_of(config).input_seconds(1)
+    assert frame_seconds(model) == pytest.approx(row_s * rows / logits.shape[1], rel=0.15)
 
 
 def test_wav2vec2_reads_waveforms():
@@ -131,7 +135,7 @@ def test_wav2vec2_reads_waveforms():
 
 def test_a_grown_head_reads_what_it_read_before():
     model = build_model(tiny_config(VOCABULARY)).eval()
-    features = torch.randn(1, 40, 160)
+    features = torch.randn(1, 40, 320)
     with torch.no_grad():
         before = model(features).logits
         grown = VOCABULARY.extended("zŋ")
@@ -145,10 +149,30 @@ def test_a_grown_head_reads_what_it_read_before():
 def test_the_delimiter_of_an_old_model_starts_as_its_unknown_which_spaces_were():
     old = Vocabulary.from_hugging_face({" ": 0, "a": 1, "[UNK]": 2, "[PAD]": 3}, {})
     model = build_model(tiny_config(old)).eval()
-    features = torch.randn(1, 40, 160)
+    features = torch.randn(1, 40, 320)
     with torch.no_grad():
         before = model(features).logits
         new = old.extended("b")
         grow_head(model, new)
         after = model(features).logits
     torch.testing.assert_close(after[..., new.delimiter_id], before[..., old.unknown_id])
+
+
+@pytest.mark.parametrize("stacked", [1, 2, 3, 4])
+def test_the_width_of_its_input_says_how_long_a_row_of_a_checkpoint_is(stacked):
+    config = tiny_config(VOCABULARY)
+    config.update({"feature_projection_input_dim": stacked * 80})
+    read = config_from(config.to_dict())
+    assert frontend_of(read).stacked_frames == stacked
+    assert frame_seconds(build_model(read)) == pytest.approx(0.01 * stacked)
+    noise = np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
+    rows = frontend_of(read)(noise)
+    assert rows.shape == ((32_000 - 400 + 160) // 160 // stacked, stacked * 80)
+    np.testing.assert_array_equal(rows.reshape(-1, 80), log_mel(noise, 1)[: len(rows) * stacked])
+
+
+@pytest.mark.parametrize("width", [0, 79, 81, 400, 100_000])
+def test_input_rows_that_no_sound_makes_are_refused(width):
+    fields = tiny_config(VOCABULARY).to_dict() | {"feature_projection_input_dim": width}
+    with pytest.raises(DataError, match="configuration"):
+        config_from(fields)

@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from codex_worker.asr.checkpoint import TranscriberCheckpoint, save_checkpoint
-from codex_worker.asr.features import FeatureExtractor
 from codex_worker.asr.held_out_rate import HELD_OUT_RECORDINGS
-from codex_worker.asr.networks.build import build_model, tiny_config
+from codex_worker.asr.networks.build import TINY_FRONTEND, build_model, tiny_config
 from codex_worker.asr.vocabulary import build_vocabulary
 from codex_worker.job.memory import MemoryCallbacks, MemoryScanner, files_below, job_in
 from codex_worker.job.summary import sentence_of
@@ -33,7 +32,7 @@ def reader(tmp_path_factory):
     model = build_model(tiny_config(vocabulary))
     with torch.no_grad():
         model.lm_head.bias[vocabulary.encode("g")] = 5.0
-    return TranscriberCheckpoint(model, vocabulary, FeatureExtractor())
+    return TranscriberCheckpoint(model, vocabulary, TINY_FRONTEND)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from codex_worker.asr.checkpoint import TranscriberCheckpoint
-from codex_worker.asr.features import FeatureExtractor
-from codex_worker.asr.networks.build import build_model, tiny_config
+from codex_worker.asr.networks.build import TINY_FRONTEND, build_model, tiny_config
 from codex_worker.asr.start import FromCheckpoint, FromNothing
 from codex_worker.asr.trainable import WholeNetwork
 from codex_worker.asr.vocabulary import build_vocabulary
@@ -17,7 +16,7 @@ TEXTS = ["god made all", "all is well"]
 def checkpoint():
     vocabulary = build_vocabulary(TEXTS)
     torch.manual_seed(0)
-    return TranscriberCheckpoint(build_model(tiny_config(vocabulary)).eval(), vocabulary, FeatureExtractor())
+    return TranscriberCheckpoint(build_model(tiny_config(vocabulary)).eval(), vocabulary, TINY_FRONTEND)
 
 
 def names_that_train(model):

@@ -12,9 +12,9 @@ from codex_worker.asr import train as training
 from codex_worker.asr.corpus import Example, Sounds, Split, TranscribedClip, prepare, split
 from codex_worker.asr.ctc_task import Collapsed, CtcTask
 from codex_worker.asr.evaluate import Prediction, ctc_loss, error_rates
-from codex_worker.asr.features import FeatureCache, FeatureExtractor
+from codex_worker.asr.features import FeatureCache
 from codex_worker.asr.load import load_checkpoint
-from codex_worker.asr.networks.build import build_model, tiny_config
+from codex_worker.asr.networks.build import TINY_FRONTEND, build_model, tiny_config
 from codex_worker.asr.plan import TrainingPlan
 from codex_worker.asr.recipe import Augmentation, choose_recipe
 from codex_worker.asr.vocabulary import build_vocabulary
@@ -44,11 +44,11 @@ LATIN = ("god made all", "all see him", "him god sees")
 
 def plan_over_noise(tmp_path, count=12, manifest=None, make_config=tiny_config, texts=LATIN):
     """A plan over recordings of noise whose features are made up; nothing is decoded."""
-    sounds = Sounds(FeatureExtractor(), FeatureCache(tmp_path / "features", 10**8))
+    sounds = Sounds(TINY_FRONTEND, FeatureCache(tmp_path / "features", 10**8))
     examples = []
     for place in range(count):
         example = Example(TranscribedClip(f"c{place}", tmp_path, ""), texts[place % 3], f"s{place}", 1.0)
-        rows = np.random.default_rng(place).standard_normal((50, 160))
+        rows = np.random.default_rng(place).standard_normal((50, 320))
         for speed in ("", "-x0.9", "-x0.95", "-x1.05", "-x1.06", "-x1.12"):
             sounds.cache.get(example.sound + speed, sounds.frontend, rows.copy)
         examples.append(example)
@@ -60,7 +60,7 @@ def plan_over_noise(tmp_path, count=12, manifest=None, make_config=tiny_config, 
 
 def test_a_handful_of_recordings_is_read_back_without_an_error(tmp_path):
     heard = sample_utterances("train")[:4]
-    sounds = Sounds(FeatureExtractor(), FeatureCache(tmp_path / "features", 10**8))
+    sounds = Sounds(TINY_FRONTEND, FeatureCache(tmp_path / "features", 10**8))
     corpus = prepare(heard, normalise=str, sounds=sounds, frames=lambda rows: rows, max_duration_s=40.0)
     vocabulary = build_vocabulary(example.text for example in corpus.examples)
     config = tiny_config(vocabulary)

@@ -6,8 +6,7 @@ import torch
 
 from codex_worker.asr.checkpoint import TranscriberCheckpoint
 from codex_worker.asr.corpus import TranscribedClip
-from codex_worker.asr.features import FeatureExtractor
-from codex_worker.asr.networks.build import build_model, tiny_config
+from codex_worker.asr.networks.build import TINY_FRONTEND, build_model, tiny_config
 from codex_worker.asr.transcribe import (
     FIRST_ROUND,
     DecodingSettings,
@@ -25,7 +24,7 @@ VOCABULARY = build_vocabulary(["god made all"])
 @pytest.fixture(scope="module")
 def transcriber():
     torch.manual_seed(0)
-    checkpoint = TranscriberCheckpoint(build_model(tiny_config(VOCABULARY)), VOCABULARY, FeatureExtractor())
+    checkpoint = TranscriberCheckpoint(build_model(tiny_config(VOCABULARY)), VOCABULARY, TINY_FRONTEND)
     return Transcriber(checkpoint, DecodingSettings(batch_seconds=8.0, workers=2), device="cpu")
 
 
@@ -118,7 +117,7 @@ def test_long_recordings_are_held_a_few_at_a_time(transcriber, monkeypatch):
 
 @pytest.mark.parametrize(("seconds", "expected"), [(0.5, 64), (2.0, 16), (1800.0, 1)])
 def test_a_round_is_as_large_as_the_last_recordings_were_short(transcriber, seconds, expected):
-    rows = np.zeros((round(seconds * 50), 160), np.float32)
+    rows = np.zeros((round(seconds * 25), 320), np.float32)
     assert transcriber._next_round([RecordingInput([(0.0, rows)])] * 16) == expected
 
 
