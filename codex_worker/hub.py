@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from codex_worker.contract.licences import LICENCES, terms_of
+from codex_worker.contract.licences import published_licence, terms_of
+from codex_worker.contract.values import MMS_CODE
 from codex_worker.errors import DataError, ResourceError, SystemFault, UserError, clause
 from codex_worker.settings import Settings
 
@@ -40,7 +41,7 @@ class WeightSet:
     @property
     def licence(self) -> str:
         """The licence that they are published under."""
-        return LICENCES[self.repository]
+        return published_licence(self.repository)
 
     @property
     def is_folder(self) -> bool:
@@ -63,6 +64,11 @@ READER_FILES = (
 )
 # The last commit of September 2024, as the hub's page and installers that pin it have it.
 _STABLETTS_COMMIT = "ce2a21a5fad05fc46573b084320e721da72caf95"
+MMS_PREFIX = "mms-tts-"
+MMS_FILES = tuple(
+    ExpectedFile(path)
+    for path in ("config.json", "vocab.json", "tokenizer_config.json", f"model{SAFE_SUFFIX}")
+)
 
 
 def _base_model(repository: str, commit: str) -> WeightSet:
@@ -184,12 +190,17 @@ class Hub:
     def fetch(self, name: str) -> OfficialWeights:
         """The weights of this name (a key of WEIGHTS, or the repository's id where that has one entry).
 
+        A voice of MMS (`mms-tts-swh`) is taken from the operator's folder only: there are over a thousand,
+        and no commit of any is known here.
+
         Raises:
-            UserError: no such weights are on the list.
+            UserError: no such weights are on the list, or no such voice is in the folder.
             SystemFault: the hub cannot be reached and the cache has no copy.
             DataError: what was downloaded is not what the hub says it is, or what it is known to be.
             ResourceError: no room on the disk.
         """
+        if is_mms_voice(name):
+            return self._mms_voice(name)
         known = _known_name(name)
         if known not in self._fetched:
             self._fetched[known] = self._local(WEIGHTS[known]) or self._from_hub(known, WEIGHTS[known])
@@ -209,11 +220,26 @@ class Hub:
         snapshot = _snapshot(self.settings.cache_folder, wanted.repository, revision)
         return all((snapshot / file.path).exists() for file in wanted.files)
 
-    def _local(self, wanted: WeightSet) -> OfficialWeights | None:
+    def _mms_voice(self, name: str) -> OfficialWeights:
+        wanted, folder = WeightSet(f"facebook/{name}", MMS_FILES, None), self.settings.local_folder
+        if name not in self._fetched:
+            # Only in a folder of its own: the names of its files are those of any other model.
+            found = None if folder is None else self._local(wanted, (folder / wanted.repository,))
+            if found is None:
+                files = ", ".join(file.path for file in MMS_FILES)
+                raise UserError(
+                    f"The voice {wanted.repository} is not on this worker, which does not download voices of "
+                    f"MMS. Ask its operator to put {files} of it into facebook/{name} below the folder that "
+                    "CODEX_WEIGHTS_FOLDER names, or train a voice of the project."
+                )
+            self._fetched[name] = found
+        return self._fetched[name]
+
+    def _local(self, wanted: WeightSet, places: tuple[Path, ...] | None = None) -> OfficialWeights | None:
         folder = self.settings.local_folder
         if folder is None:
             return None
-        for base in (folder / wanted.repository, folder):
+        for base in places or (folder / wanted.repository, folder):
             found = [_first_file(base / file.path, base / Path(file.path).name) for file in wanted.files]
             paths = [path for path in found if path is not None]
             if len(paths) == len(wanted.files):
@@ -377,6 +403,11 @@ def only_of_an_operator(name: str) -> str:
         f"folder {wanted.repository} below a folder for weights (CODEX_WEIGHTS_FOLDER). Or choose another "
         "base model, for example facebook/w2v-bert-2.0."
     )
+
+
+def is_mms_voice(name: str) -> bool:
+    """Whether this is the name of a voice of MMS, `mms-tts-` and a code."""
+    return name.startswith(MMS_PREFIX) and MMS_CODE.fullmatch(name.removeprefix(MMS_PREFIX)) is not None
 
 
 def _known_name(name: str) -> str:

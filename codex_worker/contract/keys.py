@@ -33,6 +33,7 @@ NOTHING: frozenset[Work] = frozenset()
 _MODELS = {
     ("asr", "w2v2bert"): {"training": Work.TRAIN_TRANSCRIBER, "inference": Work.TRANSCRIBE},
     ("tts", "stabletts"): {"training": Work.TRAIN_VOICE, "inference": Work.SPEAK},
+    ("tts", "vits"): {"training": Work.TRAIN_VOICE, "inference": Work.SPEAK},
 }
 
 

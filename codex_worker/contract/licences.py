@@ -27,6 +27,12 @@ LICENCES: Mapping[str, str] = {
     "hf-audio/omniasr-ctc-1b-v2": APACHE,
 }
 """By the repository that the weights are published in."""
+_MMS_VOICES = "facebook/mms-tts-"  # one for each of a thousand languages, all of one licence
+
+
+def published_licence(repository: str) -> str:
+    """The licence of the weights in a repository that this worker knows."""
+    return NON_COMMERCIAL if repository.startswith(_MMS_VOICES) else LICENCES[repository]
 
 
 def licence_of(metadata: Mapping[str, str]) -> str | None:

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 MODEL_ALIASES = {
     "stabletts": "stabletts",
+    "mmstts": "vits",
     "w2v2bert": "w2v2bert",
     "wav2vec2bert": "w2v2bert",
 }

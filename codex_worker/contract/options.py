@@ -27,7 +27,7 @@ from codex_worker.contract.keys import (
 )
 from codex_worker.contract.manifest import JobEntry, ModelChoice
 from codex_worker.contract.reading import EntryReader
-from codex_worker.contract.values import Anything, Choice, Number, Text, Verses, Whole, YesNo
+from codex_worker.contract.values import Anything, Choice, MmsVoice, Number, Text, Verses, Whole, YesNo
 
 MOST_HELD_BACK = 0.8  # val_split and test_split together
 # Held back where a job does not say; of many hours, and with the tiny preset, a smaller share will do.
@@ -118,6 +118,18 @@ class SharedOptions(BaseModel):
             Choice(("vocos", "griffin_lim")),
             "what makes sound of a mel spectrogram",
             "as the voice was trained",
+            VOICES,
+        ),
+    ] = None
+    mms_voice: Annotated[
+        str | None,
+        Key(
+            "model.mms_voice",
+            MmsVoice(),
+            "with `model.type: VITS`: the published voice `facebook/mms-tts-...` to start from, or to speak "
+            "with where no checkpoint is named; not for commercial use. The worker's operator keeps it in a "
+            "folder (`CODEX_WEIGHTS_FOLDER`)",
+            "none: a new voice starts from random weights",
             VOICES,
         ),
     ] = None

@@ -50,7 +50,7 @@ _SECTIONS = (
     _Section("Any job", lambda key: key.used_in == ALL),
     _Section("Training, both models", lambda key: key.used_in == TRAIN),
     _Section("Transcribers (`W2V2BERT`)", lambda key: key.used_in <= TRANSCRIBER_TRAINING | TRANSCRIBING),
-    _Section("Voices (`StableTTS`)", lambda key: key.used_in <= VOICES),
+    _Section("Voices (`StableTTS`, `VITS`)", lambda key: key.used_in <= VOICES),
     _Section("Older names", lambda key: True),
 )
 

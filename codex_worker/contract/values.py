@@ -7,6 +7,7 @@ with the key: "is not a whole number from 1 to 4096".
 
 import difflib
 import math
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from codex_worker.contract.yaml_text import read_time
 LONGEST_NUMBER = 60  # characters; a longer text is no number that anybody means
 MOST_HOURS = 100_000
 _SHOWN = 60
+MMS_CODE = re.compile(r"[a-z]{3}(-(script|dialect)_[a-z0-9_-]{2,40})?")
 
 _YES, _NO = frozenset({"yes", "y", "true", "on", "1"}), frozenset({"no", "n", "false", "off", "0"})
 
@@ -146,6 +148,24 @@ class Text:
         if len(value) > self.longest:
             raise ValueError(f"is longer than {self.longest} characters")
         return value if self.as_it_is else value.strip() or None
+
+
+@dataclass(frozen=True)
+class MmsVoice:
+    """The code of a published MMS voice: `swh`, `azj-script_latin`, `facebook/mms-tts-swh`."""
+
+    described = "a code of three letters, as `swh`; some have more, as `azj-script_latin`"
+
+    def read(self, value: Any) -> str | None:
+        """The code in small letters, without the name of its repository."""
+        if value is None or value == "":
+            return None
+        code = str(value).strip().lower().removeprefix("facebook/").removeprefix("mms-tts-")
+        if not isinstance(value, str) or not MMS_CODE.fullmatch(code):
+            raise ValueError(
+                "is not the code of an MMS voice (three letters of ISO 639-3, as in facebook/mms-tts-swh)"
+            )
+        return code
 
 
 @dataclass(frozen=True)

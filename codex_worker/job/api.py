@@ -74,7 +74,7 @@ class JobContext:
     job_id: str
     job_type: str  # "tts" or "asr"
     mode: str  # "training", "inference" or "training_and_inference"
-    model_type: str  # "stabletts" or "w2v2bert"
+    model_type: str  # "stabletts", "vits" or "w2v2bert"
     preset: str  # "full" or "tiny"
     attempt: str  # "<number>-<nonce>": goes into every file name that the attempt makes
     worker_id: str
@@ -268,15 +268,24 @@ def run_training(job: JobContext, callbacks: JobCallbacks, train: Train) -> Resu
     return result
 
 
-def run_inference(job: JobContext, callbacks: JobCallbacks, infer: Infer) -> Result:
-    """Runs a checkpoint of the project (`model.base_checkpoint`) over the chosen cells."""
+def run_inference(
+    job: JobContext, callbacks: JobCallbacks, infer: Infer, *, published: Callable[[], Path] | None = None
+) -> Result:
+    """Runs a checkpoint of the project (`model.base_checkpoint`) over the chosen cells.
+
+    `published` fetches the weights that are used where the job names no checkpoint, if it asks for some.
+    """
     path = job.options.inference.base_checkpoint or job.options.inference.trained_model_path
-    if not path:
+    if path:
+        found = callbacks.scanner.fetch_checkpoint(path)
+    elif published is not None:
+        found = published()
+    else:
         raise UserError(
             f"Job {job.job_id} asks for {job.mode} but names no checkpoint. "
             "Choose one that an earlier training job made (model.base_checkpoint)."
         )
-    inferred = infer(job, callbacks, callbacks.scanner.fetch_checkpoint(path))
+    inferred = infer(job, callbacks, found)
     _leave_if_asked(callbacks, inferred.stopped_early)
     return _inference_result(inferred)
 

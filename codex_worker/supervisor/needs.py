@@ -45,6 +45,8 @@ def weights_of(entry: JobEntry) -> tuple[str, ...]:
         return ()  # it ends with a sentence before anything is fetched
     if entry.job_type == "asr":
         return () if options.base_checkpoint else (options.weights,)
+    if entry.model_type == "vits":
+        return ()  # an MMS voice lies in the operator's folder or nowhere: nothing is fetched
     vocoder = () if options.vocoder == "griffin_lim" else ("vocos",)
     return vocoder if options.base_checkpoint or options.from_scratch else ("stabletts", *vocoder)
 

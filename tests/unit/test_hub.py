@@ -27,6 +27,32 @@ def is_pinned(wanted):
     return wanted.revision != "main"
 
 
+def test_a_voice_of_mms_is_taken_from_its_own_folder_and_never_from_the_hub(tmp_path):
+    folder = tmp_path / "weights" / "facebook/mms-tts-swh"
+    settings = HubSettings(tmp_path / "cache", "http://127.0.0.1:9", local_folder=tmp_path / "weights")
+    folder.mkdir(parents=True)
+    for name in ("config.json", "vocab.json", "tokenizer_config.json"):
+        (folder / name).write_text("{}")
+        (folder.parents[1] / name).write_text("{}")
+    (folder.parents[1] / "model.safetensors").write_bytes(b"of another model")
+    with pytest.raises(
+        UserError, match=r"facebook/mms-tts-swh is not on this worker, .* CODEX_WEIGHTS_FOLDER"
+    ):
+        Hub(settings).fetch("mms-tts-swh")
+    (folder / "model.safetensors").write_bytes(b"numbers")
+    found = Hub(settings).fetch("mms-tts-swh")
+    assert found.path == folder and found.revision.startswith("local:")
+    assert "CC BY-NC 4.0" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["mms-tts-", "mms-tts-../../etc", "mms-tts-SWH", "mms-tts-swh/x", "mms-tts-swahili"]
+)
+def test_a_name_that_is_no_code_is_no_voice_of_mms(tmp_path, name):
+    with pytest.raises(UserError, match="not on this worker's list"):
+        Hub(HubSettings(tmp_path, local_folder=tmp_path)).fetch(name)
+
+
 class StandIn:
     """A hub with some files in one revision; counts what it is asked."""
 

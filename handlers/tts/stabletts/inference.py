@@ -3,7 +3,8 @@
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from codex_worker.codex.attachments import NewRecording, new_attachment_id
@@ -16,7 +17,8 @@ from codex_worker.job.publication import Publication, WaitingResults
 from codex_worker.job.summary import Fact, What
 from codex_worker.stabletts.checkpoint import Vocoder, VoiceCheckpoint, VoiceDescription, read_checkpoint
 from codex_worker.stabletts.frontend.choose import FrontendRequest, legacy_frontend
-from codex_worker.stabletts.speak import Failed, Speaker, SpeakingSettings, SpokenFile, Verse, write_files
+from codex_worker.stabletts.speak import Speaker, SpeakingSettings, SpokenFile, write_files
+from codex_worker.stabletts.verses import Failed, Spoken, Verse
 from codex_worker.training.machine import this_machine
 from handlers.base import CellResult, Inferred, JobCallbacks, JobContext, Result, run_inference
 from handlers.steps import project_of, publish_report, require_licence, say, threads
@@ -36,11 +38,20 @@ def run(job: JobContext, callbacks: JobCallbacks) -> Result:
 
 
 def infer(
-    job: JobContext, callbacks: JobCallbacks, checkpoint: Path, project: Project | None = None
+    job: JobContext,
+    callbacks: JobCallbacks,
+    checkpoint: Path,
+    project: Project | None = None,
+    *,
+    voice_of: "VoiceOf | None" = None,
 ) -> Inferred:
-    """Choose cells, speak them, and publish the recordings as they come."""
+    """Choose cells, speak them, and publish the recordings as they come.
+
+    `voice_of` makes a voice of the checkpoint; without it, it is one of StableTTS.
+    """
     options = job.options.inference
-    request = frontend_request(options)
+    if voice_of is None:
+        frontend_request(options)  # a language without reading rules is refused before anything is read
     project = project or project_of(job, callbacks)
     where = this_machine()
     others = {} if where.memory_bytes else {"batch_frames": FRAMES_PER_BATCH_ON_A_PROCESSOR}
@@ -50,20 +61,9 @@ def infer(
     if not cells.chosen:
         project.note("There was nothing to speak.", logging.INFO)
         return Inferred(0, notes=project.notes, asked=0, facts=facts)
-    loaded = read_checkpoint(checkpoint)
-    licence = (loaded.voice.licence or None) if loaded.voice else None
-    require_licence(options, licence, checkpoint.name)
-    voice = _voice(job, request, loaded, cells.chosen, project)
-    speaker = Speaker(
-        loaded.network(),
-        voice,
-        vocoder_of(options, callbacks, voice.vocoder),
-        device=where.device,
-        has_bf16=where.has_bf16,
-    )
-    reference = find_reference(job, project, sample_rate=voice.mel.sample_rate)
-    project.note(reference.said, logging.INFO)
-    work = _Work(job, callbacks, cells.chosen, settings.audio_format, project)
+    voice = (voice_of or stabletts_voice)(job, callbacks, checkpoint, project, cells.chosen)
+    require_licence(options, voice.licence, checkpoint.name)
+    work = _Work(job, callbacks, cells.chosen, settings.audio_format, project, voice.model)
     verses = [Verse(one.key, one.label, one.cell.text) for one in cells.chosen]
     say(callbacks, None, f"Speaking {len(verses)} verses", "inference")
     publication = Publication(
@@ -73,7 +73,7 @@ def infer(
         on_answer=work.forget,
     )
     with publication:
-        spoken = speaker.speak(verses, speaker.listen(reference.samples), settings, callbacks.should_stop)
+        spoken = voice.speak(verses, settings, callbacks.should_stop)
         for answer in write_files(spoken, work.path_of, settings.audio_format, workers=threads()):
             chosen = work.cells[answer.verse.id]
             publication.add(chosen.chapter, work.take(answer))
@@ -86,7 +86,7 @@ def infer(
                 f"{next(iter(work.failed.values()))}"
             )
     skipped = {result.patch.cell_id: why for result, why in publication.dropped}
-    facts += work.facts(skipped, reference.unusable)
+    facts += work.facts(skipped, voice.unusable_reference)
     return Inferred(
         len(publication.applied),
         work.failed,
@@ -96,7 +96,50 @@ def infer(
         stopped,
         len(verses),
         facts,
-        licence,
+        voice.licence,
+    )
+
+
+@dataclass(frozen=True)
+class ReadyVoice:
+    """What speaks in a job: the model's name, for the recordings' history, and what speaks verses."""
+
+    model: str
+    speak: Callable[[Sequence[Verse], SpeakingSettings, Callable[[], bool]], Iterator[Spoken | Failed]]
+    licence: str | None = None  # of the weights that it goes back to
+    unusable_reference: str = ""  # why the clip that the manifest names is not the voice's reference
+
+
+VoiceOf = Callable[[JobContext, JobCallbacks, Path, Project, Sequence[ChosenCell]], ReadyVoice]
+"""(job, callbacks, checkpoint, project, cells to speak) to a voice."""
+
+
+def stabletts_voice(
+    job: JobContext,
+    callbacks: JobCallbacks,
+    checkpoint: Path,
+    project: Project,
+    cells: Sequence[ChosenCell],
+) -> ReadyVoice:
+    """A voice of StableTTS, with the reference that the manifest names or the usual one."""
+    options, where = job.options.inference, this_machine()
+    loaded = read_checkpoint(checkpoint)
+    voice = _voice(job, frontend_request(options), loaded, cells, project)
+    speaker = Speaker(
+        loaded.network(),
+        voice,
+        vocoder_of(options, callbacks, voice.vocoder),
+        device=where.device,
+        has_bf16=where.has_bf16,
+    )
+    reference = find_reference(job, project, sample_rate=voice.mel.sample_rate)
+    project.note(reference.said, logging.INFO)
+    heard = speaker.listen(reference.samples)
+    return ReadyVoice(
+        "StableTTS",
+        lambda verses, settings, should_stop: speaker.speak(verses, heard, settings, should_stop),
+        (loaded.voice.licence or None) if loaded.voice else None,
+        reference.unusable,
     )
 
 
@@ -110,12 +153,14 @@ class _Work:
         chosen: Sequence[ChosenCell],
         audio_format: str,
         project: Project,
+        model: str,
     ) -> None:
         self.job = job
         self.callbacks = callbacks
         self.cells = {one.key: one for one in chosen}
         self.audio_format = audio_format
         self.project = project
+        self.model = model
         self.folder = job.folder / "speech"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.failed: dict[str, str] = {}
@@ -143,7 +188,7 @@ class _Work:
             attachment_id=encoded.path.stem,
             document=chosen.notebook.document,
             extension=self.audio_format,
-            created_by=made_by_worker("StableTTS"),
+            created_by=made_by_worker(self.model),
             mime_type=encoded.mime_type,
             size_bytes=encoded.size_bytes,
             sample_rate=encoded.sample_rate,

@@ -1,0 +1,1 @@
+"""VITS voices, of a project or published by MMS."""
