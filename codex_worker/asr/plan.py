@@ -50,6 +50,11 @@ class TrainingPlan:
     readers: int = 2  # recordings read at a time while the network trains
 
     @cached_property
+    def texts(self) -> tuple[str, ...]:
+        """The texts of all recordings that are learnt from or read meanwhile."""
+        return tuple(example.text for example in dict.fromkeys((*self.data.train, *self.data.validation)))
+
+    @cached_property
     def has_words(self) -> bool:
         """Whether spaces part the words of the texts, so that word errors can be counted."""
-        return has_words([example.text for example in (*self.data.train, *self.data.validation)])
+        return has_words(self.texts)

@@ -196,8 +196,9 @@ class TrainingOptions(SharedOptions):
         Key(
             "early_stopping_patience",
             Whole(0, 100_000),
-            "epochs without progress before training ends; 0: it never ends early. For a voice it needs a "
-            "`model.transcriber`: without one nothing tells progress",
+            "epochs without progress before training ends; 0: it never ends early. A transcriber's are "
+            "counted when it reads its first words and everything is warmed up. A voice needs a "
+            "`model.transcriber` for it: without one nothing tells progress",
             "by the amount of data",
             TRAIN,
         ),

@@ -42,6 +42,18 @@ class _Run:
     learner: Learner
     device: torch.device
     state: RunState
+    warm_epochs: float  # from then on everything that trains does so at its full rate
+
+    def is_learnt(self, epoch: int, value: float) -> bool:
+        """Whether a validation is of a model that has learnt anything; see `learnt_below`."""
+        settings = self.settings
+        limit = settings.learnt_below if epoch >= self.warm_epochs else settings.early_below
+        return limit is None or value < limit
+
+    @property
+    def patient_from(self) -> float:
+        """The epoch from which a better value is waited for."""
+        return 0.0 if self.settings.learnt_below is None else self.warm_epochs
 
     def save_resume(self) -> None:
         """Write the resume file. It only helps a later run, so a disk that does not take it stops nobody."""
@@ -93,19 +105,17 @@ def fit(
     full_rates = [group["lr"] for group in optimizer.param_groups]
     average = WeightAverage(model, settings.ema_decay) if settings.ema_decay else None
     steps_per_epoch = math.ceil(len(task.batches(0)) / settings.accumulation)
-    schedule = _schedule(settings, steps_per_epoch)
+    schedules = [
+        _schedule(settings, steps_per_epoch, group.get("begins", 0.0)) for group in optimizer.param_groups
+    ]
 
     learner = Learner(model, optimizer, average)
     state = load_resume(folder / RESUME, asdict(settings), learner, folder / BEST) or RunState()
-    if state.best_epoch is not None and not (folder / BEST).exists():
-        logger.warning("%s is missing; the next validation counts as the best", folder / BEST)
-        state.best_epoch = state.best_value = None
-    if settings.best_metric is None:
-        state.best_epoch = state.best_value = None  # an earlier attempt may have compared
-        state.best_metrics = {}
+    warm_epochs = max(schedule.warm_from for schedule in schedules) / steps_per_epoch
+    run = _Run(task, settings, folder, progress, learner, device, state, min(warm_epochs, settings.epochs))
+    _check_best(run)
     for row in state.rows:
         progress.metrics(row)
-    run = _Run(task, settings, folder, progress, learner, device, state)
 
     began_at = saved_at = reported_at = clock()
     updates_here = 0  # since this start, by which the time left is judged
@@ -123,7 +133,7 @@ def fit(
                 break
             # Batches may be packed differently in each epoch; the schedule follows the share that is done.
             place = (state.epoch + state.step / len(groups)) * steps_per_epoch
-            for group, full_rate in zip(optimizer.param_groups, full_rates, strict=True):
+            for group, full_rate, schedule in zip(optimizer.param_groups, full_rates, schedules, strict=True):
                 group["lr"] = full_rate * schedule.factor(place)
             _seed_everything(settings.seed, state.epoch, state.step)
             _update(run, groups[state.step])
@@ -146,7 +156,7 @@ def fit(
         if state.epoch % settings.validate_every_epochs == 0 or state.epoch == settings.epochs:
             row |= _validate(run)
             _keep_best(run, row)
-            waited = state.epoch - (state.best_epoch or 0)
+            waited = state.epoch - max(state.best_epoch or 0, run.patient_from)
             if (
                 settings.patience_epochs is not None
                 and state.best_epoch
@@ -165,19 +175,36 @@ def fit(
     return _outcome(run)
 
 
-def _schedule(settings: TrainingSettings, steps_per_epoch: int) -> Schedule:
+def _check_best(run: _Run) -> None:
+    """Forgets the best checkpoint of a resume file where there is none, or only an untrained model."""
+    state, path = run.state, run.folder / BEST
+    if state.best_epoch is None or state.best_value is None:
+        return
+    if run.settings.best_metric is None:  # an earlier attempt may have compared
+        state.best_metrics = {}
+    elif not path.exists():
+        logger.warning("%s is missing; the next validation counts as the best", path)
+    elif not run.is_learnt(state.best_epoch, state.best_value):
+        logger.warning("The best checkpoint so far is that of an untrained model; training goes on")
+        state.stopped_early = False
+    else:
+        return
+    state.best_epoch, state.best_value = None, None
+
+
+def _schedule(settings: TrainingSettings, steps_per_epoch: int, begins: float) -> Schedule:
     if steps_per_epoch == 0:
         raise UserError("there is nothing to train on: no batch could be made from the project's recordings")
     total = steps_per_epoch * settings.epochs
     warmup = settings.warmup_steps
     if warmup is None:
         warmup = round(settings.warmup_share * total)
-    if warmup > total // 2:
-        logger.warning(
-            "A warm-up of %d updates is too long for %d in all; using %d", warmup, total, total // 2
-        )
-        warmup = total // 2
-    return Schedule(settings.schedule, total, warmup)
+    begins = min(begins, total)
+    most = math.floor(total - begins) // 2
+    if warmup > most:
+        logger.warning("A warm-up of %d updates is too long for %d in all; using %d", warmup, total, most)
+        warmup = most
+    return Schedule(settings.schedule, total, warmup, begins)
 
 
 def _enter_epoch(state: RunState, steps: int) -> None:
@@ -265,7 +292,7 @@ def _keep_best(run: _Run, row: dict[str, float]) -> None:
         if any(name.startswith("val_") for name in row):
             raise ValueError(f"the task's validation gives no {metric!r}, only {sorted(row)}")
         return
-    if not math.isfinite(value):
+    if not math.isfinite(value) or not run.is_learnt(state.epoch, value):
         return
     if state.best_value is not None:
         equal = value == state.best_value and run.settings.prefer_later

@@ -21,7 +21,10 @@ class TrainingTask(Protocol):
         """The module whose state is saved and resumed; the loop moves it to the device."""
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
-        """Groups for AdamW, each with `params` and, where it differs, `lr` and `weight_decay`."""
+        """Groups for AdamW, each with `params` and, where it differs, `lr` and `weight_decay`.
+
+        A group that begins to train later, with a warm-up of its own, has `begins`: after how many updates.
+        """
 
     def batches(self, epoch: int) -> Sequence[Any]:
         """All batches of one epoch (counted from 0), the same whenever asked for the same epoch.
@@ -72,6 +75,11 @@ class TrainingSettings:
     epochs: int
     learning_rate: float
     best_metric: str | None = "val_total_loss"  # smaller is better; None: the last weights are the result
+    # From this value of `best_metric` on a model counts as untrained: it is never the best one, and patience
+    # waits for no better one yet. `early_below` is the same until all that trains is warmed up, when a better
+    # value may be luck. None: every validation counts.
+    learnt_below: float | None = None
+    early_below: float | None = None
     prefer_later: bool = False  # of checkpoints with equal values; the first one otherwise
     warmup_steps: int | None = None  # None: a share of all updates
     warmup_share: float = 0.1
@@ -83,7 +91,7 @@ class TrainingSettings:
     precision: Literal["bf16", "fp32"] = "fp32"
     ema_decay: float | None = None
     validate_every_epochs: int = 1
-    patience_epochs: int | None = None  # epochs without a better value; None: never stop early
+    patience_epochs: int | None = None  # epochs without a better value than the best; None: never stop early
     checkpoint_every_s: float = 600.0
     report_every_s: float = 10.0
     max_skipped_in_a_row: int = 10

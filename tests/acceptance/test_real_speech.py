@@ -1,9 +1,9 @@
 """Real people's recordings through the commands and both jobs, beside what is right about each of them.
 
 The recordings are Debian's voice prompts in English and Russian (`make real`); where they are not to be had,
-these tests are skipped. An epoch of training is far from learning to read: what counts here is that no
-recording is lost, that faults are found and nothing else, that letters are counted right, and that what was
-made is where people look for it.
+these tests are skipped. The transcriber's job is the default one, which has to learn to read; an epoch of the
+voice is far from speaking. What counts here is that no recording is lost, that faults are found and nothing
+else, that letters are counted right, and that what was made is where people look for it.
 """
 
 import csv
@@ -27,14 +27,15 @@ from tests.support.real_speech import JobDone, Repository, WorkedProject, made_o
 
 pytestmark = pytest.mark.acceptance
 
-TINY = {"mode": "training_and_inference", "epochs": 1, "canceled": False}
-ASR = TINY | {
+BOTH = {"mode": "training_and_inference", "canceled": False}
+ASR = BOTH | {
     "job_id": "real1_transcribe",
     "job_type": "asr",
     "submitted_at": "2026-01-03T00:00:00.000Z",
     "model": {"type": "W2V2BERT", "preset": "tiny"},
 }
-TTS = TINY | {
+TTS = BOTH | {
+    "epochs": 1,
     "job_id": "real2_speak",
     "job_type": "tts",
     "submitted_at": "2026-01-03T01:00:00.000Z",

@@ -13,6 +13,7 @@ from codex_worker.stabletts.frontend.characters import CharactersFrontend
 from handlers.asr.w2v2bert import training as transcriber_training
 from handlers.tts.stabletts import training as voice_training
 from sample.make_codex_project import make_project
+from tests.support.any_reading import let_any_reading_count
 
 pytestmark = pytest.mark.slow  # each trains on a part of the sample
 
@@ -49,7 +50,10 @@ def trained(handler, files, tmp_path, config, **fields):
     return checkpoint, result["notes"], page, told
 
 
-def test_a_transcriber_learns_the_letters_of_the_project_and_says_what_it_leaves_out(files, tmp_path):
+def test_a_transcriber_learns_the_letters_of_the_project_and_says_what_it_leaves_out(
+    files, tmp_path, monkeypatch
+):
+    let_any_reading_count(monkeypatch)
     checkpoint, notes, page, told = trained(transcriber_training, files, tmp_path, {}, mode="training")
     model = read_safetensors(checkpoint)
     assert {":", "ı"} < model.vocabulary.letters

@@ -94,9 +94,9 @@ def train(
         logger.info(line)
     with naming_unmatched(cells):
         corpus = work.corpus(clips, FetchedCells(fetched.cells, cells.skipped + fetched.skipped))
+    _report(job, callbacks, corpus, fetched, not_written, start)
     trained = work.train(corpus)
     leave_if_preempted(callbacks, trained.outcome)
-    _report(job, callbacks, corpus, fetched, not_written, start)
     checkpoint = job.folder / "asr_model.safetensors"
     shutil.copyfile(trained.checkpoint, checkpoint)
     notes = [*project.notes, *corpus.notes, *not_written, *work.notes, *trained.notes]

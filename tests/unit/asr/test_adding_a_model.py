@@ -12,6 +12,7 @@ import handlers.asr
 from codex_worker.asr.checkpoint import read_safetensors
 from codex_worker.job.memory import MemoryCallbacks, MemoryScanner, files_below, job_in
 from sample.make_codex_project import make_project
+from tests.support.any_reading import let_any_reading_count
 
 ROOT = Path(__file__).parents[3]
 
@@ -31,6 +32,7 @@ def head_only(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_documents_module_trains_only_the_head(head_only, tmp_path, monkeypatch):
+    let_any_reading_count(monkeypatch)
     made = make_project(tmp_path / "project")
     files: dict[str, bytes | Path] = {f"lfs/{oid}": data for oid, data in made.large_files.items()}
     files |= files_below(made.folder)

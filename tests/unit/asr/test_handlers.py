@@ -16,10 +16,18 @@ from codex_worker.job.memory import MemoryCallbacks, MemoryScanner, files_below,
 from handlers.asr.w2v2bert import inference, training, training_and_inference
 from handlers.steps import TrainingProgress
 from sample.make_codex_project import make_project
+from tests.support.any_reading import let_any_reading_count
 from tests.support.noted import noted
 from tests.support.present import present
 
 pytestmark = pytest.mark.slow  # each job trains or reads the sample
+
+
+@pytest.fixture(scope="module", autouse=True)
+def any_reading_counts():
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        let_any_reading_count(monkeypatch)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +62,7 @@ def test_training_leaves_a_checkpoint_its_metrics_and_what_it_learnt_from(traine
     assert json.loads(checkpoint.metadata["text_recipe"])["lowercase"] is True
     assert 0.0 <= float(checkpoint.metadata["low_confidence"]) <= 1.0
     header = (job.folder / "training_metrics.csv").read_text().splitlines()[0]
-    assert header == "epoch,train_total_loss,val_total_loss,val_wer,val_cer"
+    assert header == "epoch,train_total_loss,val_total_loss,val_wer,val_cer,run"
     assert any(note.startswith("60 recordings to learn from") for note in result["notes"])
     assert any(note.startswith("not written, as punctuation or digits: . (") for note in result["notes"])
     assert b"not_written" in artifacts[next(name for name in artifacts if "training_data" in name)]

@@ -3,14 +3,13 @@ import io
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
-from codex_worker.asr import ctc_task, finish
+from codex_worker.asr import ctc_task, finish, learning
 from codex_worker.asr import train as training
-from codex_worker.asr.corpus import Example, Sounds, Split, TranscribedClip, prepare, split
-from codex_worker.asr.ctc_task import Collapsed, CtcTask
+from codex_worker.asr.corpus import Sounds, Split, prepare, split
+from codex_worker.asr.ctc_task import CtcTask
 from codex_worker.asr.evaluate import Prediction, ctc_loss, error_rates
 from codex_worker.asr.features import FeatureCache
 from codex_worker.asr.load import load_checkpoint
@@ -20,6 +19,8 @@ from codex_worker.asr.recipe import Augmentation, choose_recipe
 from codex_worker.asr.vocabulary import build_vocabulary
 from codex_worker.contract.options import TrainingOptions
 from codex_worker.errors import ModelError
+from tests.support.any_reading import let_any_reading_count
+from tests.support.made_plans import Remembers, plan_over_noise
 from tests.support.networks import full_config
 from tests.support.noted import noted
 from tests.support.present import present
@@ -28,34 +29,9 @@ from tests.support.spoken import Unwatched, error_rate_on, sample_utterances
 pytestmark = pytest.mark.slow  # most of them train
 
 
-class Remembers(Unwatched):
-    def __init__(self):
-        self.rows, self.messages = [], []
-
-    def report(self, epochs_completed, message):
-        self.messages.append(message)
-
-    def metrics(self, row):
-        self.rows.append(row)
-
-
-LATIN = ("god made all", "all see him", "him god sees")
-
-
-def plan_over_noise(tmp_path, count=12, manifest=None, make_config=tiny_config, texts=LATIN):
-    """A plan over recordings of noise whose features are made up; nothing is decoded."""
-    sounds = Sounds(TINY_FRONTEND, FeatureCache(tmp_path / "features", 10**8))
-    examples = []
-    for place in range(count):
-        example = Example(TranscribedClip(f"c{place}", tmp_path, ""), texts[place % 3], f"s{place}", 1.0)
-        rows = np.random.default_rng(place).standard_normal((50, 320))
-        for speed in ("", "-x0.9", "-x0.95", "-x1.05", "-x1.06", "-x1.12"):
-            sounds.cache.get(example.sound + speed, sounds.frontend, rows.copy)
-        examples.append(example)
-    vocabulary = build_vocabulary(texts)
-    data = Split(tuple(examples[2:]), tuple(examples[:2]))
-    recipe = choose_recipe(0.01, count, preset="tiny", options=TrainingOptions(**(manifest or {"epochs": 2})))
-    return TrainingPlan(lambda: build_model(make_config(vocabulary)), vocabulary, sounds, data, recipe)
+@pytest.fixture
+def any_reading_counts(monkeypatch):
+    let_any_reading_count(monkeypatch)
 
 
 def test_a_handful_of_recordings_is_read_back_without_an_error(tmp_path):
@@ -75,7 +51,7 @@ def test_a_handful_of_recordings_is_read_back_without_an_error(tmp_path):
     assert error_rate_on(trained.checkpoint, heard) == 0.0
 
 
-def test_the_rows_of_the_metrics_file_have_the_columns_that_the_plugin_draws(tmp_path):
+def test_the_rows_of_the_metrics_file_have_the_columns_that_the_plugin_draws(tmp_path, any_reading_counts):
     from codex_worker.training.metrics import MetricsTable
 
     progress = Remembers()
@@ -84,12 +60,12 @@ def test_the_rows_of_the_metrics_file_have_the_columns_that_the_plugin_draws(tmp
     for row in progress.rows:
         table.add(row)
     rows = list(csv.DictReader(io.StringIO(table.render().decode())))
-    assert list(rows[0]) == ["epoch", "train_total_loss", "val_total_loss", "val_wer", "val_cer"]
+    assert list(rows[0]) == ["epoch", "train_total_loss", "val_total_loss", "val_wer", "val_cer", "run"]
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert all(float(value) >= 0 for row in rows for value in row.values())
 
 
-def test_a_script_without_spaces_has_character_errors_and_no_word_errors(tmp_path):
+def test_a_script_without_spaces_has_character_errors_and_no_word_errors(tmp_path, any_reading_counts):
     progress = Remembers()
     plan = plan_over_noise(tmp_path, texts=("พระเจ้าทรงสร้าง", "ทุกคนเห็น พระองค์", "พระเจ้าเห็น"))
     trained = training.train(plan, tmp_path / "run", progress)
@@ -112,45 +88,44 @@ def test_words_are_counted_where_the_texts_have_them(references, said, names):
     assert error_rates(predictions, has_words=said) == dict.fromkeys(names, 0.0)
 
 
+def rates_that_collapse(monkeypatch, learning_rate_from):
+    """Readings as a network has them that learns to read and loses it, at this learning rate and above."""
+    seen: list[int] = []
+
+    def validate(self):
+        seen.append(1)
+        if self.recipe.learning_rate < learning_rate_from:
+            return {"val_cer": 0.3, "val_total_loss": 0.5}
+        return {"val_cer": 0.4 if len(seen) == 1 else 1.0, "val_total_loss": 0.7 if len(seen) == 1 else 3.0}
+
+    monkeypatch.setattr(CtcTask, "validate", validate)
+    monkeypatch.setattr(learning, "BAD_UPDATES", 4)
+
+
 def test_a_collapse_restarts_once_with_safer_settings(tmp_path, monkeypatch):
-    monkeypatch.setattr(ctc_task, "PATIENCE_UPDATES", 0)
-    monkeypatch.setattr(CtcTask, "_judge", collapse_unless(learning_rate_below=1e-3))
+    rates_that_collapse(monkeypatch, learning_rate_from=1e-3)
     progress = Remembers()
-    trained = training.train(plan_over_noise(tmp_path), tmp_path / "run", progress)
+    trained = training.train(plan_over_noise(tmp_path, manifest={"epochs": 6}), tmp_path / "run", progress)
     assert any("safer settings" in message for message in progress.messages)
     assert any("after a collapse" in note for note in trained.notes)
     assert trained.checkpoint.parent.name == "safer"
+    assert [(row["run"], row["epoch"]) for row in progress.rows] == [
+        *((1, epoch) for epoch in (1, 2, 3, 4)),  # the one that was judged a collapse among them
+        *((2, epoch) for epoch in (1, 2, 3, 4, 5, 6)),
+    ]
 
 
 def test_a_second_collapse_ends_the_job_with_advice(tmp_path, monkeypatch):
-    monkeypatch.setattr(CtcTask, "_judge", collapse_unless(learning_rate_below=0.0))
-    with pytest.raises(ModelError, match="collapsed"):
-        training.train(plan_over_noise(tmp_path), tmp_path / "run", Unwatched())
+    rates_that_collapse(monkeypatch, learning_rate_from=0.0)
+    plan = plan_over_noise(tmp_path, manifest={"epochs": 20})
+    seen = iter([0.4, 1.0, 1.0, 1.0, 0.4, 1.0, 1.0, 1.0])
+    monkeypatch.setattr(CtcTask, "validate", lambda self: {"val_cer": next(seen), "val_total_loss": 1.0})
+    with pytest.raises(ModelError, match=r"collapsed after .* and was 0\.40.*lower learning_rate"):
+        training.train(plan, tmp_path / "run", Unwatched())
+    assert not list(seen)
 
 
-def collapse_unless(learning_rate_below):
-    def judge(self, cer, predictions):
-        if self.recipe.learning_rate >= learning_rate_below:
-            raise Collapsed("it has collapsed")
-
-    return judge
-
-
-def test_writing_nothing_long_after_the_warm_up_is_a_collapse(tmp_path):
-    plan = plan_over_noise(tmp_path, manifest={"epochs": 400})
-    task = CtcTask(plan.make_model(), plan)
-    with torch.no_grad():
-        task.model.lm_head.weight.zero_()
-        task.model.lm_head.bias.copy_(torch.eye(len(plan.vocabulary))[plan.vocabulary.blank_id] * 9)
-    task.model.eval()
-    task.batches(5)
-    assert task.validate()["val_cer"] == 1.0  # every network begins so
-    task.batches(399)
-    with pytest.raises(Collapsed, match="writes nothing"):
-        task.validate()
-
-
-def test_numbers_that_are_not_finite_restart_training_too(tmp_path, monkeypatch):
+def test_numbers_that_are_not_finite_restart_training_too(tmp_path, monkeypatch, any_reading_counts):
     broken: list[int] = []
 
     def losses(self, batch):
@@ -224,7 +199,7 @@ def test_a_text_that_does_not_fit_its_frames_costs_nothing_and_breaks_nothing():
     assert (gradient[1] == 0).all()
 
 
-def test_a_stopped_run_leaves_a_checkpoint_and_goes_on_from_where_it_was(tmp_path):
+def test_a_stopped_run_leaves_a_checkpoint_and_goes_on_from_where_it_was(tmp_path, any_reading_counts):
     class StopsAfter(Unwatched):
         looks = 3
 
@@ -276,8 +251,8 @@ def test_another_machine_keeps_the_best_checkpoint_although_nothing_after_it_is_
 
 
 def test_a_safer_restart_goes_on_as_such_on_another_machine(tmp_path, monkeypatch):
-    monkeypatch.setattr(CtcTask, "_judge", collapse_unless(learning_rate_below=1e-3))
-    plan = plan_over_noise(tmp_path, manifest={"epochs": 3})
+    rates_that_collapse(monkeypatch, learning_rate_from=1e-3)
+    plan = plan_over_noise(tmp_path, manifest={"epochs": 5})
 
     class StopsWhenSafer(Unwatched):
         safer, done = False, 0.0
@@ -297,10 +272,10 @@ def test_a_safer_restart_goes_on_as_such_on_another_machine(tmp_path, monkeypatc
     assert ended.outcome.ended == "finished"
     assert ended.checkpoint.parent == other / "safer"
     assert not any("Starting again" in message for message in progress.messages)
-    assert [row["epoch"] for row in progress.rows] == [1.0, 2.0, 3.0]
+    assert [(row["run"], row["epoch"]) for row in progress.rows] == [(2, epoch) for epoch in range(1, 6)]
 
 
-def test_a_corrector_is_never_learnt_from_recordings_that_were_trained_on(tmp_path):
+def test_a_corrector_is_never_learnt_from_recordings_that_were_trained_on(tmp_path, any_reading_counts):
     plan = replace(plan_over_noise(tmp_path), with_corrector=True)
     plan = replace(plan, data=Split(plan.data.train, plan.data.train))
     trained = training.train(plan, tmp_path / "run", Unwatched())
@@ -308,21 +283,22 @@ def test_a_corrector_is_never_learnt_from_recordings_that_were_trained_on(tmp_pa
     assert any("no corrector" in note for note in trained.notes)
 
 
-def test_a_corrector_that_helps_travels_with_the_checkpoint_and_both_numbers_are_told(tmp_path, monkeypatch):
+def test_a_corrector_that_helps_travels_with_the_checkpoint_and_both_numbers_are_told(
+    tmp_path, monkeypatch, any_reading_counts
+):
     plan = plan_over_noise(tmp_path)
     spoken = [f"{'ab'[i % 2]}d {'cdef'[i % 4]}d {'xyz'[i % 3]}{i}" for i in range(40)]
     heard = [text.replace("d", "t") for text in spoken]
     pairs = tuple(Prediction(str(i), h, s) for i, (h, s) in enumerate(zip(heard, spoken, strict=True)))
     for module in (ctc_task, finish):
         monkeypatch.setattr(module, "read_examples", lambda *args: (1.0, pairs))
-    monkeypatch.setattr(CtcTask, "_judge", lambda *args: None)
     trained = training.train(replace(plan, with_corrector=True), tmp_path / "run", Unwatched())
     assert present(trained.corrector).kept
     assert trained.metrics["val_cer_with_corrector"] < trained.metrics["val_cer_without_corrector"]
     assert present(load_checkpoint(trained.checkpoint).corrector).correct("at ct x1").count("d") >= 1
 
 
-def test_the_settings_of_the_loop_are_those_of_the_recipe(tmp_path, monkeypatch):
+def test_the_settings_of_the_loop_are_those_of_the_recipe(tmp_path, monkeypatch, any_reading_counts):
     seen = []
     monkeypatch.setattr(training, "fit", noted(training.fit, lambda _, settings, *__: seen.append(settings)))
     plan = plan_over_noise(
@@ -344,7 +320,7 @@ def test_the_settings_of_the_loop_are_those_of_the_recipe(tmp_path, monkeypatch)
 )
 @pytest.mark.parametrize("with_corrector", [False, True])
 def test_a_checkpoint_knows_its_rate_on_what_was_held_back_and_no_other(
-    tmp_path, parts, recordings, with_corrector
+    tmp_path, parts, recordings, with_corrector, any_reading_counts
 ):
     plan = plan_over_noise(tmp_path, manifest={"epochs": 1})
     plan = replace(plan, data=parts(plan.data), with_corrector=with_corrector)

@@ -132,6 +132,62 @@ def test_patience_ends_a_run_and_the_outcome_says_so(tmp_path):
     assert (again.ended, task.seen) == ("early", [])
 
 
+LEARNS = replace(SETTINGS, learnt_below=0.8, early_below=0.5, warmup_steps=6, patience_epochs=3)  # 3 an epoch
+
+
+@pytest.mark.parametrize(
+    ("validations", "best", "ended_after"),
+    [
+        ([0.97, *[1.0] * 20, 0.7, 0.6, 0.5, 0.4], 25, 25),  # luck, then a plateau: it goes on
+        ([0.7, *[1.0] * 9, 0.75, 0.9, 0.9, 0.9, 0.9], 11, 14),  # 0.7 came before it was warm
+        ([0.3, 0.4, 0.4, 0.4, 0.4, 0.4], 1, 5),  # well read at once; patience begins with the warm epochs
+        ([0.9] * 12, None, 12),
+        ([0.9] * 11 + [0.79], 12, 12),
+    ],
+)
+def test_an_untrained_model_is_never_the_best_and_starts_no_patience(
+    tmp_path, validations, best, ended_after
+):
+    task = TinyTask()
+    task.validations = list(validations)
+    _, _, outcome = run(tmp_path, replace(LEARNS, epochs=len(validations)), task)
+    assert (outcome.best_epoch, outcome.epochs_completed) == (best, ended_after)
+    assert (tmp_path / BEST).exists() is (best is not None)
+
+
+def test_a_state_that_calls_an_untrained_model_its_best_goes_on_without_it(tmp_path):
+    before = TinyTask()
+    before.validations = [0.97, 1.0, 1.0, 1.0]
+    _, _, ended = run(tmp_path, replace(SETTINGS, epochs=6, patience_epochs=3), before)
+    assert (ended.ended, ended.epochs_completed) == ("early", 4)
+    task = TinyTask()
+    task.validations = [0.6, 0.5]
+    _, _, outcome = run(tmp_path, replace(LEARNS, epochs=6), task)
+    assert (outcome.ended, outcome.best_epoch, outcome.best_metrics["val_total_loss"]) == ("finished", 6, 0.5)
+
+
+def test_what_begins_to_train_later_is_warmed_up_then(tmp_path, monkeypatch):
+    found = []
+
+    def note(optimizer, *_):
+        found.append([group["lr"] / SETTINGS.learning_rate for group in optimizer.param_groups])
+
+    def groups(self, learning_rate):
+        late, early = TinyTask.groups_of(self, learning_rate)
+        return [{**late, "lr": learning_rate, "begins": 6.0}, early]
+
+    monkeypatch.setattr(TinyTask, "parameter_groups", groups)
+    hook = register_optimizer_step_pre_hook(note)
+    settings = replace(SETTINGS, warmup_steps=2, schedule="linear")
+    run(tmp_path / "parts", settings, watcher=Watcher(7))
+    run(tmp_path / "parts", settings)
+    hook.remove()
+    late, early = ([pair[place] for pair in found] for place in (0, 1))
+    assert early[:3] == pytest.approx([0.5, 1.0, 1.0])
+    assert late == pytest.approx([0, 0, 0, 0, 0, 0, 0.5, 1.0, 1.0, 0.75, 0.5, 0.25])
+    assert early[2:] == sorted(early[2:], reverse=True)
+
+
 def test_a_validation_that_is_not_a_number_is_never_the_best(tmp_path):
     task = TinyTask()
     task.validations = [float("nan"), 2.0, float("inf"), 3.0]

@@ -48,6 +48,27 @@ def test_a_long_run_is_thinned_evenly_and_keeps_its_first_and_last_row():
     assert max(gaps) - min(gaps) <= 1
 
 
+@pytest.mark.parametrize("every", [7, 44, 600])
+def test_a_long_run_that_is_validated_now_and_then_keeps_its_validations(every):
+    table = MetricsTable(["train_total_loss", "val_cer"])
+    for epoch in range(1, 1779):
+        row = {"epoch": epoch, "train_total_loss": 1.0}
+        table.add(row | ({"val_cer": 0.5} if epoch % every == 0 or epoch == 1778 else {}))
+    rows = parsed(table)
+    assert len(rows) <= MAX_ROWS
+    assert sum(bool(row["val_cer"]) for row in rows) >= min(1778 // every, MAX_ROWS // 2)
+    assert [float(row["epoch"]) for row in rows] == sorted(float(row["epoch"]) for row in rows)
+    assert rows[-1]["epoch"] == "1778"
+
+
+def test_a_second_run_has_rows_of_its_own():
+    table = MetricsTable(["val_cer", "run"])
+    for run, epoch, rate in [(1, 1, 0.9), (1, 2, 0.4), (1, 3, 1.0), (2, 1, 0.8), (2, 2, 0.3), (1, 3, 1.0)]:
+        table.add({"run": run, "epoch": epoch, "val_cer": rate})
+    found = [(row["run"], row["epoch"], float(row["val_cer"])) for row in parsed(table)]
+    assert found == [("1", "1", 0.9), ("1", "2", 0.4), ("1", "3", 1.0), ("2", "1", 0.8), ("2", "2", 0.3)]
+
+
 def test_a_row_without_its_epoch_is_refused():
     with pytest.raises(ValueError, match="needs its epoch"):
         MetricsTable(["a"]).add({"a": 1.0})

@@ -26,9 +26,20 @@ def test_without_a_warm_up_the_first_update_has_the_full_rate():
     assert Schedule("linear", 5).factor(0) == 1.0
 
 
-def test_a_warm_up_longer_than_the_run_is_refused():
+@pytest.mark.parametrize("kind", ["linear", "cosine"])
+def test_what_begins_later_rests_first_and_ends_with_the_others(kind):
+    schedule = Schedule(kind, total_steps=100, warmup_steps=10, begins=30)
+    factors = [schedule.factor(step) for step in range(101)]
+    assert set(factors[:30]) == {0.0}
+    assert factors[30:41] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.0])
+    assert factors[40:] == sorted(factors[40:], reverse=True)
+    assert factors[100] == 0.0 < factors[99]
+
+
+@pytest.mark.parametrize(("warmup", "begins"), [(11, 0), (6, 5), (0, 11), (1, -1)])
+def test_a_warm_up_longer_than_the_run_is_refused(warmup, begins):
     with pytest.raises(ValueError, match="does not fit"):
-        Schedule("linear", 10, 11)
+        Schedule("linear", 10, warmup, begins)
 
 
 def test_an_unknown_shape_is_refused():

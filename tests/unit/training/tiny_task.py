@@ -24,6 +24,9 @@ class TinyTask:
         self.validations = []
 
     def parameter_groups(self, learning_rate):
+        return self.groups_of(learning_rate)
+
+    def groups_of(self, learning_rate):
         return [
             {"params": list(self.model[0].parameters()), "lr": learning_rate / 2},
             {"params": list(self.model[3].parameters()), "lr": learning_rate, "weight_decay": 0.0},
