@@ -85,6 +85,18 @@ class Repository:
         books = [Notebook.parse(self.content(path), path) for path in self.files("files/target")]
         return {cell.id: cell for book in books for cell in book.cells}
 
+    def recording(self, cell_id: str) -> bytes | None:
+        """A cell's newest recording; None where the server has none."""
+        takes = self._cells[cell_id].live_attachments
+        try:
+            return self.content(takes[-1].url.replace("/files/", "/pointers/")) if takes else None
+        except FileNotFoundError:
+            return None
+
+    @cached_property
+    def _cells(self) -> dict[str, Cell]:
+        return self.cells()
+
     def _git(self, *arguments: str) -> bytes:
         command = ["git", "--git-dir", str(self.path), *arguments]
         return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
