@@ -16,7 +16,7 @@ import yaml
 
 from codex_worker.codex.cell import Cell
 from codex_worker.codex.notebook import Notebook
-from sample.real_speech.make import alone
+from sample.real_speech.make import RealProject, alone
 from sample.real_speech.truth import Truth
 from sample.repository import commit_file
 from sample.sample_jobs import manifest
@@ -151,3 +151,41 @@ class WorkedProject:
     after: Repository
     asr: JobDone
     tts: JobDone
+
+
+LEARNING_JOB = {
+    "job_id": "real3_learn",
+    "job_type": "asr",
+    "mode": "training_and_inference",
+    "submitted_at": "2026-01-03T02:00:00.000Z",
+    "model": {"type": "W2V2BERT", "preset": "tiny"},
+    "canceled": False,
+}
+"""A transcriber of preset tiny, and every default."""
+
+
+@dataclass(frozen=True)
+class LearntProject:
+    """A project of real speech after a transcriber's job of preset tiny with every default."""
+
+    truth: Truth
+    after: Repository
+    asr: JobDone
+
+    def readings(self) -> dict[str, dict[str, Any]]:
+        """What the transcriber read in each cell that has a recording and no text, by the cell's id."""
+        return {reading["cell"]: reading for reading in self.asr.report("transcripts")}
+
+
+def learnt_project(project: RealProject, base: pytest.TempPathFactory) -> LearntProject:
+    """The project after LEARNING_JOB; a run of tests trains once for each language (about ten minutes)."""
+
+    def learn(folder: Path) -> None:
+        after = Repository(project.repository).copied(folder)
+        after.ask_for([LEARNING_JOB])
+        options = ("--work-dir", folder / "work", "--settle-minutes", "0", "--worker-id", "tester")
+        run_command("worker_entry", "--project", after.path, *options)
+
+    folder = made_once(base, f"learnt-{project.truth.language}", learn)
+    after = Repository(folder / project.repository.name)
+    return LearntProject(project.truth, after, JobDone(after, str(LEARNING_JOB["job_id"])))
