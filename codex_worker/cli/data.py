@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codex_worker.cli import forecast
 from codex_worker.cli.dataset_config import DatasetConfig
+from codex_worker.cli.forecast import Forecaster, add_options
 from codex_worker.cli.options import access, add_access
 from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.errors import UserError
@@ -37,7 +37,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--checkpoint", type=Path, metavar="FILE",
         help="a transcriber of this language: tells where text and recording do not fit",
     )  # fmt: skip
-    forecast.add_options(data)
+    add_options(data)
     data.set_defaults(run=run_data)
     dataset = commands.add_parser("dataset", help="write a project as a Hugging Face audio folder")
     _add_source(dataset)
@@ -73,7 +73,7 @@ def run_data(arguments: argparse.Namespace) -> int:
     from codex_worker.text.normalise import lost_letters, recipe_for, unlearnt_letters
 
     console = Console()
-    wants_forecast = forecast.is_asked(arguments)
+    forecaster = Forecaster(arguments)
     source = _open(arguments)
     recorded = read_recorded(source.reader, source.selection)
     align, compare, reader_cer = _reader(arguments.checkpoint) if arguments.checkpoint else (None, None, None)
@@ -93,8 +93,15 @@ def run_data(arguments: argparse.Namespace) -> int:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     arguments.output.write_text(data_page(report, source.name), encoding="utf-8")
     console.print(f"The page is in {arguments.output}", markup=False, soft_wrap=True)
-    if wants_forecast:
-        expected = forecast.forecast_of(arguments, situation_of(report))
+    if forecaster.is_asked:
+        usable = {each.key for each in report.examined}
+        expected = forecaster.forecast(
+            situation_of(report),
+            [cell for cell in recorded.cells if cell.key in usable],
+            recipe,
+            source.settings,
+            say=lambda sentence: console.print(sentence, markup=False, highlight=False, soft_wrap=True),
+        )
         arguments.output.write_text(data_page(report, source.name, expected), encoding="utf-8")
         for line in expected.lines():
             console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -180,6 +187,7 @@ class _Source:
     name: str
     reader: "ProjectReader"
     selection: "Selection"
+    settings: Settings
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
@@ -215,9 +223,11 @@ def _open(arguments: argparse.Namespace) -> _Source:
     if is_working_folder(address):
         folder = Path(address).expanduser()
         cache = LfsCache(settings.work_dir / "lfs", _CACHE_BYTES)
-        return _Source(folder.resolve().name, FolderReader(folder, cache), selection)
+        return _Source(folder.resolve().name, FolderReader(folder, cache), selection, settings)
     project = project_at(address)
-    return _Source(project.name, _repository_reader(project.address, settings, credentials), selection)
+    return _Source(
+        project.name, _repository_reader(project.address, settings, credentials), selection, settings
+    )
 
 
 def _repository_reader(address: str, settings: Settings, credentials: "Credentials") -> "ProjectReader":

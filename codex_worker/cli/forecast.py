@@ -1,14 +1,24 @@
 """`codex-worker data --forecast`: what a training is likely to give and to cost, before it is paid for."""
 
 import argparse
+import os
+import tempfile
+from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from codex_worker.cli.probe_choice import ProbeChoice, choice_of, subjects_of
 from codex_worker.errors import UserError
+from codex_worker.settings import Settings
 
 if TYPE_CHECKING:
+    from codex_worker.clock import Clock
+    from codex_worker.data.recordings import RecordedCell
     from codex_worker.forecast.cost import TrainingWork
+    from codex_worker.forecast.probed import ProbeReport
     from codex_worker.forecast.project import ProjectForecast
     from codex_worker.forecast.situation import Situation
+    from codex_worker.text.normalise import TextRecipe
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -19,29 +29,85 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--price-per-hour", metavar="PRICE", help="of a GPU, for the forecast (assumed where not given)"
     )
+    parser.add_argument(
+        "--probe", nargs="?", const="", metavar="MINUTES,MODEL,...",
+        help="train for so many minutes in all (10) on part of the recordings, and forecast by that; with "
+        "base models whose weights are on this machine, or `tiny`: a race between them",
+    )  # fmt: skip
 
 
-def is_asked(arguments: argparse.Namespace) -> bool:
-    """Whether the command line asks for a forecast. Raises UserError for what cannot be meant."""
-    _price(arguments)
-    return bool(arguments.forecast or arguments.price_per_hour is not None)
+class Forecaster:
+    """What the command line asks for; checked before anything is heard. Raises UserError for nonsense."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        from codex_worker.forecast.cost import price_of
+
+        price = arguments.price_per_hour
+        self._price = None if price is None else price_of(price)
+        self._choice: ProbeChoice | None = None if arguments.probe is None else choice_of(arguments.probe)
+        self.is_asked = bool(arguments.forecast or price is not None or self._choice is not None)
+
+    def forecast(
+        self,
+        situation: "Situation",
+        cells: Collection["RecordedCell"],
+        text_recipe: "TextRecipe",
+        settings: Settings,
+        *,
+        say: Callable[[str], None],
+        clock: "Clock | None" = None,
+    ) -> "ProjectForecast":
+        """The forecast with hours and money, after a probe where one is asked for.
+
+        Args:
+            situation: what the recordings are like.
+            cells: those that can be used.
+            text_recipe: how their texts are learnt.
+            settings: where official weights are, and where to work.
+            say: gets a sentence of progress now and then.
+            clock: which tells when a probe's minutes are over.
+
+        Raises:
+            UserError: there is nothing to forecast from, or to probe with.
+        """
+        from codex_worker.clock import SystemClock
+        from codex_worker.forecast.project import NOTHING, forecast
+
+        if situation.hours <= 0:
+            raise UserError(f"{NOTHING} Record verses that have text, synchronise, and ask again.")
+        report = None
+        if self._choice is not None:
+            report = _probed(
+                self._choice, situation, cells, text_recipe, settings, say, clock or SystemClock()
+            )
+        found = forecast(situation, {"full": _full_work(situation)}, self._price, report)
+        assert found is not None  # noqa: S101  there are hours
+        return found
 
 
-def forecast_of(arguments: argparse.Namespace, situation: "Situation") -> "ProjectForecast":
-    """The forecast with hours and money. Raises UserError where there is nothing to forecast from."""
-    from codex_worker.forecast.project import NOTHING, forecast
+def _probed(
+    choice: ProbeChoice,
+    situation: "Situation",
+    cells: Collection["RecordedCell"],
+    text_recipe: "TextRecipe",
+    settings: Settings,
+    say: Callable[[str], None],
+    clock: "Clock",
+) -> "ProbeReport":
+    import codex_worker.asr  # noqa: F401 - patches torchaudio before transformers looks for it
+    from codex_worker.asr.probe import ProbeSettings, probe
+    from codex_worker.asr.utterances import utterance_of
+    from codex_worker.hub import Hub, hub_settings
 
-    if situation.hours <= 0:
-        raise UserError(f"{NOTHING} Record verses that have text, synchronise, and ask again.")
-    found = forecast(situation, {"full": _full_work(situation)}, _price(arguments))
-    assert found is not None  # noqa: S101  there are hours
-    return found
-
-
-def _price(arguments: argparse.Namespace) -> float | None:
-    from codex_worker.forecast.cost import price_of
-
-    return None if arguments.price_per_hour is None else price_of(arguments.price_per_hour)
+    subjects = subjects_of(choice, Hub(hub_settings(settings, os.environ)))
+    with tempfile.TemporaryDirectory(prefix="probe-", dir=settings.work_dir) as folder:
+        return probe(
+            [utterance_of(cell) for cell in cells],
+            subjects,
+            ProbeSettings(choice.minutes * 60, Path(folder), clock, say),
+            text_recipe=text_recipe,
+            hours=situation.hours,
+        )
 
 
 def _full_work(situation: "Situation") -> "TrainingWork":

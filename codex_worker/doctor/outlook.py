@@ -23,7 +23,7 @@ def outlook(expected: ProjectForecast | None) -> str:
         f"<p>{_text(expected.headline)}. Letters wrong are of verses that the transcriber has not heard, "
         "from best to worst. This is a forecast, not a promise.</p>"
         f"<ul>{''.join(transcribers)}<li>A voice: {_text(ended(voice.expectation))}"
-        f"{_folded(voice.rests_on)}</li></ul>"
+        f"{_folded(voice.rests_on)}</li></ul>{_probe(expected)}"
         f'<p class="note">Not counted: {_text("; ".join(expected.not_counted))}.</p>{_figures()}'
     )
 
@@ -31,6 +31,14 @@ def outlook(expected: ProjectForecast | None) -> str:
 def _folded(lines: Iterable[str]) -> str:
     items = "".join(f"<li>{_text(ended(line))}</li>" for line in lines)
     return f"<details><summary>What this rests on</summary><ul>{items}</ul></details>"
+
+
+def _probe(expected: ProjectForecast) -> str:
+    """What short trainings on these recordings showed, where there were any."""
+    if expected.probe is None:
+        return ""
+    title, *lines = expected.probe.lines()
+    return f"<p>{_text(title)}</p><ul>{''.join(f'<li>{_text(line.strip())}</li>' for line in lines)}</ul>"
 
 
 def _figures() -> str:

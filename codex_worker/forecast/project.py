@@ -1,12 +1,13 @@
 """The whole forecast of a project: transcribers and a voice, hours and money where they are asked for."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from codex_worker.forecast.anchors import FULL, TINY
 from codex_worker.forecast.cost import NOT_COUNTED as COST_NOT_COUNTED
 from codex_worker.forecast.cost import Cost, TrainingWork, cost_of
 from codex_worker.forecast.curves import duration
+from codex_worker.forecast.probed import ProbeReport, ProbeRun
 from codex_worker.forecast.situation import Situation
 from codex_worker.forecast.transcriber import ErrorForecast, expect
 from codex_worker.forecast.voice import VoiceForecast, expect_voice
@@ -46,6 +47,7 @@ class ProjectForecast:
     situation: Situation
     transcribers: tuple[TranscriberForecast, ...]
     voice: VoiceForecast
+    probe: ProbeReport | None = None
 
     @property
     def headline(self) -> str:
@@ -66,6 +68,8 @@ class ProjectForecast:
 
     def lines(self) -> Iterator[str]:
         """For a terminal."""
+        if self.probe is not None:
+            yield from self.probe.lines()
         yield f"Forecast. {self.headline}:"
         for each in self.transcribers:
             first, *others = each.lines()
@@ -77,13 +81,17 @@ class ProjectForecast:
 
 
 def forecast(
-    situation: Situation, works: Mapping[str, TrainingWork] | None = None, price: float | None = None
+    situation: Situation,
+    works: Mapping[str, TrainingWork] | None = None,
+    price: float | None = None,
+    probe: ProbeReport | None = None,
 ) -> ProjectForecast | None:
     """What to expect; None where there are no recordings.
 
     Args:
         works: what is to be trained, by the preset's name, where hours and money are asked for.
         price: of an hour of a GPU; None for the one that is assumed.
+        probe: what short trainings on these recordings showed; it narrows the ranges.
     """
     if situation.hours <= 0:
         return None
@@ -91,5 +99,19 @@ def forecast(
     for curve in (FULL, TINY):
         work = (works or {}).get(curve.name)
         cost = None if work is None else cost_of(work, price)
-        transcribers.append(TranscriberForecast(WHAT[curve.name], expect(curve, situation), cost))
-    return ProjectForecast(situation, tuple(transcribers), expect_voice(situation))
+        errors = expect(curve, situation)
+        run = probe.best_of(curve.name) if probe else None
+        if probe is not None and run is not None:
+            errors = _narrowed(errors, probe, run, situation.hours)
+        transcribers.append(TranscriberForecast(WHAT[curve.name], errors, cost))
+    return ProjectForecast(situation, tuple(transcribers), expect_voice(situation), probe)
+
+
+def _narrowed(errors: ErrorForecast, probe: ProbeReport, run: ProbeRun, hours: float) -> ErrorForecast:
+    """The range after a probe, which still rests on what it rested on before."""
+    before = errors.letters_wrong
+    return replace(
+        errors,
+        letters_wrong=probe.narrowed(before, run, hours),
+        rests_on=(f"the probe of {run.base}; without it {before}", *errors.rests_on),
+    )

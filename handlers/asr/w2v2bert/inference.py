@@ -6,6 +6,7 @@ from pathlib import Path
 
 from codex_worker.asr.load import load_checkpoint
 from codex_worker.asr.transcribe import DecodingSettings, Transcriber, Transcript
+from codex_worker.asr.utterances import utterance_of
 from codex_worker.asr.worth_writing import Doubt, WritingGate
 from codex_worker.codex.choose import cells_to_transcribe
 from codex_worker.codex.patch import TextPatch
@@ -18,7 +19,6 @@ from codex_worker.job.summary import Fact, What
 from handlers.asr.w2v2bert.quality import facts_of_quality
 from handlers.asr.w2v2bert.readings import CellReading, table_of, to_listen_to
 from handlers.asr.w2v2bert.readings_page import readings_page
-from handlers.asr.w2v2bert.utterances import utterance_of
 from handlers.base import CellResult, Inferred, JobCallbacks, JobContext, Result, run_inference
 from handlers.steps import project_of, publish_report, require_licence, say, threads
 from handlers.told import counted, facts_of_choice, naming_unmatched

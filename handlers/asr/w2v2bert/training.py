@@ -18,6 +18,7 @@ from codex_worker.asr.start import FromCheckpoint, FromNothing, FromWeights, Tra
 from codex_worker.asr.train import METRICS_COLUMNS
 from codex_worker.asr.train import train as train_model
 from codex_worker.asr.transcribe import Transcriber
+from codex_worker.asr.utterances import utterance_of
 from codex_worker.contract.licences import LICENCES, licence_of, terms_of
 from codex_worker.data.project import Project
 from codex_worker.data.recordings import FetchedCells, fetch_recordings
@@ -25,7 +26,6 @@ from codex_worker.job.summary import What
 from codex_worker.text.normalise import TextRecipe, dropped_lines, lost_letters, recipe_for
 from codex_worker.training.machine import Machine, this_machine
 from handlers.asr.w2v2bert.quality import facts_of_quality
-from handlers.asr.w2v2bert.utterances import utterance_of
 from handlers.base import JobCallbacks, JobContext, Result, Trained, run_training
 from handlers.steps import (
     TrainingProgress,

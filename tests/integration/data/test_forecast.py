@@ -42,6 +42,39 @@ def test_a_price_that_is_none_is_refused_before_anything_is_heard(run, repositor
     assert not (tmp_path / "page.html").exists()
 
 
+@pytest.mark.parametrize(
+    ("probe", "said"), [("whisper", "Known are: tiny"), ("-3", "such as 10"), ("1,2", "minutes once")]
+)
+def test_a_probe_of_something_unknown_is_refused_before_anything_is_heard(
+    run, repository, tmp_path, few, probe, said
+):
+    code, printed = run("data", repository, *few, f"--probe={probe}")
+    assert code == 1
+    assert said in printed
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_too_few_recordings_for_a_probe_get_a_sentence_and_the_page_all_the_same(
+    run, repository, tmp_path, few
+):
+    code, printed = run(
+        "data",
+        repository,
+        *few,
+        "--exclude",
+        "RUT 2",
+        "--exclude",
+        "RUT 3",
+        "--exclude",
+        "RUT 4",
+        "--probe",
+        "0.1,tiny",
+    )
+    assert code == 1
+    assert "A probe needs at least 20 usable recordings" in printed
+    assert "in 100 letters wrong" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
 def test_a_project_without_recordings_gets_a_sentence_instead_of_a_forecast(run, repository):
     code, printed = run(
         "data", repository, "--work-dir", "work", "--include", "GEN 50", "--output", "page.html", "--forecast"
