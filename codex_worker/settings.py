@@ -203,6 +203,12 @@ class Settings:
         "a folder with official weights that is looked at before the hub",
         variable="CODEX_WEIGHTS_FOLDER", metavar="FOLDER", parse=folder,
     )  # fmt: skip
+    shared_checkpoints: tuple[str, ...] = setting(
+        "let jobs of all projects use checkpoints of this one (model.base_checkpoint: PROJECT:PATH); may be "
+        "given several times, and only for projects whose teams agree",
+        variable="CODEX_SHARED_CHECKPOINTS", metavar="PATH-OR-URL", parse=several, default=(),
+        default_text="none",
+    )  # fmt: skip
     max_job_hours: float | None = setting(
         "end a job after so long, whatever its manifest says",
         variable="CODEX_MAX_JOB_HOURS", metavar="HOURS", parse=hours(), default_text="no limit",

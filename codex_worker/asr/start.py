@@ -73,17 +73,24 @@ class TrainingStart(Protocol):
 
 
 class FromCheckpoint:
-    """A transcriber goes on learning; its vocabulary only grows."""
+    """A transcriber goes on learning; its vocabulary only grows.
+
+    One of another project knows another language: nothing is taken from how its texts were written, and it
+    does not judge whether recordings fit their texts.
+    """
 
     is_pretrained = True
     trainable: Trainable = WholeNetwork()
 
-    def __init__(self, checkpoint: TranscriberCheckpoint, origin: str) -> None:
+    def __init__(
+        self, checkpoint: TranscriberCheckpoint, origin: str, *, is_neighbours: bool = False
+    ) -> None:
         self.checkpoint = checkpoint
+        self.is_neighbours = is_neighbours
         self.origin = origin
         self.licence = licence_of(checkpoint.metadata)
         self.frontend = checkpoint.frontend
-        self.text_recipe = checkpoint.text_recipe
+        self.text_recipe = None if is_neighbours else checkpoint.text_recipe
 
     @property
     def parameters(self) -> int:
@@ -97,7 +104,8 @@ class FromCheckpoint:
     def about_letters(self, vocabulary: Vocabulary) -> str:
         """Which letters are new to it, as a sentence; empty where there are none."""
         new = vocabulary.letters - self.checkpoint.vocabulary.letters
-        return f"New to the checkpoint are {len(new)} letters: {listed_letters(new)}" if new else ""
+        letters = "1 letter" if len(new) == 1 else f"{len(new)} letters"
+        return f"New to the checkpoint: {letters}: {listed_letters(new)}" if new else ""
 
     def network(self, vocabulary: Vocabulary) -> PreTrainedModel:
         """A copy with a wider head."""
@@ -107,6 +115,8 @@ class FromCheckpoint:
 
     def listener(self) -> TranscriberCheckpoint | None:
         """A copy: whoever listens takes the network to its own device and numbers."""
+        if self.is_neighbours:
+            return None
         return replace(self.checkpoint, model=copy.deepcopy(self.checkpoint.model))
 
 

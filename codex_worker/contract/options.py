@@ -66,7 +66,9 @@ class SharedOptions(BaseModel):
             "model.base_checkpoint",
             Text(),
             "a checkpoint of this project, ours or an older worker's: training goes on from it, and a job "
-            "with `mode: inference` uses it and needs it",
+            "with `mode: inference` uses it and needs it. `PROJECT:gpu_jobs/...` names one of another "
+            "project (its path with namespace, its address or its number), where the worker's operator "
+            "shares them: a neighbour's language is a good start",
             "official weights",
             ALL,
         ),

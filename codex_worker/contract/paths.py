@@ -20,6 +20,7 @@ MAX_ATTEMPT_NUMBER = 1000
 _RECORD = re.compile(r"workers/([^/]+)/(attempt|end)-(\d{1,6})-([0-9a-f]{8})\.yaml")
 
 _OF_A_DISK = re.compile(r"/|\./|[A-Za-z]:/")
+_DRIVE = re.compile(r"[A-Za-z]?")
 
 
 def plain_job_path(written: str) -> str:
@@ -27,6 +28,17 @@ def plain_job_path(written: str) -> str:
     path = written.strip().replace("\\", "/")
     start, found, inside = path.rpartition(f"/{JOBS_FOLDER}/")
     return f"{JOBS_FOLDER}/{inside}" if found and _OF_A_DISK.match(f"{start}/") else path
+
+
+def project_and_path(written: str) -> tuple[str, str]:
+    """A checkpoint's project, "" for the job's own, and its path there: `PROJECT:gpu_jobs/...`.
+
+    A project is named as the worker's operator knows it, so its name may hold colons itself.
+    """
+    project, found, inside = written.strip().replace("\\", "/").partition(f":{JOBS_FOLDER}/")
+    if found and not _DRIVE.fullmatch(project):
+        return project.strip(), f"{JOBS_FOLDER}/{inside}"
+    return "", plain_job_path(written)
 
 
 def job_folder(job_id: str) -> str:

@@ -1,15 +1,17 @@
 """Reading a project for a job: files from one commit, recordings and models from the large-file store."""
 
+import hashlib
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from codex_worker.codex.alike import FilesByName, TwoAlike
 from codex_worker.codex.attachments import ATTACHMENTS_FOLDER
 from codex_worker.codex.pointer_text import trouble_of
 from codex_worker.contract.ids import can_lie_on_disk
-from codex_worker.contract.paths import JOBS_FOLDER
+from codex_worker.contract.paths import JOBS_FOLDER, project_and_path
 from codex_worker.contract.records import ResumePointer
 from codex_worker.errors import DataError, ResourceError, UserError, clause
 from codex_worker.git.lfs.cache import LfsCache
@@ -27,6 +29,46 @@ from codex_worker.supervisor.job_folder import JobFolder
 logger = logging.getLogger(__name__)
 
 PATHS_AT_ONCE = 1000
+OpenShared = Callable[[str], tuple[Snapshot, LfsStore]]  # another project by its name; raises UserError
+
+
+def nothing_is_shared(name: str) -> tuple[Snapshot, LfsStore]:
+    """For readers outside of jobs."""
+    raise UserError(f"Checkpoints of another project ({name}) are only for a worker's jobs.")
+
+
+@dataclass(frozen=True)
+class CheckpointPlace:
+    """A project that has checkpoints; `project` is its name in a manifest, "" for the job's own."""
+
+    files: Snapshot
+    store: LfsStore
+    project: str = ""
+
+    @property
+    def folder(self) -> str:
+        """Where its files go in the job folder, so that two projects' do not mix."""
+        digest = hashlib.sha256(self.project.encode()).hexdigest()[:12]
+        return f"shared-{digest}/" if self.project else ""
+
+    def read(self, path: str) -> tuple[str, bytes]:
+        """The path that is meant, as for recordings, and what is there. Raises UserError."""
+        data = self.files.read(path)
+        if data is not None:
+            return path, data
+        files = FilesByName(lambda: (entry.path for entry in self.files.files(JOBS_FOLDER)))
+        try:
+            file = files.meant_by(path)
+        except TwoAlike as error:
+            raise UserError(f"The checkpoint {clause(error)}. Choose it again.") from error
+        data = None if file is None else self.files.read(file)
+        if file is None or data is None:
+            where = f"the project {self.project}" if self.project else "this project"
+            raise UserError(
+                f"There is no checkpoint at {path} in {where} (any more). "
+                "Choose one that an earlier training job made."
+            )
+        return file, data
 
 
 class RepositoryReader:
@@ -42,12 +84,14 @@ class RepositoryReader:
         cache: LfsCache,
         hub: Hub,
         folder: JobFolder,
+        open_shared: OpenShared = nothing_is_shared,
     ) -> None:
         self._snapshot = snapshot
         self._store = store
         self._cache = cache
         self._hub = hub
         self._folder = folder
+        self._open_shared = open_shared
         self._attachments = FilesByName(
             lambda: filter(can_lie_on_disk, (entry.path for entry in snapshot.files(ATTACHMENTS_FOLDER)))
         )
@@ -108,49 +152,43 @@ class RepositoryReader:
         return pointers
 
     def fetch_checkpoint(self, path: str) -> Path:
-        """Copies a model of this project into the job folder. Raises UserError where there is none."""
-        if not path.startswith("gpu_jobs/"):
+        """Copies a model of this project, or of one that shares them, into the job folder.
+
+        Raises UserError where there is none, or it is not shared.
+        """
+        project, inside = project_and_path(path)
+        if project:
+            files, store = self._open_shared(project)
+            return self._fetch_model(CheckpointPlace(files, store, project), inside)
+        return self._fetch_model(CheckpointPlace(self._snapshot, self._store), path)
+
+    def _fetch_model(self, place: "CheckpointPlace", path: str) -> Path:
+        if not path.startswith(f"{JOBS_FOLDER}/"):
             raise UserError(
-                f"The checkpoint {path} is not one that a job of this project made (gpu_jobs/...)."
+                f"The checkpoint {path} is not one that a job of this project made (gpu_jobs/...), nor of "
+                "another one (PROJECT:gpu_jobs/...)."
             )
-        file, data = self._read_checkpoint(path)
+        file, data = place.read(path)
+        target = f"fetched/{place.folder}{file}"
         pointer = parse_pointer(data)
         if pointer is not None:
-            return self._object(pointer, f"fetched/{file}", f"The checkpoint {file}")
+            return self._object(pointer, target, f"The checkpoint {file}", place.store)
         trouble = trouble_of(data)
         if trouble is not None:
             raise UserError(
                 f"The checkpoint {file} is {trouble}. Restore the pointer from the project's history, or "
                 "choose another checkpoint."
             )
-        return self._folder.put(f"fetched/{file}", data)
-
-    def _read_checkpoint(self, path: str) -> tuple[str, bytes]:
-        """The path that is meant, as for recordings, and what is there."""
-        data = self._snapshot.read(path)
-        if data is not None:
-            return path, data
-        files = FilesByName(lambda: (entry.path for entry in self._snapshot.files(JOBS_FOLDER)))
-        try:
-            file = files.meant_by(path)
-        except TwoAlike as error:
-            raise UserError(f"The checkpoint {clause(error)}. Choose it again.") from error
-        data = None if file is None else self._snapshot.read(file)
-        if file is None or data is None:
-            raise UserError(
-                f"There is no checkpoint at {path} in this project (any more). "
-                "Choose one that an earlier training job made."
-            )
-        return file, data
+        return self._folder.put(target, data)
 
     def fetch_weights(self, name: str) -> Weights:
         """Official weights, where they lie on this machine."""
         found = self._hub.fetch(name)
         return Weights(found.path, found.revision)
 
-    def _object(self, pointer: Pointer, name: str, what: str) -> Path:
+    def _object(self, pointer: Pointer, name: str, what: str, store: LfsStore) -> Path:
         with self._cache.hold([pointer]):
-            answer = self._store.download([pointer], self._cache)[pointer]
+            answer = store.download([pointer], self._cache)[pointer]
             if isinstance(answer, DataError):
                 raise DataError(f"{what} cannot be had: {answer}")
             return self._copy(answer, name, pointer.size)
@@ -178,8 +216,9 @@ class RepositoryScanner(RepositoryReader):
         cache: LfsCache,
         hub: Hub,
         folder: JobFolder,
+        open_shared: OpenShared = nothing_is_shared,
     ) -> None:
-        super().__init__(snapshot, store, cache, hub, folder)
+        super().__init__(snapshot, store, cache, hub, folder, open_shared)
         self._owned = owned
         self._cells = CellPublisher(owned, store)
 
@@ -189,7 +228,9 @@ class RepositoryScanner(RepositoryReader):
         if left is None:
             return None
         try:
-            return self._object(Pointer(left.oid, left.size), "fetched/resume", "The earlier attempt's state")
+            return self._object(
+                Pointer(left.oid, left.size), "fetched/resume", "The earlier attempt's state", self._store
+            )
         except DataError as error:
             logger.warning("%s The job starts from its beginning.", error)
             return None

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from codex_worker.codex.patch import RecordingPatch, patch_from_dict
 from codex_worker.contract.ids import MAX_PATH_LENGTH, can_lie_on_disk, check_repository_path
-from codex_worker.contract.paths import plain_job_path
+from codex_worker.contract.paths import project_and_path
 from codex_worker.errors import SystemFault, UserError
 from codex_worker.job.api import CellResult, Published, Scanner
 from codex_worker.retry import TAKEN_LATER, BackOff
@@ -158,7 +158,9 @@ class Services:
         return {"files": files, "missing": {**missing, **found.missing}, "absences": dict(found.absences)}
 
     def _fetch_checkpoint(self, arguments: _Path) -> str:
-        path = check_repository_path(plain_job_path(arguments.path))
+        project, inside = project_and_path(arguments.path)
+        path = check_repository_path(inside)
+        path = f"{project}:{path}" if project else path
         return self._folder.relative(self._reading.insist(lambda: self._scanner.fetch_checkpoint(path)))
 
     def _fetch_weights(self, arguments: _Name) -> dict[str, str]:

@@ -39,6 +39,7 @@ from codex_worker.supervisor.weights import WeightsAtHand
 from codex_worker.worker.health import Health
 from codex_worker.worker.loop import LoopSettings, Worker
 from codex_worker.worker.projects import FixedProjects, ProjectSource, ServerProjects, job_of
+from codex_worker.worker.shared_projects import SharedProjects
 
 if TYPE_CHECKING:
     from codex_worker.gitlab.client import GitLabClient
@@ -70,6 +71,12 @@ class Assembly:
         self._work_dir = settings.work_dir.resolve()
         self._leaving = threading.Event()
         self._hub = Hub(hub_settings(settings, environment))
+        self._shared = SharedProjects(
+            settings.shared_checkpoints,
+            lambda address: self._repository(address, "shared").snapshot(),
+            lambda address: open_store(address, credentials),
+            self._address_of,
+        )
 
     def worker(self) -> tuple[Worker, Supervisor]:
         """The worker, and its supervisor for whoever handles signals."""
@@ -163,7 +170,12 @@ class Assembly:
         """What an attempt reads with and publishes by."""
         store = open_store(address, self._credentials)
         cache = LfsCache(self._work_dir / "lfs", LFS_CACHE_BYTES)
-        return RepositoryScanner(owned, owned.repository.snapshot(), store, cache, self._hub, folder)
+        files = owned.repository.snapshot()
+        return RepositoryScanner(owned, files, store, cache, self._hub, folder, self._shared.open)
+
+    def _address_of(self, number: int) -> str:
+        name = self.client().call(lambda server: server.projects.get(number), "a project").path_with_namespace
+        return f"{self._server.rstrip('/')}/{name}.git"
 
     def walls(self) -> list[Condition]:
         """The walls around a job on this machine."""

@@ -20,6 +20,7 @@ from codex_worker.asr.train import train as train_model
 from codex_worker.asr.transcribe import Transcriber
 from codex_worker.asr.utterances import utterance_of
 from codex_worker.contract.licences import LICENCES, licence_of, terms_of
+from codex_worker.contract.paths import project_and_path
 from codex_worker.data.project import Project
 from codex_worker.data.recordings import FetchedCells, fetch_recordings
 from codex_worker.job.summary import What
@@ -62,7 +63,8 @@ def start_of(job: JobContext, callbacks: JobCallbacks) -> TrainingStart:
         file = callbacks.scanner.fetch_checkpoint(options.base_checkpoint)
         checkpoint = load_checkpoint(file, unpack_folder=job.folder / "base")
         require_licence(options, licence_of(checkpoint.metadata), options.base_checkpoint)
-        return FromCheckpoint(checkpoint, options.base_checkpoint)
+        is_neighbours = bool(project_and_path(options.base_checkpoint)[0])
+        return FromCheckpoint(checkpoint, options.base_checkpoint, is_neighbours=is_neighbours)
     if job.preset == "tiny":
         return FromNothing()
     licence = LICENCES[options.base_model]
