@@ -10,19 +10,18 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from codex_worker.errors import ModelError, ResourceError, UserError, clause
-from codex_worker.training.averaging import WeightAverage
 from codex_worker.training.resume import Learner, RunState, load_resume, save_resume, write_beside
 from codex_worker.training.schedule import Schedule
 from codex_worker.training.task import TrainingObserver, TrainingOutcome, TrainingSettings, TrainingTask
+from codex_worker.training.turns import Turn, autocast, turns_of
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +39,7 @@ class _Run:
     folder: Path
     progress: TrainingObserver
     learner: Learner
+    turns: Sequence[Turn]
     device: torch.device
     state: RunState
     warm_epochs: float  # from then on everything that trains does so at its full rate
@@ -95,24 +95,18 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     model = task.model.to(settings.device) if settings.device else task.model
     device = next(model.parameters()).device
-    optimizer = torch.optim.AdamW(
-        task.parameter_groups(settings.learning_rate),
-        lr=settings.learning_rate,
-        betas=settings.betas,
-        weight_decay=settings.weight_decay,
-        fused=device.type in {"cuda", "cpu"},
-    )
-    full_rates = [group["lr"] for group in optimizer.param_groups]
-    average = WeightAverage(model, settings.ema_decay) if settings.ema_decay else None
+    turns = turns_of(task, settings, device)
+    learner = replace(turns[-1].learner, opponent=turns[0].learner if len(turns) > 1 else None)
     steps_per_epoch = math.ceil(len(task.batches(0)) / settings.accumulation)
     schedules = [
-        _schedule(settings, steps_per_epoch, group.get("begins", 0.0)) for group in optimizer.param_groups
+        [_schedule(settings, steps_per_epoch, group.get("begins", 0.0)) for group in turn.groups]
+        for turn in turns
     ]
 
-    learner = Learner(model, optimizer, average)
     state = load_resume(folder / RESUME, asdict(settings), learner, folder / BEST) or RunState()
-    warm_epochs = max(schedule.warm_from for schedule in schedules) / steps_per_epoch
-    run = _Run(task, settings, folder, progress, learner, device, state, min(warm_epochs, settings.epochs))
+    warm_epochs = max(schedule.warm_from for own in schedules for schedule in own) / steps_per_epoch
+    warm_epochs = min(warm_epochs, settings.epochs)
+    run = _Run(task, settings, folder, progress, learner, turns, device, state, warm_epochs)
     _check_best(run)
     for row in state.rows:
         progress.metrics(row)
@@ -133,8 +127,8 @@ def fit(
                 break
             # Batches may be packed differently in each epoch; the schedule follows the share that is done.
             place = (state.epoch + state.step / len(groups)) * steps_per_epoch
-            for group, full_rate, schedule in zip(optimizer.param_groups, full_rates, schedules, strict=True):
-                group["lr"] = full_rate * schedule.factor(place)
+            for turn, own in zip(turns, schedules, strict=True):
+                turn.set_rates([schedule.factor(place) for schedule in own])
             _seed_everything(settings.seed, state.epoch, state.step)
             _update(run, groups[state.step])
             state.step += 1
@@ -222,34 +216,25 @@ def _enter_epoch(state: RunState, steps: int) -> None:
 
 def _update(run: _Run, batches: Sequence[Any]) -> None:
     """One update of the weights from one or more batches; left out where its numbers are not finite."""
-    optimizer, state = run.learner.optimizer, run.state
-    optimizer.zero_grad(set_to_none=True)
-    sums: dict[str, Tensor] = {}
-    try:
-        for batch in batches:
-            with _autocast(run):
-                losses = run.task.losses(batch)
-            (losses["total"] / len(batches)).backward()
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + value.detach().float()
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise ResourceError(
-            f"{run.device} ran out of memory in epoch {state.epoch + 1}: {clause(error)}. "
-            "Use a smaller batch size, with more gradient accumulation to make up for it."
-        ) from error
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    norm = nn.utils.clip_grad_norm_(parameters, run.settings.clip_norm or math.inf)
-    # The only place where the processor waits for the accelerator.
-    numbers = torch.stack([norm.to(run.device), *sums.values()]).tolist()
-    if not all(math.isfinite(number) for number in numbers):
-        _count_skipped(run)
-        return
-    optimizer.step()
+    state = run.state
+    means: dict[str, float] = {}
+    for turn in run.turns:
+        try:
+            found = turn.take(batches)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise ResourceError(
+                f"{run.device} ran out of memory in epoch {state.epoch + 1}: {clause(error)}. "
+                "Use a smaller batch size, with more gradient accumulation to make up for it."
+            ) from error
+        if found is None:
+            _count_skipped(run)
+            return
+        means |= found
     if run.learner.average is not None:
         run.learner.average.update()
     state.skipped_in_a_row = 0
     state.batches_counted += len(batches)
-    for name, number in zip(sums, numbers[1:], strict=True):
+    for name, number in means.items():
         state.loss_sums[name] = state.loss_sums.get(name, 0.0) + number
 
 
@@ -276,7 +261,7 @@ def _mean_losses(state: RunState) -> dict[str, float]:
 def _validate(run: _Run) -> dict[str, float]:
     _seed_everything(run.settings.seed)  # the same draws each time, or the curve would show its noise
     run.task.model.eval()
-    with run.learner.averaged(), _autocast(run):
+    with run.learner.averaged(), autocast(run.device, run.settings):
         return {name: float(value) for name, value in run.task.validate().items()}
 
 
@@ -358,10 +343,6 @@ def _describe(state: RunState, settings: TrainingSettings, left_s: float) -> str
 def _describe_epoch(row: dict[str, float], settings: TrainingSettings) -> str:
     shown = ", ".join(f"{name} {value:.4f}" for name, value in row.items() if name != "epoch")
     return f"Epoch {row['epoch']:.0f} of {settings.epochs} done: {shown}"
-
-
-def _autocast(run: _Run) -> torch.autocast:
-    return torch.autocast(run.device.type, dtype=torch.bfloat16, enabled=run.settings.precision == "bf16")
 
 
 def _seed_everything(*place: int) -> None:

@@ -41,11 +41,15 @@ class RunState:
 
 @dataclass(frozen=True)
 class Learner:
-    """What changes with every update: the weights, the optimizer's moments and the weights' average."""
+    """What changes with every update: the weights, the optimizer's moments and the weights' average.
+
+    `opponent` is the second network of a task that has one.
+    """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     average: WeightAverage | None
+    opponent: "Learner | None" = None
 
     def averaged(self) -> AbstractContextManager[None]:
         """Let the model hold its averaged weights for a while, where there are any."""
@@ -62,14 +66,12 @@ def save_resume(
     Raises:
         ResourceError: the disk is full.
     """
-    average = learner.average
     content = {
         "format": FORMAT,
         "state": asdict(state),
         "settings": settings,
-        "model": learner.model.state_dict(),
-        "optimizer": learner.optimizer.state_dict(),
-        "average": None if average is None else {"tensors": average.tensors, "updates": average.updates},
+        **_held(learner),
+        "opponent": None if learner.opponent is None else _held(learner.opponent),
         "best": None if best is None else torch.from_numpy(np.fromfile(best, dtype=np.uint8)),
     }
     write_beside(path, lambda partial: torch.save(content, partial))
@@ -87,33 +89,28 @@ def load_resume(
     """
     if not path.exists():
         return None
-    model, optimizer, average = learner.model, learner.optimizer, learner.average
-    began = {name: value.to("cpu", copy=True) for name, value in model.state_dict().items()}
+    learners = [learner] if learner.opponent is None else [learner, learner.opponent]
+    began = [
+        {name: value.to("cpu", copy=True) for name, value in each.model.state_dict().items()}
+        for each in learners
+    ]
     try:
         content = _content(path)
         if content["format"] != FORMAT:
             raise ValueError(f"format {content['format']} is not {FORMAT}")
         state = _state(content["state"])
         old_settings = dict(content["settings"])
-        model.load_state_dict(content["model"])
-        own_options = [
-            {name: value for name, value in group.items() if name != "params"}
-            for group in optimizer.param_groups
-        ]
-        optimizer.load_state_dict(content["optimizer"])
-        for group, options in zip(optimizer.param_groups, own_options, strict=True):
-            group.update(options)
-        if average is not None and content["average"] is not None:
-            average.restore(content["average"]["tensors"], content["average"]["updates"])
-        elif average is not None:
-            average.restore(dict(model.named_parameters()), 0)
+        _restore(learner, content)
+        if learner.opponent is not None:
+            _restore(learner.opponent, content["opponent"])
         best_bytes = content.get("best")
         if best is not None and best_bytes is not None and not best.exists():
             write_beside(best, lambda partial: best_bytes.numpy().tofile(partial))
     except Exception as error:  # damaged bytes lead torch's reader into any error; the log names it
         logger.warning("%s cannot be used (%s); training starts from the beginning", path, error)
-        model.load_state_dict(began)
-        optimizer.state.clear()
+        for each, weights in zip(learners, began, strict=True):
+            each.model.load_state_dict(weights)
+            each.optimizer.state.clear()
         return None
     changed = [
         f"{name} {old} -> {settings.get(name)}"
@@ -123,6 +120,32 @@ def load_resume(
     if changed:
         logger.warning("Going on with other settings than before: %s", ", ".join(changed))
     return state
+
+
+def _held(learner: Learner) -> dict[str, Any]:
+    """What the file keeps of one network."""
+    average = learner.average
+    return {
+        "model": learner.model.state_dict(),
+        "optimizer": learner.optimizer.state_dict(),
+        "average": None if average is None else {"tensors": average.tensors, "updates": average.updates},
+    }
+
+
+def _restore(learner: Learner, content: dict[str, Any]) -> None:
+    """Bring one network to where the file left it, with the settings of the present run."""
+    optimizer, average = learner.optimizer, learner.average
+    learner.model.load_state_dict(content["model"])
+    own_options = [
+        {name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups
+    ]
+    optimizer.load_state_dict(content["optimizer"])
+    for group, options in zip(optimizer.param_groups, own_options, strict=True):
+        group.update(options)
+    if average is not None and content["average"] is not None:
+        average.restore(content["average"]["tensors"], content["average"]["updates"])
+    elif average is not None:
+        average.restore(dict(learner.model.named_parameters()), 0)
 
 
 def saved_settings(path: Path) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -44,6 +44,26 @@ class TrainingTask(Protocol):
 
     def save(self, path: Path, metadata: dict[str, str]) -> None:
         """Write the deployable checkpoint, with `metadata` added to its own."""
+
+
+class Opponent(Protocol):
+    """A second network that learns against the first: it tells what that makes from what is real."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The module whose state is resumed beside the first one's; no checkpoint holds it."""
+
+    def loss(self, batch: Any) -> Tensor:
+        """What it minimises on a batch; the first network stays as it is."""
+
+
+@runtime_checkable
+class TaskWithOpponent(Protocol):
+    """A `TrainingTask` of two networks: in each update the opponent learns first, then the task's model."""
+
+    @property
+    def opponent(self) -> Opponent:
+        """The other network."""
 
 
 class TrainingObserver(Protocol):

@@ -56,6 +56,33 @@ class TinyTask:
         save_file(tensors, path, metadata={**metadata, "config": json.dumps({"size": 8})})
 
 
+class TinyGame(TinyTask):
+    """The same map learnt against a second network, which tells what was made from what is right."""
+
+    def __init__(self, seed=1, **others):
+        super().__init__(seed, **others)
+        self.opponent = TinyOpponent(self)
+
+    def losses(self, batch):
+        found = super().losses(batch)
+        fooled = (1 - self.opponent.model(self.model(self.inputs[batch]))).square().mean()
+        return {**found, "total": found["total"] + 0.1 * fooled, "fooled": fooled.detach()}
+
+
+class TinyOpponent:
+    def __init__(self, game):
+        self.model = nn.Sequential(nn.Linear(2, 4), nn.Dropout(0.2), nn.Tanh(), nn.Linear(4, 1))
+        self.task = game
+        self.poisoned = False
+
+    def loss(self, batch):
+        with torch.no_grad():
+            made = self.task.model(self.task.inputs[batch])
+        real = (1 - self.model(self.task.targets[batch])).square().mean()
+        loss = real + self.model(made).square().mean()
+        return loss * float("nan") if self.poisoned else loss
+
+
 class Watcher:
     """Records what the loop tells, and says stop before a chosen update."""
 
