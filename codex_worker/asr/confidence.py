@@ -1,10 +1,17 @@
 """How sure a reading has to be before a person need not listen to it: learnt from held-out recordings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Self
 
+from codex_worker.asr.estimate import RightLetters, learn_right_letters
 from codex_worker.asr.evaluate import Prediction
+from codex_worker.asr.evidence import Evidence
 from codex_worker.text.error_rate import edit_distance
+
+LOW, ESTIMATE = "low_confidence", "right_letters"
+"""Where a checkpoint's metadata has the threshold, and how its readings' right letters are estimated."""
 
 LOW_CONFIDENCE = 0.6  # where no readings were held back to learn it from
 TOO_WRONG = 0.2  # of the letters
@@ -30,6 +37,40 @@ def low_confidence(predictions: Sequence[Prediction]) -> float:
             fewest_mistakes = missed + alarms
             threshold = (reading.confidence + surer.confidence) / 2
     return threshold
+
+
+def learnt_confidence(readings: Sequence[Prediction], texts: Sequence[str]) -> dict[str, str]:
+    """What held-out readings teach, as metadata for the checkpoint; `texts` are others of the language."""
+    if not readings:
+        return {}
+    estimate, judged = learn_right_letters(readings, texts)
+    about = {LOW: f"{low_confidence(judged):.4f}"}
+    return about if estimate is None else {**about, ESTIMATE: estimate.to_json()}
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """How sure a checkpoint's readings are, and from when on that is enough."""
+
+    threshold: float = LOW_CONFIDENCE
+    estimate: RightLetters | None = None  # None: too few recordings were held back to learn it from
+
+    @classmethod
+    def stored(cls, metadata: Mapping[str, str]) -> Self:
+        """What a checkpoint says. Raises DataError for an estimate that cannot be read."""
+        estimate = metadata.get(ESTIMATE)
+        return cls(
+            stored_confidence(metadata.get(LOW)),
+            None if estimate is None else RightLetters.from_json(estimate),
+        )
+
+    def of(self, evidence: Evidence, text: str) -> float:
+        """From 0 to 1: the share of right letters to be expected; without an estimate, the mean probability
+        of the letters that are there.
+        """
+        if self.estimate is not None:
+            return self.estimate.share(evidence, text)
+        return evidence.certainty / evidence.letters if evidence.letters else 0.0
 
 
 def stored_confidence(metadata_value: str | None) -> float:

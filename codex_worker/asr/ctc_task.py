@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from codex_worker.asr.augment import mask_features
 from codex_worker.asr.checkpoint import TranscriberCheckpoint, save_checkpoint
-from codex_worker.asr.confidence import LOW_CONFIDENCE, low_confidence
+from codex_worker.asr.confidence import LOW, LOW_CONFIDENCE, low_confidence
 from codex_worker.asr.evaluate import ctc_loss, error_rates, read_examples
 from codex_worker.asr.features import pad_batch
 from codex_worker.asr.held_out_rate import HELD_OUT_RECORDINGS
@@ -101,7 +101,7 @@ class CtcTask:
             **self.metadata,
             **metadata,
             HELD_OUT_RECORDINGS: f"{self.data.held_out}",
-            "low_confidence": f"{self._low_confidence:.4f}",
+            LOW: f"{self._low_confidence:.4f}",
         }
         save_checkpoint(
             path, TranscriberCheckpoint(self.model, self.vocabulary, self.sounds.frontend, metadata=about)

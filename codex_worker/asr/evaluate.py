@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from codex_worker.asr.corpus import Example, Sounds
+from codex_worker.asr.evidence import Evidence, evidence_of
 from codex_worker.asr.features import pad_batch
 from codex_worker.asr.networks.build import frame_seconds, output_frames
 from codex_worker.asr.vocabulary import Vocabulary
@@ -25,6 +26,7 @@ class Prediction:
     hypothesis: str
     reference: str
     confidence: float = 0.0  # of the hypothesis, 0 to 1
+    evidence: Evidence | None = None
 
 
 @torch.no_grad()
@@ -36,7 +38,7 @@ def read_examples(
     batch_seconds: float,
 ) -> tuple[float, tuple[Prediction, ...]]:
     """Mean CTC loss and greedy readings of examples, in their order."""
-    device = next(model.parameters()).device
+    device, frame_s = next(model.parameters()).device, frame_seconds(model)
     predictions: dict[int, Prediction] = {}
     losses = []
     batches = batches_by_length([example.duration_s for example in examples], max_total=2 * batch_seconds)
@@ -51,15 +53,14 @@ def read_examples(
         symbols, probabilities = best.indices.cpu(), best.values.cpu()
         for row, (index, example) in enumerate(zip(batch, chosen, strict=True)):
             frames = lengths[row]
-            words = words_of(
-                vocabulary,
-                symbols[row, :frames].tolist(),
-                probabilities[row, :frames].tolist(),
-                seconds_per_frame=frame_seconds(model),
-            )
-            heard = " ".join(word.text for word in words)
+            sure = probabilities[row, :frames].tolist()
+            words = words_of(vocabulary, symbols[row, :frames].tolist(), sure, seconds_per_frame=frame_s)
             predictions[index] = Prediction(
-                example.utterance.key, heard, example.reference, confidence_of(words)
+                example.utterance.key,
+                " ".join(word.text for word in words),
+                example.reference,
+                confidence_of(words),
+                evidence_of(words, sure, frame_s),
             )
     total = sum(loss * count for loss, count in losses) / sum(count for _, count in losses)
     return total, tuple(predictions[i] for i in range(len(examples)))

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 
 from codex_worker.asr.checkpoint import TranscriberCheckpoint
-from codex_worker.asr.confidence import stored_confidence
+from codex_worker.asr.confidence import Confidence
 from codex_worker.asr.corpus import TranscribedClip
+from codex_worker.asr.evidence import Evidence, evidence_of
 from codex_worker.asr.features import pad_batch
 from codex_worker.asr.networks.build import frame_seconds, output_frames
 from codex_worker.asr.precision import Precision, fastest_precision, with_precision
-from codex_worker.asr.words import PIECE_S, Word, confidence_of, cut_at_pauses, words_of
+from codex_worker.asr.words import PIECE_S, Word, cut_at_pauses, words_of
 from codex_worker.data.faults import Purpose
 from codex_worker.data.usable import hear
 from codex_worker.errors import DataError, ResourceError, WorkerError
@@ -48,7 +49,7 @@ class Transcript:
 
     key: str
     text: str
-    confidence: float
+    confidence: float  # 0 to 1, of all letters; each word's is that of the letters it has
     words: tuple[Word, ...] = ()
     duration_s: float = 0.0
     is_uncertain: bool = False  # a person should listen before trusting it
@@ -93,7 +94,7 @@ class Transcriber:
         self.precision = self.settings.precision or fastest_precision(self.device)
         self.dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         self.batch_seconds = self.settings.batch_seconds or (400.0 if on_gpu else 60.0)
-        self.low_confidence = stored_confidence(checkpoint.metadata.get("low_confidence"))
+        self.confidence = Confidence.stored(checkpoint.metadata)
         self.model = with_precision(checkpoint.model, self.precision, self.device)
         logger.info("Reading with %s on %s", self.precision, self.device)
 
@@ -206,22 +207,25 @@ class Transcriber:
         ]
         seconds = [self.checkpoint.frontend.input_seconds(len(piece.features)) for piece in pieces]
         words: list[list[Word]] = [[] for _ in keys]
+        evidence = [Evidence() for _ in keys]
         finished = [0 for _ in keys]
         for batch in batches_by_length(seconds, max_total=self.batch_seconds):
             if should_stop():
                 break
-            for index, piece_words in zip(batch, self._read_batch([pieces[i] for i in batch]), strict=True):
-                words[pieces[index].recording] += piece_words
-                finished[pieces[index].recording] += 1
+            for index, (said, found) in zip(batch, self._read_batch([pieces[i] for i in batch]), strict=True):
+                recording = pieces[index].recording
+                words[recording] += said
+                evidence[recording] += found
+                finished[recording] += 1
         for index, (key, outcome) in enumerate(zip(keys, outcomes, strict=True)):
             if isinstance(outcome, WorkerError):
                 yield Transcript(key, "", 0.0, error=str(outcome))
             elif finished[index] < len(outcome.pieces):
                 return
             else:
-                yield self._joined(key, words[index], outcome)
+                yield self._joined(key, words[index], evidence[index], outcome)
 
-    def _read_batch(self, pieces: Sequence[InputPiece]) -> list[list[Word]]:
+    def _read_batch(self, pieces: Sequence[InputPiece]) -> list[tuple[list[Word], Evidence]]:
         try:
             log_probs = self.frame_log_probs([piece.features for piece in pieces])
         except (torch.OutOfMemoryError, MemoryError) as error:
@@ -236,38 +240,45 @@ class Transcriber:
         # Only the best symbol of each frame travels back from the device.
         best = [frames.max(dim=-1) for frames in log_probs]
         return [
-            words_of(
-                self.checkpoint.vocabulary,
-                frames.indices.tolist(),
-                frames.values.exp().tolist(),
-                seconds_per_frame=frame_seconds(self.model),
-                start_s=piece.start_s,
-                suppress_unknown=self.settings.suppress_unknown,
-                unknown_replacement=self.settings.unknown_replacement,
-            )
+            self._reading(piece, frames.indices.tolist(), frames.values.exp().tolist())
             for piece, frames in zip(pieces, best, strict=True)
         ]
 
-    def _joined(self, key: str, words: list[Word], source: RecordingInput) -> Transcript:
+    def _reading(
+        self, piece: InputPiece, symbols: list[int], probabilities: list[float]
+    ) -> tuple[list[Word], Evidence]:
+        frame_s = frame_seconds(self.model)
+        words = words_of(
+            self.checkpoint.vocabulary,
+            symbols,
+            probabilities,
+            seconds_per_frame=frame_s,
+            start_s=piece.start_s,
+            suppress_unknown=self.settings.suppress_unknown,
+            unknown_replacement=self.settings.unknown_replacement,
+        )
+        return words, evidence_of(words, probabilities, frame_s)
+
+    def _joined(self, key: str, words: list[Word], evidence: Evidence, source: RecordingInput) -> Transcript:
         pieces = source.pieces
         words = sorted(words, key=lambda word: word.start_s)
         text = " ".join(word.text for word in words)
         last_start, last = pieces[-1]
         duration_s = last_start + self.checkpoint.frontend.input_seconds(len(last))
         notes = source.remarks + ((f"read in {len(pieces)} pieces",) if len(pieces) > 1 else ())
+        confidence = self.confidence.of(evidence, text)
         corrector = self.checkpoint.corrector
         if corrector is not None and self.settings.use_corrector and text:
             corrected = corrector.correct(text)
             if corrected and corrected != text:
                 notes += (f"corrected from: {text}",)
                 text = corrected
-        confidence = confidence_of(words)
         return Transcript(
             key,
             text,
             confidence,
             tuple(words),
             duration_s,
-            is_uncertain=not text or confidence < self.low_confidence,
+            is_uncertain=not text or confidence < self.confidence.threshold,
             notes=notes,
         )

@@ -41,8 +41,8 @@ class WritingGate(Generic[T]):
         self._rate = rate
         self._can_tell = can_tell
         self._is_open = not (rate.is_too_wrong or can_tell or not rate.is_firm)
-        self._readings = self._uncertain = 0
-        self._right = 0.0
+        self._readings = self._uncertain = self._letters = 0
+        self._right = 0.0  # of the letters, as estimated
         self._held: list[T] = []
 
     def take(self, transcript: Transcript, result: T) -> Sequence[T]:
@@ -50,7 +50,8 @@ class WritingGate(Generic[T]):
         self._held.append(result)
         self._readings += 1
         self._uncertain += transcript.is_uncertain
-        self._right += transcript.confidence
+        self._letters += len(transcript.text)
+        self._right += len(transcript.text) * transcript.confidence
         if not self._is_open and self._readings >= LOOKED_AT:
             self._is_open = self.doubt is None
         return self._let_go() if self._is_open else ()
@@ -73,7 +74,7 @@ class WritingGate(Generic[T]):
         if self._is_open or not self._readings:
             return None
         if self._can_tell:
-            is_gibberish = self._right < (1.0 - MOST_WRONG) * self._readings
+            is_gibberish = self._right < (1.0 - MOST_WRONG) * self._letters
         else:
             is_gibberish = self._uncertain >= NEARLY_ALL * self._readings
         return Doubt.TOO_UNSURE if is_gibberish else None

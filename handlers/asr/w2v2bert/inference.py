@@ -58,7 +58,10 @@ def infer(
         workers=threads(),
     )
     transcriber = Transcriber(loaded, settings)
-    work = _Work(recorded, f"ASR {checkpoint.name}", WritingGate(loaded.held_out, can_tell=False))
+    sure = transcriber.confidence
+    work = _Work(
+        recorded, f"ASR {checkpoint.name}", WritingGate(loaded.held_out, can_tell=sure.estimate is not None)
+    )
     transcripts = transcriber.transcribe(
         [utterance_of(cell) for cell in recorded.cells],
         should_stop=callbacks.should_stop,
@@ -78,7 +81,7 @@ def infer(
         work.left_alone[result.patch.cell_id] = why
     written = {result.patch.cell_id for result in publication.applied}
     quality = facts_of_quality(loaded.held_out) + work.doubts()
-    _report(job, callbacks, work.readings(written), quality, transcriber.low_confidence)
+    _report(job, callbacks, work.readings(written), quality, sure.threshold)
     stopped = callbacks.should_stop()
     with naming_unmatched(cells):
         if work.failed and not written and not work.skipped and not stopped:
@@ -88,7 +91,7 @@ def infer(
             )
     notes = [*project.notes, *loaded.notes]
     facts += quality + work.facts(len(recorded.skipped), written)
-    metrics = {**work.metrics(), "low_confidence": transcriber.low_confidence}
+    metrics = {**work.metrics(), "low_confidence": sure.threshold}
     if loaded.held_out_cer is not None:
         metrics["held_out_cer"] = loaded.held_out_cer
     return Inferred(

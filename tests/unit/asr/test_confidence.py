@@ -1,9 +1,17 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from codex_worker.asr.checkpoint import TranscriberCheckpoint
-from codex_worker.asr.confidence import LOW_CONFIDENCE, low_confidence, stored_confidence
+from codex_worker.asr.confidence import (
+    LOW_CONFIDENCE,
+    learnt_confidence,
+    low_confidence,
+    stored_confidence,
+)
 from codex_worker.asr.evaluate import Prediction
+from codex_worker.asr.evidence import Evidence
 from codex_worker.asr.networks.build import TINY_FRONTEND, build_model, tiny_config
 from codex_worker.asr.transcribe import Transcriber
 from codex_worker.asr.vocabulary import build_vocabulary
@@ -57,3 +65,21 @@ def test_a_transcript_is_uncertain_below_what_its_checkpoint_says(stored, uncert
     heard = Transcriber(checkpoint, device="cpu").transcribe_samples([torch.randn(16_000).numpy() / 10])[0]
     assert heard.text == "g"
     assert heard.is_uncertain is uncertain
+
+
+def test_a_transcript_is_as_sure_as_its_checkpoint_estimates_and_its_words_as_their_letters():
+    vocabulary = build_vocabulary(["god made all"])
+    torch.manual_seed(0)
+    model = build_model(tiny_config(vocabulary))
+    with torch.no_grad():
+        model.lm_head.bias[vocabulary.encode("g")] = 5.0
+    found = Evidence(3, 2.7, 3.0, 1.0)
+    made = [Prediction(str(place), "god", "godly", 0.9, found) for place in range(30)]
+    metadata = learnt_confidence(made, ["god made all"])
+    samples = [torch.randn(16_000).numpy() / 10]
+    plain = Transcriber(TranscriberCheckpoint(model, vocabulary, TINY_FRONTEND), device="cpu")
+    learnt = Transcriber(replace(plain.checkpoint, metadata=metadata), device="cpu")
+    (before,), (after,) = plain.transcribe_samples(samples), learnt.transcribe_samples(samples)
+    assert after.words == before.words
+    assert before.confidence == pytest.approx(before.words[0].confidence)
+    assert after.confidence == pytest.approx(0.6, abs=0.15), "three letters of five were right"

@@ -3,6 +3,7 @@ import io
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,6 +17,7 @@ from codex_worker.asr.load import load_checkpoint
 from codex_worker.asr.networks.build import TINY_FRONTEND, build_model, tiny_config
 from codex_worker.asr.plan import TrainingPlan
 from codex_worker.asr.recipe import Augmentation, choose_recipe
+from codex_worker.asr.transcribe import Transcriber
 from codex_worker.asr.vocabulary import build_vocabulary
 from codex_worker.contract.options import TrainingOptions
 from codex_worker.errors import ModelError
@@ -329,3 +331,15 @@ def test_a_checkpoint_knows_its_rate_on_what_was_held_back_and_no_other(
     assert known == trained.held_out
     assert known.recordings == recordings
     assert (known.cer is None) == (recordings == 0)
+
+
+def test_a_checkpoint_learns_from_held_out_readings_how_many_letters_are_right(tmp_path, any_reading_counts):
+    plan = plan_over_noise(tmp_path, count=30, manifest={"epochs": 1})
+    examples = (*plan.data.train, *plan.data.validation)
+    plan = replace(plan, data=Split(examples[:8], examples[8:]))
+    checkpoint = load_checkpoint(training.train(plan, tmp_path / "run", Unwatched()).checkpoint)
+    transcriber = Transcriber(checkpoint, device="cpu")
+    assert transcriber.confidence.estimate is not None
+    noise = np.random.default_rng(0).standard_normal(16_000).astype(np.float32) / 10
+    (heard,) = transcriber.transcribe_samples([noise])
+    assert 0.0 <= heard.confidence <= 1.0
