@@ -41,6 +41,7 @@ BASE_MODELS = (
     "facebook/mms-300m",
     "facebook/mms-1b",
 )
+AUTO_BASE_MODEL = "auto"  # by hours, licence and letters: asr/base_choice.py
 # Of the first three the hub has no safe file, of the others no commit is known that could be kept to.
 BASE_MODELS_OF_AN_OPERATOR = (
     "facebook/wav2vec2-base",
@@ -231,8 +232,9 @@ class TrainingOptions(SharedOptions):
         str,
         Key(
             "model.base_model",
-            Choice(BASE_MODELS, has_owners=True, not_offered=BASE_MODELS_OF_AN_OPERATOR),
-            "another network to start from; those with `mms` not for commercial use. Where the worker's "
+            Choice((*BASE_MODELS, AUTO_BASE_MODEL), has_owners=True, not_offered=BASE_MODELS_OF_AN_OPERATOR),
+            "another network to start from; `auto` chooses by hours and letters, never one that may not be "
+            "used commercially, and says why; those with `mms` not for commercial use. Where the worker's "
             "operator keeps them in a folder (`CODEX_WEIGHTS_FOLDER`), also `facebook/wav2vec2-base`, "
             "`facebook/wav2vec2-large-xlsr-53` and `facebook/wav2vec2-xls-r-300m`, of which the hub has no "
             "safe file, and `hf-audio/omniasr-ctc-300m-v2` and `hf-audio/omniasr-ctc-1b-v2` (Omnilingual "
@@ -317,8 +319,9 @@ class TrainingOptions(SharedOptions):
 
     @property
     def weights(self) -> str:
-        """The name of the base model in the worker's list of official weights."""
-        return self.base_model.rpartition("/")[2]
+        """The name in the worker's list of official weights of what a training cannot do without."""
+        chosen = BASE_MODELS[0] if self.base_model == AUTO_BASE_MODEL else self.base_model
+        return chosen.rpartition("/")[2]
 
     @model_validator(mode="after")
     def _leaves_something_to_learn_from(self) -> "TrainingOptions":

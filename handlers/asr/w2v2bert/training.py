@@ -26,6 +26,7 @@ from codex_worker.data.recordings import FetchedCells, fetch_recordings
 from codex_worker.job.summary import What
 from codex_worker.text.normalise import TextRecipe, dropped_lines, lost_letters, recipe_for
 from codex_worker.training.machine import Machine, this_machine
+from handlers.asr.w2v2bert.base_model import with_base_model
 from handlers.asr.w2v2bert.quality import facts_of_quality
 from handlers.base import JobCallbacks, JobContext, Result, Trained, run_training
 from handlers.steps import (
@@ -89,8 +90,10 @@ def train(
     callbacks.heartbeat(0, f"Fetching {len(cells.chosen)} recordings", "download")
     fetched = fetch_recordings(project.reader, cells.chosen)
     clips = [utterance_of(cell) for cell in fetched.cells]
+    job, chosen = with_base_model(job, callbacks, clips, _text_recipe(job, project, clips, None))
     start = start_of(job, callbacks)
     work = _Work(job, callbacks, start, _text_recipe(job, project, clips, start.text_recipe))
+    work.notes += chosen
     not_written = dropped_lines(work.text_recipe, [clip.text for clip in clips])
     for line in (work.text_recipe.describe(), *not_written):
         logger.info(line)

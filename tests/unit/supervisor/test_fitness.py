@@ -153,6 +153,7 @@ def test_a_handler_that_declares_nothing_needs_nothing(tmp_path, body):
     [
         ({"job_type": "asr"}, ("w2v-bert-2.0",)),
         ({"job_type": "asr", "model": {"base_model": "facebook/mms-300m"}}, ("mms-300m",)),
+        ({"job_type": "asr", "model": {"base_model": "auto"}}, ("w2v-bert-2.0",)),
         ({"job_type": "asr", "model": {"base_model": "omniASR-CTC-300M-v2"}}, ("omniasr-ctc-300m-v2",)),
         ({"job_type": "asr", "model": {"base_checkpoint": "a/b.safetensors"}}, ()),
         ({"job_type": "tts"}, ("stabletts", "vocos")),
