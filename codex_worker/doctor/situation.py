@@ -8,6 +8,7 @@ from codex_worker.doctor.examine import DataReport
 from codex_worker.doctor.examined import Examined
 from codex_worker.forecast.situation import Situation
 from codex_worker.text.normalise import letter_counts, recipe_for, unlearnt_letters
+from codex_worker.text.spacing import has_words
 
 
 def situation_of(report: DataReport) -> Situation:
@@ -30,6 +31,7 @@ def situation_of(report: DataReport) -> Situation:
         noisy_share=noisy_s / all_s,
         repeated_share=repeated_s / all_s,
         letters=len(letters),
+        words=len({word for text in texts for word in text.split()}) if has_words(texts) else None,
         rare_share=sum(unlearnt_letters(texts).values()) / max(1, letters.total()),
     )
 

@@ -13,6 +13,7 @@ class Situation:
     noisy_share: float = 0.0  # of the hours: much noise behind the voice
     repeated_share: float = 0.0  # of the hours: the text is that of an earlier recording
     letters: int = 0  # different ones in the texts
+    words: int | None = None  # different ones; None where texts have none that can be counted
     rare_share: float = 0.0  # of all letters written: seen too seldom to be learnt
 
     @property

@@ -16,6 +16,7 @@ NOT_COUNTED = (
     "as many letters wrong)",
     "decoding with a language model, which lowers error rates where there is much text",
 )
+FEW_WORDS = 100  # a story of some verses has more
 LARGE_SCRIPT = 100  # different letters from which the figures, mostly of alphabets, say less
 
 
@@ -86,6 +87,11 @@ def _not_counted(situation: Situation) -> list[str]:
         lines.append(
             f"that the texts have {situation.letters} different letters: most figures are of alphabets, and "
             "so many need more recordings"
+        )
+    if situation.words is not None and situation.words < FEW_WORDS:
+        lines.append(
+            f"that the texts have only {situation.words} different words: the same ones are read better than "
+            "this, and others worse"
         )
     if situation.noisy_share > 0:
         lines.append("how much worse noisy recordings are read than clean ones")

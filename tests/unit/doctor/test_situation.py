@@ -18,6 +18,7 @@ def test_noise_and_repeated_texts_are_shares_of_the_time(tmp_path):
     assert found.noisy_share == pytest.approx(0.25)
     assert found.repeated_share == pytest.approx(0.5)
     assert found.letters == len(set("thesamewordsotherwords"))
+    assert found.words == 4
     assert found.rare_share == 0
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from codex_worker.errors import UserError
-from codex_worker.forecast.anchors import FULL, OBSERVED, TINY
+from codex_worker.forecast.anchors import FULL, MEASURED, OBSERVED, TINY
 from codex_worker.forecast.cost import ASSUMED_PRICE, TrainingWork, cost_of, price_of
 from codex_worker.forecast.curves import ErrorRange
 from codex_worker.forecast.project import forecast
@@ -58,6 +58,13 @@ def test_a_range_that_goes_beyond_all_figures_says_so(curve):
     assert curve.at(last.hours * 4).high == curve.at(last.hours).high
 
 
+@pytest.mark.parametrize("measured", MEASURED, ids=lambda each: each.how)
+def test_the_range_for_one_speakers_minutes_holds_what_this_program_reached_with_them(measured):
+    curve = {FULL.name: FULL, TINY.name: TINY}[measured.preset]
+    found = expect(curve, one_reader(measured.hours)).letters_wrong
+    assert found.low <= measured.percent <= found.high
+
+
 @pytest.mark.parametrize("row", [each for each in OBSERVED if "spontaneous" not in each.hours])
 def test_the_middle_language_of_a_published_table_is_inside_the_range_or_read_better_with_more(row):
     fewest, most = (float(part) for part in row.hours.split("-"))
@@ -103,6 +110,12 @@ def test_a_script_of_many_letters_is_named_as_not_counted(letters, is_said):
     found = expect(FULL, one_reader(5, letters=letters))
     assert found.letters_wrong == expect(FULL, one_reader(5)).letters_wrong
     assert any("300 different letters" in line for line in found.not_counted) is is_said
+
+
+@pytest.mark.parametrize(("words", "is_said"), [(28, True), (1, True), (800, False), (None, False)])
+def test_texts_of_few_words_are_named_as_not_counted(words, is_said):
+    found = expect(FULL, one_reader(5, words=words))
+    assert any("different words" in line for line in found.not_counted) is is_said
 
 
 @pytest.mark.parametrize(
