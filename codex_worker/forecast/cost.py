@@ -1,7 +1,7 @@
 """How long a training takes on a rented GPU, and what that costs."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from codex_worker.errors import UserError
 
@@ -26,6 +26,7 @@ class TrainingWork:
     parameters: int
 
 
+_MAY_END = "it ends earlier where held-out recordings are not read better any more"
 NOT_COUNTED = ("fetching the official weights, waiting for a machine, and how fast other GPUs are",)
 
 
@@ -36,11 +37,12 @@ class Cost:
     hours: tuple[float, float]
     money: tuple[float, float]
     rests_on: tuple[str, ...]
+    of: str = "a GPU"
 
     def __str__(self) -> str:
         low, high = self.hours
         time = f"{_between(low * 60, high * 60)} minutes" if high < 1.5 else f"{_between(low, high)} hours"
-        return f"{time} of a GPU, which cost {_between(*self.money)}"
+        return f"{time} of {self.of}, which cost {_between(*self.money)}"
 
 
 def price_of(text: str) -> float:
@@ -61,23 +63,35 @@ def cost_of(work: TrainingWork, price: float | None) -> Cost:
     audio_s = work.updates * work.seconds_of_audio * work.parameters / H200_PARAMETERS
     slow, fast = H200_AUDIO_S_A_SECOND
     hours = ((START_S + audio_s / fast) / 3600, (START_S + audio_s / slow) / 3600)
+    return _cost(
+        hours,
+        price,
+        f"{work.updates:,} updates of {work.seconds_of_audio:.0f} s of audio at most; {_MAY_END}",
+        f"seconds an update measured on {MEASURED_ON}"
+        + ("" if _is_measured(work) else ", taken in proportion to the network's size"),
+    )
+
+
+def cost_at_pace(seconds_an_update: float, updates: int, price: float | None) -> Cost:
+    """What a training costs at a pace that was measured on this machine itself; `price` of an hour of it."""
+    hours = (START_S + seconds_an_update * updates) / 3600
+    paced = _cost(
+        (hours, hours),
+        price,
+        f"{updates:,} updates at most; {_MAY_END}",
+        f"{seconds_an_update:.2g} s an update, as measured by the probe",
+    )
+    return replace(paced, of="this machine")
+
+
+def _cost(hours: tuple[float, float], price: float | None, *rests_on: str) -> Cost:
     rate = ASSUMED_PRICE if price is None else price
     said = (
         f"{rate:g} for an hour, which is assumed: give yours by --price-per-hour"
         if price is None
         else f"{rate:g} for an hour, as you say"
     )
-    return Cost(
-        hours,
-        (hours[0] * rate, hours[1] * rate),
-        (
-            f"{work.updates:,} updates of {work.seconds_of_audio:.0f} s of audio at most; it ends earlier "
-            "where held-out recordings are not read better any more",
-            f"seconds an update measured on {MEASURED_ON}"
-            + ("" if _is_measured(work) else ", taken in proportion to the network's size"),
-            said,
-        ),
-    )
+    return Cost(hours, (hours[0] * rate, hours[1] * rate), (*rests_on, said))
 
 
 def _is_measured(work: TrainingWork) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from codex_worker.forecast.anchors import FULL, TINY
 from codex_worker.forecast.cost import NOT_COUNTED as COST_NOT_COUNTED
-from codex_worker.forecast.cost import Cost, TrainingWork, cost_of
+from codex_worker.forecast.cost import Cost, TrainingWork, cost_at_pace, cost_of
 from codex_worker.forecast.curves import duration
 from codex_worker.forecast.probed import ProbeReport, ProbeRun
 from codex_worker.forecast.situation import Situation
@@ -103,6 +103,8 @@ def forecast(
         run = probe.best_of(curve.name) if probe else None
         if probe is not None and run is not None:
             errors = _narrowed(errors, probe, run, situation.hours)
+            if cost is not None and run.updates:
+                cost = cost_at_pace(run.seconds / run.updates, run.planned_updates, price)
         transcribers.append(TranscriberForecast(WHAT[curve.name], errors, cost))
     return ProjectForecast(situation, tuple(transcribers), expect_voice(situation), probe)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from codex_worker.forecast.cost import TrainingWork
 from codex_worker.forecast.curves import ErrorRange
 from codex_worker.forecast.learning_curve import STEEPEST, fitted
 from codex_worker.forecast.probed import Measured, ProbeReading, ProbeReport, ProbeRun, measured
@@ -145,6 +146,22 @@ def test_a_probe_narrows_the_preset_that_it_trained_and_the_range_before_is_name
     assert after.transcribers[0] == before.transcribers[0]
     assert after.transcribers[1].errors.letters_wrong.high < before.transcribers[1].errors.letters_wrong.high
     assert str(before.transcribers[1].errors.letters_wrong) in after.transcribers[1].errors.rests_on[0]
+
+
+def test_the_pace_of_a_probe_of_what_is_to_be_rented_decides_hours_and_money():
+    situation = Situation(450, 0.3, (0.3,), letters=28)
+    work = {"full": TrainingWork(4000, 80.0, 600_000_000)}
+    tried = run(25.0, seconds=300.0, updates=600, planned_updates=6000)
+    found = forecast(situation, work, 2.0, ProbeReport("here", 40, (tried,)))
+    assert found is not None
+    cost = found.transcribers[0].cost
+    assert cost is not None
+    assert cost.hours[0] == cost.hours[1] == pytest.approx(3000 / 3600, rel=0.05)
+    assert cost.money[0] == pytest.approx(2 * cost.hours[0])
+    assert "of this machine, which cost" in str(cost)
+    other = forecast(situation, work, 2.0, ProbeReport("here", 40, (run(25.0, preset="tiny"),)))
+    assert other is not None
+    assert "of a GPU, which cost" in str(other.transcribers[0].cost)
 
 
 def test_a_range_for_more_hours_is_never_worse():
