@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -37,6 +37,7 @@ class TranscribedClip:
     start_s: float | None = None
     end_s: float | None = None
     expected_duration_s: float | None = None  # of the whole file, as its project noted it
+    is_made: bool = False  # read or spoken by a machine to be learnt from: never held out, see `teaching`
 
     @property
     def clip(self) -> Clip:
@@ -73,6 +74,11 @@ class Split:
     def held_out(self) -> int:
         """How many examples validation has that are not trained on."""
         return 0 if self.validation is self.train else len(self.validation)
+
+    @property
+    def people_texts(self) -> list[str]:
+        """The texts that are trained on, as far as people recorded and wrote them."""
+        return [example.text for example in self.train if not example.utterance.is_made]
 
 
 @dataclass(frozen=True)
@@ -147,11 +153,44 @@ def prepare(
     Raises:
         UserError: nothing, or a single recording, is left to learn from.
     """
-    left_out: dict[str, str] = {}
     learnt, rare = learnt_text([u.text for u in utterances], normalise)
     needs = needs_of(learnt, sounds.frontend, frames, max_duration_s)
+    examples, left_out = examples_of(
+        utterances,
+        learnt=learnt,
+        written=written or normalise,
+        needs=needs,
+        sounds=sounds,
+        workers=workers,
+        report=report,
+    )
+    _require_enough(examples, left_out)
+    notes = [
+        f"{len(examples)} recordings to learn from, {sum(e.duration_s for e in examples) / 60:.1f} minutes"
+    ]
+    if left_out:
+        what = "1 recording" if len(left_out) == 1 else f"{len(left_out)} recordings"
+        notes.append(f"{what} left out; the log names each with its reason")
+    if rare:
+        listed = " ".join(f"{letter}({count})" for letter, count in rare.items())
+        notes.append(f"letters seen fewer than {LEARNABLE_COUNT} times are not learnt: {listed}")
+    return Corpus(tuple(examples), left_out, rare, tuple(notes))
+
+
+def examples_of(
+    utterances: Sequence[TranscribedClip],
+    *,
+    learnt: Callable[[str], str],
+    written: Callable[[str], str],
+    needs: Needs,
+    sounds: Sounds,
+    workers: int = 4,
+    report: Callable[[str], None] = logger.info,
+) -> tuple[list[Example], dict[str, str]]:
+    """The examples among utterances, in their order, and why the others are none; see `prepare`."""
+    left_out: dict[str, str] = {}
     texts = {u.key: learnt(u.text) for u in utterances}
-    references = {u.key: (written or normalise)(u.text) for u in utterances}
+    references = {u.key: written(u.text) for u in utterances}
     spoken = []
     for utterance in utterances:
         if texts[utterance.key]:
@@ -170,17 +209,7 @@ def prepare(
                 report(f"Read {position} of {len(spoken)} recordings; {len(left_out)} cannot be used")
     for key, reason in left_out.items():
         logger.warning("%s is left out: %s", key, reason)
-    _require_enough(examples, left_out)
-    notes = [
-        f"{len(examples)} recordings to learn from, {sum(e.duration_s for e in examples) / 60:.1f} minutes"
-    ]
-    if left_out:
-        what = "1 recording" if len(left_out) == 1 else f"{len(left_out)} recordings"
-        notes.append(f"{what} left out; the log names each with its reason")
-    if rare:
-        listed = " ".join(f"{letter}({count})" for letter, count in rare.items())
-        notes.append(f"letters seen fewer than {LEARNABLE_COUNT} times are not learnt: {listed}")
-    return Corpus(tuple(examples), left_out, rare, tuple(notes))
+    return examples, left_out
 
 
 def split(corpus: Corpus, *, val_split: float, test_split: float) -> Split:
@@ -208,8 +237,13 @@ def learnt_text(
 ) -> tuple[Callable[[str], str], dict[str, int]]:
     """How a text is learnt beside these others, without their rare letters; and those, with their counts."""
     rare = unlearnt_letters([normalise(text) for text in texts])
-    table = {ord(letter): None for letter in rare}
-    return lambda text: " ".join(normalise(text).translate(table).split()), dict(rare)
+    return without_letters(normalise, rare), dict(rare)
+
+
+def without_letters(normalise: Callable[[str], str], letters: Iterable[str]) -> Callable[[str], str]:
+    """How a text is normalised and written without some letters."""
+    table = {ord(letter): None for letter in letters}
+    return lambda text: " ".join(normalise(text).translate(table).split())
 
 
 def needs_of(

@@ -41,7 +41,7 @@ def finish(trained: TrainedModel, plan: TrainingPlan) -> TrainedModel:
     about = {
         **checkpoint.metadata,
         # Of the readings as they are without the corrector, which would know these ones by heart.
-        **learnt_confidence(readings, [example.text for example in data.train]),
+        **learnt_confidence(readings, data.people_texts),
         "metrics": json.dumps(dict(trained.metrics)),
         HELD_OUT_RECORDINGS: f"{trained.held_out_recordings}",
     }
@@ -56,7 +56,7 @@ def _corrected(
     if not readings:
         return _without_corrector(trained, _NOTHING_HELD_BACK), None
     pairs = [(p.hypothesis, p.reference) for p in readings]
-    corrector, report = fit_corrector(pairs, [example.text for example in plan.data.train])
+    corrector, report = fit_corrector(pairs, plan.data.people_texts)
     if report is None:
         return _without_corrector(
             trained, f"{len(pairs)} held-out readings are too few to learn it from"

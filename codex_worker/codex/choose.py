@@ -9,7 +9,7 @@ from codex_worker.codex.cell import Cell
 from codex_worker.codex.left_alone import skip_reason
 from codex_worker.codex.names import name_of, stands_alone, whole_reference
 from codex_worker.codex.notebook import Notebook
-from codex_worker.codex.provenance import is_machine_recording, unvalidated_by_person
+from codex_worker.codex.provenance import is_machine_recording, is_machine_text, unvalidated_by_person
 from codex_worker.codex.reference import VerseReference, meant_by
 from codex_worker.codex.sayable import holds_letters
 from codex_worker.errors import DataError
@@ -174,6 +174,22 @@ def cells_to_speak(notebook: Notebook, selection: Selection) -> ChosenCells:
         return None
 
     return _choose(notebook, selection, missing)
+
+
+def cells_with_text_only(notebook: Notebook, selection: Selection) -> ChosenCells:
+    """The cells with a person's text that can be spoken and no recording of any kind; locked ones too."""
+
+    def missing(cell: Cell) -> _Reason | None:
+        if not cell.text:
+            return Why.NOT_FIT, "no text"
+        if cell.live_attachments:
+            return Why.ALREADY_THERE, "has a recording"
+        return None if holds_letters(cell.text) else (Why.NOTHING_TO_SAY, "its text holds no letters")
+
+    def made_by_machine(cell: Cell) -> str | None:
+        return "text" if not selection.include_machine_made and is_machine_text(cell) else None
+
+    return _choose(notebook, selection, missing, writes=False, made_by_machine=made_by_machine)
 
 
 def _choose(

@@ -288,6 +288,28 @@ class TrainingOptions(SharedOptions):
             TRANSCRIBER_TRAINING,
         ),
     ] = False
+    self_training: Annotated[
+        bool,
+        Key(
+            "training.self_training",
+            YesNo(),
+            "learn also from what `model.base_checkpoint` reads surely in recordings without text; undone "
+            "where that lowers no error rate on people's held-out recordings. Nothing of it comes into cells",
+            "false",
+            TRANSCRIBER_TRAINING,
+        ),
+    ] = False
+    synthetic: Annotated[
+        str | None,
+        Key(
+            "training.synthetic",
+            Text(),
+            "a voice's checkpoint of this project: learn also from texts without a recording, as it speaks "
+            "them; needs `model.base_checkpoint`, and is undone as `training.self_training` is",
+            "none",
+            TRANSCRIBER_TRAINING,
+        ),
+    ] = None
     from_scratch: Annotated[
         bool,
         Key("model.from_scratch", YesNo(), "start from random weights", "false", VOICE_TRAINING),

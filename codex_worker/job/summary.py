@@ -23,6 +23,9 @@ class What(StrEnum):
     """What is counted, the most important for a translator first."""
 
     NOTHING_HEARD = auto()
+    TEACHING_UNDONE = auto()
+    TEACHING_HELPED = auto()
+    NOT_TAUGHT = auto()
     TOO_WRONG = auto()
     TOO_UNSURE = auto()
     WITHHELD = auto()
@@ -103,6 +106,9 @@ _WORDS: Mapping[What, tuple[str, str]] = {
         "1 entry of the training list names no cell",
         "{n} entries of the training list name no cell",
     ),
+    What.TEACHING_UNDONE: ("learning from what a machine made is undone",) * 2,
+    What.TEACHING_HELPED: ("learning from what a machine made helped",) * 2,
+    What.NOT_TAUGHT: ("what a machine made was not learnt from",) * 2,
     What.NO_CORRECTOR: ("no corrector",) * 2,
     What.TRAINING_NOT_FETCHED: (
         "1 recording to learn from could not be fetched",

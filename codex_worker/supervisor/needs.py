@@ -43,11 +43,13 @@ def weights_of(entry: JobEntry) -> tuple[str, ...]:
         options = options_of(entry).training
     except UserError:
         return ()  # it ends with a sentence before anything is fetched
+    vocoder = () if options.vocoder == "griffin_lim" else ("vocos",)
+    if entry.job_type == "asr" and options.synthetic:
+        return vocoder
     if entry.job_type == "asr":
         return () if options.base_checkpoint else (options.weights,)
     if entry.model_type == "vits":
         return ()  # an MMS voice lies in the operator's folder or nowhere: nothing is fetched
-    vocoder = () if options.vocoder == "griffin_lim" else ("vocos",)
     return vocoder if options.base_checkpoint or options.from_scratch else ("stabletts", *vocoder)
 
 

@@ -7,7 +7,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from codex_worker.asr.align import fit_of
-from codex_worker.asr.corpus import Corpus, Sounds, TranscribedClip, learnt_text, needs_of, prepare, split
+from codex_worker.asr.corpus import (
+    Corpus,
+    Sounds,
+    Split,
+    TranscribedClip,
+    learnt_text,
+    needs_of,
+    prepare,
+    split,
+)
 from codex_worker.asr.features import FeatureCache
 from codex_worker.asr.likelihood import likelihoods_of
 from codex_worker.asr.load import load_checkpoint
@@ -28,6 +37,7 @@ from codex_worker.text.normalise import TextRecipe, dropped_lines, lost_letters,
 from codex_worker.training.machine import Machine, this_machine
 from handlers.asr.w2v2bert.base_model import with_base_model
 from handlers.asr.w2v2bert.quality import facts_of_quality
+from handlers.asr.w2v2bert.teaching import Teaching, teaching_of
 from handlers.base import JobCallbacks, JobContext, Result, Trained, run_training
 from handlers.steps import (
     TrainingProgress,
@@ -85,6 +95,7 @@ def train(
 
     `start_of` is where another model comes in: see docs/adding-a-model.md.
     """
+    teaching = teaching_of(job, callbacks)
     project = project or project_of(job, callbacks)
     cells = cells_to_train_on(job, project)
     callbacks.heartbeat(0, f"Fetching {len(cells.chosen)} recordings", "download")
@@ -99,15 +110,30 @@ def train(
         logger.info(line)
     with naming_unmatched(cells):
         corpus = work.corpus(clips, FetchedCells(fetched.cells, cells.skipped + fetched.skipped))
-    _report(job, callbacks, corpus, fetched, not_written, start)
-    trained = work.train(corpus)
+    data, longest_s = work.divided(corpus)
+    if teaching is not None:
+        data = teaching.added_to(
+            data,
+            corpus,
+            project=project,
+            recordings=fetched.cells,
+            start=start,
+            sounds=work.sounds,
+            text_recipe=work.text_recipe,
+            longest_s=longest_s,
+        )
+    _report(job, callbacks, corpus, fetched, not_written, start, teaching)
+    trained = work.train(corpus, data)
     leave_if_preempted(callbacks, trained.outcome)
+    if teaching is not None:
+        trained = teaching.judged(trained, start, work.sounds, job.folder)
     checkpoint = job.folder / "asr_model.safetensors"
     shutil.copyfile(trained.checkpoint, checkpoint)
     notes = [*project.notes, *corpus.notes, *not_written, *work.notes, *trained.notes]
     labels = {cell.key: cell.label for cell in fetched.cells}
     unused = [f"{labels[key]}: {reason}" for key, reason in corpus.left_out.items()]
     facts = [*facts_of_quality(trained.held_out), *facts_of_training(cells, fetched.skipped, unused)]
+    facts += [] if teaching is None else teaching.facts
     facts += counted(What.NO_CORRECTOR, [trained.no_corrector] if trained.no_corrector else [])
     return Trained(
         checkpoint,
@@ -167,10 +193,17 @@ class _Work:
             report=lambda message: self.callbacks.heartbeat(0, message, "preprocess"),
         )
 
-    def train(self, corpus: Corpus) -> TrainedModel:
-        """Trains on what the corpus holds."""
+    def divided(self, corpus: Corpus) -> tuple[Split, float]:
+        """People's examples by what they are for, and how many seconds one may have at most."""
+        recipe = self._recipe(corpus.hours, len(corpus.examples), this_machine())
+        return split(corpus, val_split=recipe.val_split, test_split=recipe.test_split), recipe.max_duration_s
+
+    def train(self, corpus: Corpus, data: Split) -> TrainedModel:
+        """Trains on a corpus as it is divided, with what was added to it."""
         job, machine = self.job, this_machine()
-        recipe = self._recipe(corpus.hours, len(corpus.examples), machine)
+        made = [example for example in data.train if example.utterance.is_made]
+        hours = corpus.hours + sum(example.duration_s for example in made) / 3600
+        recipe = self._recipe(hours, len(corpus.examples) + len(made), machine)
         vocabulary = self.start.vocabulary([example.text for example in corpus.examples])
         if about := self.start.about_letters(vocabulary):
             logger.info(about)
@@ -179,7 +212,7 @@ class _Work:
             make_model=lambda: self.start.network(vocabulary),
             vocabulary=vocabulary,
             sounds=self.sounds,
-            data=split(corpus, val_split=recipe.val_split, test_split=recipe.test_split),
+            data=data,
             recipe=recipe,
             trainable=self.start.trainable,
             metadata={
@@ -231,13 +264,15 @@ def _report(
     fetched: FetchedCells,
     not_written: Sequence[str],
     start: TrainingStart,
+    teaching: Teaching | None,
 ) -> None:
-    """Which recordings were of no use, and why, what is not learnt, and terms, where there are any."""
+    """What was of no use, and why, what is not learnt, terms, what a machine made; where there is any."""
     labels = {cell.key: cell.label for cell in fetched.cells}
     left_out = {entry.label: entry.reason for entry in fetched.skipped}
     left_out |= {labels[key]: reason for key, reason in corpus.left_out.items()}
     terms = terms_of(start.licence)
-    if not left_out and not corpus.rare_letters and not not_written and not terms:
+    made = {} if teaching is None else teaching.report
+    if not (left_out or corpus.rare_letters or not_written or terms or made):
         return
     content = {
         "left_out": left_out,
@@ -246,6 +281,7 @@ def _report(
         "hours": corpus.hours,
         "started_from": start.origin,
         **({"licence": start.licence, "terms": terms} if terms else {}),
+        **({"made_by_machine": made} if made else {}),
     }
     text = json.dumps(content, ensure_ascii=False, indent=2)
     publish_report(job, callbacks, "training_data.json", text)

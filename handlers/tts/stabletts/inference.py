@@ -124,7 +124,7 @@ def stabletts_voice(
     """A voice of StableTTS, with the reference that the manifest names or the usual one."""
     options, where = job.options.inference, this_machine()
     loaded = read_checkpoint(checkpoint)
-    voice = _voice(job, frontend_request(options), loaded, cells, project)
+    voice = description_of(job, frontend_request(options), loaded, cells, project)
     speaker = Speaker(
         loaded.network(),
         voice,
@@ -229,13 +229,14 @@ class _Work:
         publish_report(self.job, self.callbacks, "speech.json", text)
 
 
-def _voice(
+def description_of(
     job: JobContext,
     request: FrontendRequest,
     loaded: VoiceCheckpoint,
     cells: Sequence[ChosenCell],
     project: Project,
 ) -> VoiceDescription:
+    """The voice of a checkpoint; one that says nothing about itself reads `cells` as older jobs did."""
     if loaded.voice is None:
         choice = legacy_frontend([one.cell.text for one in cells], request)
         project.note(choice.reasons[0], logging.INFO)

@@ -156,6 +156,14 @@ def test_a_handler_that_declares_nothing_needs_nothing(tmp_path, body):
         ({"job_type": "asr", "model": {"base_model": "auto"}}, ("w2v-bert-2.0",)),
         ({"job_type": "asr", "model": {"base_model": "omniASR-CTC-300M-v2"}}, ("omniasr-ctc-300m-v2",)),
         ({"job_type": "asr", "model": {"base_checkpoint": "a/b.safetensors"}}, ()),
+        (
+            {
+                "job_type": "asr",
+                "model": {"base_checkpoint": "a/b.safetensors"},
+                "training": {"synthetic": "a/voice.safetensors"},
+            },
+            ("vocos",),
+        ),
         ({"job_type": "tts"}, ("stabletts", "vocos")),
         ({"job_type": "tts", "model": {"base_checkpoint": "a/b.safetensors"}}, ("vocos",)),
         ({"job_type": "asr", "epochs": "many"}, ()),
