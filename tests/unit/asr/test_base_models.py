@@ -186,7 +186,6 @@ def test_omnilingual_asr_trains_and_layers_further_down_learn_more_slowly(omni):
         for group in WholeNetwork().groups(network, 1e-3, 0.5)
         for parameter in group["params"]
     }
-    assert set(rates) == set(names.values())
     top, below = (next(rates[n] for n in rates if f"encoder.layers.{i}." in n) for i in (1, 0))
     assert rates["lm_head.weight"] > top > below
     assert step_lowers_loss(network, vocabulary, "god")

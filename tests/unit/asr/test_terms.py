@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from transformers import OmniASRAudioConfig, OmniASRCTCConfig, OmniASRForCTC
 
 from codex_worker.asr.checkpoint import TranscriberCheckpoint, read_safetensors, save_checkpoint
 from codex_worker.asr.features import FeatureExtractor
@@ -11,12 +12,19 @@ from codex_worker.asr.networks.build import build_model, tiny_config
 from codex_worker.asr.vocabulary import build_vocabulary
 from codex_worker.contract.licences import NON_COMMERCIAL
 from codex_worker.errors import UserError
+from codex_worker.job.api import Weights
 from codex_worker.job.memory import MemoryCallbacks, MemoryScanner, files_below, job_in
 from codex_worker.job.summary import sentence_of
 from handlers.asr.w2v2bert import inference, training
 from sample.make_codex_project import make_project
+from tests.support.any_reading import let_any_reading_count
 
 BASE = "gpu_jobs/job_old/checkpoint/asr.safetensors"
+
+
+@pytest.fixture(autouse=True)
+def any_reading_counts(monkeypatch):
+    let_any_reading_count(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +46,27 @@ def files(tmp_path_factory):
     }
 
 
-def run(handler, files, folder, mode, **model):
+@pytest.fixture(scope="module")
+def omni(tmp_path_factory):
+    """A small Omnilingual ASR of random weights, as an operator would have it in a folder."""
+    folder = tmp_path_factory.mktemp("weights")
+    symbols = ["<pad>", "<s>", "</s>", "<unk>", "▁", *"abcdefghijklmnoprstuvwy"]
+    body = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    torch.manual_seed(0)
+    audio = OmniASRAudioConfig(**body, conv_dim=[8] * 7)
+    OmniASRForCTC(OmniASRCTCConfig(audio_config=audio, vocab_size=len(symbols))).save_pretrained(folder)
+    table = {"model": {"vocab": [[symbol, 0.0] for symbol in symbols]}}
+    (folder / "tokenizer.json").write_text(json.dumps(table))
+    return Weights(folder, "local:0123abcd")
+
+
+def run(handler, files, folder, mode, weights=None, **model):
     verses = sorted(path for path in files if path.endswith(".codex"))
     cells = [cell for path in verses for cell in json.loads(files[path].read_text())["cells"]]
     written = [cell["metadata"]["id"] for cell in cells if cell["value"]][:8]
     config = {"epochs": 1, "model": model, "training": {"include_verses": written}}
-    job = job_in(folder, config, mode=mode)
-    callbacks = MemoryCallbacks(MemoryScanner(files, job), job)
+    job = job_in(folder, config, mode=mode, preset=model.get("preset", "tiny"))
+    callbacks = MemoryCallbacks(MemoryScanner(files, job, weights=weights), job)
     return callbacks.scanner.artifacts, handler.run(job, callbacks)
 
 
@@ -62,6 +84,20 @@ def test_a_childs_child_says_the_terms_in_its_checkpoint_its_result_and_its_repo
         assert "may not be used commercially" in sentence_of(result["summary"])
         report = json.loads(next(data for name, data in artifacts.items() if "training_data" in name))
         assert report["licence"] == NON_COMMERCIAL and "commercially" in report["terms"]
+
+
+@pytest.mark.slow
+def test_a_child_of_omnilingual_asr_says_where_it_comes_from_and_what_it_had_to_learn(files, omni, tmp_path):
+    model = {"base_model": "auto", "preset": "full"}
+    weights = {"omniasr-ctc-300m-v2": omni}
+    artifacts, result = run(training, files, tmp_path / "job", "training", weights, **model)
+    (tmp_path / "model.safetensors").write_bytes(artifacts[result["checkpoint_path"]])
+    about = read_safetensors(tmp_path / "model.safetensors").metadata
+    assert about["licence"] == result["licence"] == "Apache-2.0"
+    assert about["started_from"] == "hf-audio/omniasr-ctc-300m-v2@local:0123abcd"
+    assert any("reads the letters already" in note for note in result["notes"])
+    assert any(note.startswith("The base model reads") for note in result["notes"])
+    assert not any("commercially" in note for note in result["notes"])
 
 
 @pytest.mark.parametrize(("handler", "mode"), [(training, "training"), (inference, "inference")])
