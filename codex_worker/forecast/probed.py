@@ -14,7 +14,6 @@ NOT_READING_PERCENT = 90.0
 # Of a training's updates. Before, its error rate mostly falls further than its curve shows, so that it only
 # tells what will be reached at least; a learning rate that falls to nothing brings much at the end.
 LATE = 0.5
-BETTER_BY = 2.0  # at the end, than the curve leads to
 FEWEST_READINGS = 3  # that a curve is drawn through
 
 
@@ -77,9 +76,14 @@ class ProbeRun:
         return self.rank if seconds >= self.seconds or not times else times[-1]
 
     @property
+    def share_left(self) -> float:
+        """Of a whole training's updates, what was not done."""
+        return 1 - min(1.0, self.updates / max(1, self.planned_updates))
+
+    @property
     def is_late(self) -> bool:
         """Whether it came near the end of a whole training."""
-        return self.updates >= LATE * self.planned_updates
+        return self.share_left <= 1 - LATE
 
     def expected(self) -> float:
         """Letters wrong in a hundred where this run's own curve leads to, at its planned end."""
@@ -127,7 +131,10 @@ class ProbeReport:
         assert run.end is not None  # noqa: S101  `best_of` gives none that failed
         more = max(1.0, hours / run.hours)
         law = self.law
-        reached = run.expected() * (more**-law.exponent if law else 1.0) / BETTER_BY
+        likely = min(run.expected(), max(0.0, run.end.percent - SURE * run.end.error))
+        # The less of a training is done, the more may come that its curve does not show: half of the errors
+        # may go where all is to come, none where nothing is.
+        reached = likely * (more**-law.exponent if law else 1.0) / (1 + run.share_left)
         measured = min(100.0, run.end.percent + SURE * run.end.error)
         if run.is_late:
             return ErrorRange(min(reached, measured), measured)
