@@ -3,27 +3,20 @@
 import argparse
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codex_worker.cli.dataset_config import DatasetConfig
 from codex_worker.cli.forecast import Forecaster, add_options
-from codex_worker.cli.options import access, add_access
+from codex_worker.cli.source import add_source, open_source
 from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.errors import UserError
-from codex_worker.settings import Settings
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from codex_worker.codex.choose import Selection
     from codex_worker.data.audiofolder import DatasetOptions
     from codex_worker.doctor.examine import Align, Compare
-    from codex_worker.git.credentials import Credentials
-    from codex_worker.job.api import ProjectReader
-
-_CACHE_BYTES = 20_000_000_000
 
 
 def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -31,7 +24,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     data = commands.add_parser(
         "data", help="listen to a project's recordings and say what is wrong with them"
     )
-    _add_source(data)
+    add_source(data)
     data.add_argument("--output", type=Path, default=Path("data.html"), metavar="FILE", help="the page")
     data.add_argument(
         "--checkpoint", type=Path, metavar="FILE",
@@ -40,7 +33,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     add_options(data)
     data.set_defaults(run=run_data)
     dataset = commands.add_parser("dataset", help="write a project as a Hugging Face audio folder")
-    _add_source(dataset)
+    add_source(dataset)
     dataset.add_argument("folder", type=Path, nargs="?", metavar="DIR", help="a new or empty folder")
     dataset.add_argument("--max-records", type=int, metavar="N", help="at most so many clips")
     dataset.add_argument(
@@ -57,7 +50,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     dataset.add_argument("--metadata-format", metavar="FORMAT", help="csv or jsonl (csv)")
     dataset.set_defaults(run=run_dataset)
     explore = commands.add_parser("explore", help="count what a project holds")
-    _add_source(explore)
+    add_source(explore)
     explore.set_defaults(run=run_explore)
 
 
@@ -74,7 +67,7 @@ def run_data(arguments: argparse.Namespace) -> int:
 
     console = Console()
     forecaster = Forecaster(arguments)
-    source = _open(arguments)
+    source = open_source(arguments)
     recorded = read_recorded(source.reader, source.selection)
     align, compare, reader_cer = _reader(arguments.checkpoint) if arguments.checkpoint else (None, None, None)
     recipe = recipe_for([cell.text for cell in recorded.cells], languages=languages_of(source.reader))
@@ -125,7 +118,7 @@ def run_dataset(arguments: argparse.Namespace) -> int:
         config.get("dataset.text_source") or "value", config.get("dataset.edit_history_selection") or "last"
     )
     folder = _output(arguments, config)
-    source = _open(arguments)
+    source = open_source(arguments)
     project = Project(source.reader)
     rule = cells_for_training if choice.source == "value" else cells_with_recording
     cells = project.choose_from(rule, source.selection)
@@ -161,7 +154,7 @@ def run_explore(arguments: argparse.Namespace) -> int:
     from codex_worker.data.explore import holdings
     from codex_worker.data.project import Project
 
-    source = _open(arguments)
+    source = open_source(arguments)
     project = Project(source.reader)
     table = Table(title=f"What {source.name} holds", title_justify="left")
     for column in ("document", "cells", "text and recording", "minutes", "only recording", "only text"):
@@ -180,97 +173,6 @@ def run_explore(arguments: argparse.Namespace) -> int:
     for note in project.notes:
         console.print(note, markup=False, soft_wrap=True)
     return ExitCode.DONE
-
-
-@dataclass(frozen=True)
-class _Source:
-    name: str
-    reader: "ProjectReader"
-    selection: "Selection"
-    settings: Settings
-
-
-def _add_source(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "project", nargs="?", metavar="PROJECT",
-        help="a translator's folder, a repository on disk, or a URL (also from --config)",
-    )  # fmt: skip
-    parser.add_argument("--config", type=Path, metavar="FILE", help="see config.yaml.example")
-    parser.add_argument(
-        "--include", action="append", default=[], metavar="VERSES",
-        help="only these: a cell id, a verse, a range, a chapter or a book; may be given several times",
-    )  # fmt: skip
-    parser.add_argument("--exclude", action="append", default=[], metavar="VERSES", help="but not these")
-    add_access(parser)
-
-
-def _open(arguments: argparse.Namespace) -> _Source:
-    """The project that the command line or the configuration names."""
-    from codex_worker.cli.reading import FolderReader, is_working_folder
-    from codex_worker.codex.choose import Selection
-    from codex_worker.git.lfs.cache import LfsCache
-    from codex_worker.worker.private_folder import make_private
-    from codex_worker.worker.projects import project_at
-
-    config = DatasetConfig.read(arguments.config)
-    settings, credentials = access(arguments, config.source(str(arguments.config)))
-    make_private(settings.work_dir)
-    address = arguments.project or config.project() or _address_by_number(config, credentials)
-    selection = Selection(
-        tuple(arguments.include) or config.names("dataset.include"),
-        tuple(arguments.exclude) or config.names("dataset.exclude"),
-    )
-    if is_working_folder(address):
-        folder = Path(address).expanduser()
-        cache = LfsCache(settings.work_dir / "lfs", _CACHE_BYTES)
-        return _Source(folder.resolve().name, FolderReader(folder, cache), selection, settings)
-    project = project_at(address)
-    return _Source(
-        project.name, _repository_reader(project.address, settings, credentials), selection, settings
-    )
-
-
-def _repository_reader(address: str, settings: Settings, credentials: "Credentials") -> "ProjectReader":
-    import re
-
-    from codex_worker.git.lfs.cache import LfsCache
-    from codex_worker.git.lfs.open import open_store
-    from codex_worker.hub import Hub, hub_settings
-    from codex_worker.supervisor.job_folder import JobFolder
-    from codex_worker.supervisor.project_access import RepositoryReader
-    from codex_worker.worker.assembly import Assembly
-
-    repository = Assembly(settings, credentials, os.environ).open_queue(address).repository
-    name = re.sub(r"[^A-Za-z0-9]+", "-", address)[-60:].strip("-")
-    return RepositoryReader(
-        repository.snapshot(),
-        open_store(address, credentials),
-        LfsCache(settings.work_dir / "lfs", _CACHE_BYTES),
-        Hub(hub_settings(settings, os.environ)),
-        JobFolder(settings.work_dir / "reading" / name),
-    )
-
-
-def _address_by_number(config: DatasetConfig, credentials: "Credentials") -> str:
-    """Asks the server for the repository of `gitlab.project_id`."""
-    number, server = config.get("gitlab.project_id"), config.get("gitlab.server_url")
-    if number is None or server is None:
-        raise UserError("Name a project: on the command line, or in a configuration (--config).")
-    import gitlab
-
-    from codex_worker.clock import SystemEventClock
-    from codex_worker.gitlab.client import OneServerSession
-
-    session = OneServerSession(str(server).rstrip("/"), SystemEventClock())
-    try:
-        # Another server than the token's is asked as anybody may ask it.
-        token = credentials.token if credentials.headers_for(str(server)) else None
-        client = gitlab.Gitlab(str(server), private_token=token, session=session, timeout=30)
-        return str(client.projects.get(number).http_url_to_repo)
-    except (gitlab.GitlabError, OSError) as error:
-        raise UserError(
-            f"The server {server} does not give project {number}: {credentials.redact(str(error))}"
-        ) from error
 
 
 def _options(arguments: argparse.Namespace, config: DatasetConfig) -> "DatasetOptions":
