@@ -12,6 +12,7 @@ from torch import Tensor
 from codex_worker.asr.corpus import ctc_frames_needed
 from codex_worker.asr.likelihood import read_frames
 from codex_worker.asr.transcribe import Transcriber
+from codex_worker.asr.viterbi import best_paths
 from codex_worker.asr.vocabulary import Vocabulary
 from codex_worker.audio.level import trim_silence
 from codex_worker.audio.resample import resample
@@ -148,36 +149,8 @@ def forced_align(log_probs: Tensor, labels: Sequence[int], blank_id: int) -> lis
 
 
 def best_path(log_probs: Tensor, labels: Sequence[int], blank_id: int) -> Tensor:
-    """States `[frames]` of the Viterbi path over blank, label, blank, ... blank (2 x labels + 1 states).
-
-    Graves et al. 2006, section 4.1, with maximum in place of sum; all states of a frame at once.
-    """
-    states = torch.full((2 * len(labels) + 1,), blank_id)
-    states[1::2] = torch.tensor(list(labels))
-    emissions = log_probs.detach().float().cpu()[:, states].numpy()
-    # A label may follow the one before it without a blank between, unless they are equal.
-    may_skip = np.zeros(len(states), dtype=bool)
-    may_skip[3::2] = (states[3::2] != states[1:-2:2]).numpy()
-    frames, count = emissions.shape
-    score = np.full(count, -np.inf, dtype=np.float64)
-    score[:2] = emissions[0, :2]
-    came_from = np.zeros((frames, count), dtype=np.int8)
-    for frame in range(1, frames):
-        stay = score
-        step = np.concatenate(([-np.inf], score[:-1]))
-        skip = np.where(may_skip, np.concatenate(([-np.inf, -np.inf], score[:-2])), -np.inf)
-        options = np.stack((stay, step, skip))
-        choice = options.argmax(axis=0)
-        came_from[frame] = choice
-        score = options[choice, np.arange(count)] + emissions[frame]
-    state = count - 1 if score[-1] >= score[-2] else count - 2
-    if not np.isfinite(score[state]):
-        raise DataError("The text does not fit into the recording: there are fewer frames than letters.")
-    path = np.empty(frames, dtype=np.int64)
-    for frame in range(frames - 1, -1, -1):
-        path[frame] = state
-        state -= int(came_from[frame, state])
-    return torch.from_numpy(path)
+    """States `[frames]` of the likeliest path through one recording: see `viterbi.best_paths`."""
+    return torch.from_numpy(best_paths([log_probs.detach()], [labels], blank_id)[0])
 
 
 def cut_at_words(
