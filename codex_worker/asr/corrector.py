@@ -4,7 +4,6 @@ A noisy-channel model: P(text | reading) is taken as edits(text | reading) x let
 learnt from counts. The edits come from readings of recordings that the transcriber was not trained on.
 """
 
-import hashlib
 import json
 import logging
 import math
@@ -12,19 +11,19 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from codex_worker.asr.cross_fit import halves
+from codex_worker.asr.decoding.letters import END, LETTER_ORDER, START, LetterModel
 from codex_worker.errors import DataError
 from codex_worker.text.error_rate import character_error_rate
 
 logger = logging.getLogger(__name__)
 
 MIN_PAIRS = 20  # with different texts
-LETTER_ORDER = 5
-MAX_NGRAMS = 200_000
 MAX_JSON_BYTES = 64_000_000
 BEAM = 12
 CANDIDATES = 6
-_START, _END = "\x02", "\x03"
 _WEIGHTS = (0.0, 0.15, 0.3, 0.5, 0.8)
+_Pairs = list[tuple[str, str]]
 _BACKOFF = 3.0  # how many sightings the wider estimate is worth
 
 
@@ -47,45 +46,6 @@ class CorrectorReport:
         )
 
 
-class LetterModel:
-    """Letter n-grams with Witten-Bell smoothing (Chen and Goodman 1999, section 2.5)."""
-
-    def __init__(self, counts: Mapping[str, int]) -> None:
-        self.counts = dict(counts)
-        self._seen: Counter[str] = Counter()
-        self._kinds: Counter[str] = Counter()
-        for ngram, count in self.counts.items():
-            self._seen[ngram[:-1]] += count
-            self._kinds[ngram[:-1]] += 1
-        self._alphabet = 2 + sum(1 for ngram in self.counts if len(ngram) == 1)
-        self._known: dict[tuple[str, str], float] = {}
-
-    @classmethod
-    def fit(cls, texts: Iterable[str]) -> "LetterModel":
-        """Counts of all n-grams up to `LETTER_ORDER`, the most frequent `MAX_NGRAMS` of them."""
-        counts: Counter[str] = Counter()
-        for text in texts:
-            padded = _START * (LETTER_ORDER - 1) + text + _END
-            for end in range(LETTER_ORDER, len(padded) + 1):
-                for order in range(1, LETTER_ORDER + 1):
-                    counts[padded[end - order : end]] += 1
-        return cls(dict(counts.most_common(MAX_NGRAMS)))
-
-    def log_prob(self, history: str, letter: str) -> float:
-        """Natural log of P(letter | the last letters of history)."""
-        key = (history[-(LETTER_ORDER - 1) :], letter)
-        if key not in self._known:
-            self._known[key] = math.log(self._prob(*key))
-        return self._known[key]
-
-    def _prob(self, history: str, letter: str) -> float:
-        shorter = self._prob(history[1:], letter) if history else 1.0 / self._alphabet
-        kinds = self._kinds[history]
-        if kinds == 0:
-            return shorter
-        return (self.counts.get(history + letter, 0) + kinds * shorter) / (self._seen[history] + kinds)
-
-
 class EditModel:
     """What stands in the text where the transcriber wrote a letter, given the letters around it."""
 
@@ -98,7 +58,7 @@ class EditModel:
         """From (reading, text) pairs, aligned letter by letter."""
         counts: dict[str, Counter[str]] = defaultdict(Counter)
         for reading, text in pairs:
-            padded = _START + reading + _END
+            padded = START + reading + END
             for place, outcome in enumerate(aligned_edits(reading, text)):
                 letter = padded[place]
                 counts[letter][outcome] += 1
@@ -108,7 +68,7 @@ class EditModel:
     def candidates(self, padded: str, place: int) -> list[tuple[str, float]]:
         """Replacements of the letter at `place` with log probabilities; the letter itself is among them."""
         letter = padded[place]
-        itself = "" if letter == _START else letter
+        itself = "" if letter == START else letter
         alone = self.counts.get(letter, {})
         around = self.counts.get(_around(padded, place), {})
         seen_alone, seen_around = sum(alone.values()), sum(around.values())
@@ -133,7 +93,7 @@ class Corrector:
 
     def correct(self, reading: str) -> str:
         """The likeliest text of a reading (beam search over its letters)."""
-        padded = _START + reading + _END
+        padded = START + reading + END
         beam: dict[str, float] = {"": 0.0}
         for place in range(len(padded) - 1):
             grown: dict[str, float] = {}
@@ -144,14 +104,14 @@ class Corrector:
                     if total > grown.get(longer, -math.inf):
                         grown[longer] = total
             beam = dict(sorted(grown.items(), key=lambda item: (-item[1], item[0]))[:BEAM])
-        ends = {text: score + self._letter_score(text, _END) for text, score in beam.items()}
+        ends = {text: score + self._letter_score(text, END) for text, score in beam.items()}
         best = max(sorted(ends), key=lambda text: ends[text])
         return " ".join(best.split())
 
     def _letter_score(self, text: str, more: str) -> float:
         if self.weight == 0.0:
             return 0.0
-        history = (_START * (LETTER_ORDER - 1) + text)[-(LETTER_ORDER - 1) :]
+        history = (self.letters.start + text)[-(LETTER_ORDER - 1) :]
         score = 0.0
         for letter in more:
             score += self.letters.log_prob(history, letter) + self.bonus
@@ -253,7 +213,7 @@ def aligned_edits(reading: str, text: str) -> list[str]:
 def _fit(pairs: Sequence[tuple[str, str]], letters: LetterModel) -> Corrector:
     """Edits of all pairs, with the weight that does best when one half corrects the other."""
     halves = [(EditModel.fit(learn), judge) for learn, judge in _halves(pairs)]
-    bonus = _mean_surprise(letters, [text for _, text in pairs])
+    bonus = letters.mean_surprise([text for _, text in pairs])
 
     def error_rate(weight: float) -> float:
         spoken, corrected = [], []
@@ -266,27 +226,9 @@ def _fit(pairs: Sequence[tuple[str, str]], letters: LetterModel) -> Corrector:
     return Corrector(EditModel.fit(pairs), letters, min(_WEIGHTS, key=error_rate), bonus)
 
 
-def _mean_surprise(letters: LetterModel, texts: Sequence[str]) -> float:
-    total = count = 0.0
-    for text in texts:
-        history = _START * (LETTER_ORDER - 1)
-        for letter in text:
-            total -= letters.log_prob(history, letter)
-            history = (history + letter)[1:]
-            count += 1
-    return total / max(1.0, count)
-
-
-def _halves(
-    pairs: Sequence[tuple[str, str]],
-) -> list[tuple[list[tuple[str, str]], list[tuple[str, str]]]]:
-    """Both ways of (learn, judge) over two halves that a hash decides; equal texts stay together."""
-    order = sorted(pairs, key=lambda pair: hashlib.sha256(pair[1].encode()).hexdigest())
-    middle = len(order) // 2
-    while 0 < middle < len(order) and order[middle][1] == order[middle - 1][1]:
-        middle += 1
-    first, second = list(order[:middle]), list(order[middle:])
-    return [(first, second), (second, first)]
+def _halves(pairs: Sequence[tuple[str, str]]) -> list[tuple[_Pairs, _Pairs]]:
+    both = halves([text for _, text in pairs])
+    return [([pairs[i] for i in learn], [pairs[i] for i in judge]) for learn, judge in both]
 
 
 def _around(padded: str, place: int) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from codex_worker.asr.decoding.frames import HeardFrames
 from codex_worker.asr.decoding.tables import NOWHERE, Floats, Ints, Tables
 
-BEAM_WIDTH = 16
+BEAM_WIDTH = 32
 ROWS_AT_ONCE = 64
 _MARGIN = 14.0  # nats below the best reading so far, from which on a longer one isn't looked at
 _NO_KEY = np.uint64(1)  # where there is no reading: nothing is its beginning, and it is none's
@@ -94,7 +94,9 @@ class _Search:
             self.probabilities[: len(frames), row] = frames.probabilities
             self.blank[: len(frames), row] = frames.blank
             self.after_blank[: len(frames), row] = frames.after_blank
-        self.delimiters = np.array(sorted(delimiters), dtype=np.int64)
+        self.ends_word = np.zeros(int(self.symbols.max(initial=0)) + 1, dtype=bool)
+        self.ends_word[[symbol for symbol in delimiters if symbol < len(self.ends_word)]] = True
+        self.bonus = tables.bonus if tables else 0.0
         self.beam = self._empty(count, width)
         # Readings share their beginnings, so each symbol is written down once, with the place before it.
         self.written_before, self.written = [np.zeros(1, dtype=np.int64)], [np.zeros(1, dtype=np.int64)]
@@ -163,7 +165,11 @@ class _Search:
         with np.errstate(divide="ignore"):
             scores = np.log(grow) + beam.language[:, :, None]
         best = np.maximum(stay.max(axis=1), scores.max(axis=(1, 2)))
-        row, place, choice = np.nonzero(scores > best[:, None, None] - _MARGIN)
+        ends = self.ends_word[symbols]
+        # What cannot come before the last one that stays needs no look at the language: letters only cost.
+        least = np.maximum(stay.min(axis=1) - self.bonus, best - _MARGIN)
+        least = np.where(ends, best[:, None] - _MARGIN, least[:, None])
+        row, place, choice = np.nonzero(scores > least[:, None, :])
         symbol = symbols[row, choice]
         longer = _Longer(
             row,
@@ -177,7 +183,7 @@ class _Search:
             beam.spelling[row, place],
         )
         if self.tables is not None:
-            _weigh(longer, self.tables, np.isin(symbol, self.delimiters))
+            _weigh(longer, self.tables, ends[row, choice])
         return longer
 
     def _keep_best(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ def heard_frames(log_probs: Sequence[Tensor], blank_id: int) -> list[HeardFrames
     edges = np.cumsum([0, *map(len, log_probs)])
     return [
         _without_blanks(symbols[start:end], values[start:end], blanks[start:end])
-        for start, end in zip(edges[:-1], edges[1:], strict=True)
+        for start, end in pairwise(edges)
     ]
 
 

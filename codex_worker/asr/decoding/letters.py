@@ -7,14 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 START, END = "\x02", "\x03"
 MAX_NGRAMS = 200_000
 MAX_LETTERS = 5_000_000  # of the texts, about a whole Bible; what comes after tells little new
+LETTER_ORDER = 5  # where nothing else is said
 MIN_ORDER, MAX_ORDER = 2, 16
 
 
 class LetterModel:
     """Letter n-grams with Witten-Bell smoothing (Chen and Goodman 1999, section 2.5)."""
 
-    def __init__(self, counts: Mapping[str, int], order: int) -> None:
-        """`counts`: n-gram -> sightings; `order`: the longest n-gram, so many letters less one are history."""
+    def __init__(self, counts: Mapping[str, int], order: int = LETTER_ORDER) -> None:
+        """`counts`: n-gram -> sightings; `order`: how many letters the longest one has."""
         self.counts = dict(counts)
         self.order = order
         self.seen: Counter[str] = Counter()  # history -> how often a letter followed it
@@ -26,7 +27,7 @@ class LetterModel:
         self._known: dict[tuple[str, str], float] = {}
 
     @classmethod
-    def fit(cls, texts: Iterable[str], order: int) -> "LetterModel":
+    def fit(cls, texts: Iterable[str], order: int = LETTER_ORDER) -> "LetterModel":
         """Counts of all n-grams up to `order`, the most frequent `MAX_NGRAMS` of them.
 
         Where these are too many, longer ones than those are not counted at all: they would not be kept.

@@ -1,7 +1,8 @@
 """A language as arrays, so that thousands of letters are weighed at once while a batch is read."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from codex_worker.asr.decoding.words import TEXT_START, WordModel
 
 NOWHERE = -1
 _ROOT = 0
+_MOST_WRITTEN_OUT = 4_000_000  # entries of whole rows: 32 MB
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -64,26 +66,55 @@ class LetterTable:
             for ngram in model.counts
             if ngram[-1] in ids
         ]
-        self._entries = Lookup(((state, letter) for state, letter, *_ in entries), self.end + 1)
-        self._log_prob = np.array([*(entry[2] for entry in entries), 0.0])
-        self._next = np.array([*(entry[3] for entry in entries), _ROOT])
         self._unknown = float(-np.log(model.alphabet))
+        written_out = max(1, min(len(states), _MOST_WRITTEN_OUT // (self.end + 1)))
+        self._write_out(written_out, entries, [len(history) for history in states])
+        sparse = [entry for entry in entries if entry[0] >= written_out]
+        self._entries = Lookup(((state, letter) for state, letter, *_ in sparse), self.end + 1)
+        self._log_prob = np.array([*(entry[2] for entry in sparse), 0.0])
+        self._next = np.array([*(entry[3] for entry in sparse), _ROOT])
 
     def step(self, states: Ints, letters: Ints) -> tuple[Floats, Ints]:
         """Log probability of each letter after each history, and the histories with them `[N]`."""
-        log_probs = np.zeros(len(states))
-        following = np.zeros(len(states), dtype=np.int64)
-        open_, at = np.arange(len(states)), states
+        at = states.copy()
+        log_probs = np.zeros(len(at))
+        following = np.full(len(at), NOWHERE)
+        open_ = np.flatnonzero(at >= len(self._row_log_prob))
         while len(open_):
-            rows = self._entries.rows(at, letters[open_])
+            rows = self._entries.rows(at[open_], letters[open_])
             found = rows != NOWHERE
-            log_probs[open_] += np.where(found, self._log_prob[rows], self._back_off[at])
+            log_probs[open_] += np.where(found, self._log_prob[rows], self._back_off[at[open_]])
             following[open_[found]] = self._next[rows[found]]
-            ended = ~found & (at == _ROOT)
-            log_probs[open_[ended]] += self._unknown
-            goes_on = ~found & ~ended
-            open_, at = open_[goes_on], self._shorter[at[goes_on]]
+            open_ = open_[~found]
+            at[open_] = self._shorter[at[open_]]
+            open_ = open_[at[open_] >= len(self._row_log_prob)]
+        rest = following == NOWHERE
+        log_probs[rest] += self._row_log_prob[at[rest], letters[rest]]
+        following[rest] = self._row_next[at[rest], letters[rest]]
         return log_probs, following
+
+    def _write_out(
+        self, count: int, entries: Sequence[tuple[int, int, float, int]], lengths: Sequence[int]
+    ) -> None:
+        """Whole rows `[count, letters]` of the first histories, the shortest ones, one length at a time."""
+        self._row_log_prob = np.full((count, self.end + 1), self._unknown, dtype=np.float32)
+        self._row_next = np.zeros((count, self.end + 1), dtype=np.int32)
+        by_length: dict[int, list[tuple[int, int, float, int]]] = {}
+        for entry in entries:
+            if entry[0] < count:
+                by_length.setdefault(lengths[entry[0]], []).append(entry)
+        edges = np.searchsorted(lengths, np.arange(lengths[count - 1] + 2)).clip(max=count)
+        for length, (start, end) in enumerate(pairwise(edges)):
+            of_length = slice(start, end)
+            shorter = self._shorter[of_length]
+            if length:
+                self._row_log_prob[of_length] = self._row_log_prob[shorter]
+                self._row_next[of_length] = self._row_next[shorter]
+            self._row_log_prob[of_length] += self._back_off[of_length, None]
+            if length in by_length:
+                state, letter, log_prob, following = zip(*by_length[length], strict=True)
+                self._row_log_prob[state, letter] = log_prob
+                self._row_next[state, letter] = following
 
 
 class WordTable:

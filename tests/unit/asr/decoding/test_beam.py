@@ -1,6 +1,7 @@
 """The search finds what counting every path finds, whatever the language says."""
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,8 @@ def network(frames, seed):
 
 def by_counting(log_probs, score):
     """The likeliest symbols by the probabilities of all paths, and what `score` adds to their logarithm."""
-    totals, log_probs = {}, log_probs.tolist()
+    totals: dict[Any, float] = {}
+    log_probs = log_probs.tolist()
     for path in product(range(4), repeat=len(log_probs)):
         labels = tuple(s for i, s in enumerate(path) if s != BLANK and (i == 0 or path[i - 1] != s))
         total = sum(log_probs[frame][symbol] for frame, symbol in enumerate(path))
@@ -38,7 +40,8 @@ def scored_by(letter_weight, word_weight, bonus):
     names = {symbol: letter for letter, symbol in SYMBOLS.items()}
 
     def score(labels):
-        history, total, word, before, spelling = LETTERS.start, 0.0, "", TEXT_START, 0.0
+        history, total, word, spelling = LETTERS.start, 0.0, "", 0.0
+        before: str | None = TEXT_START
         for letter in [*(names[label] for label in labels), END]:
             log_prob = LETTERS.log_prob(history, letter)
             total += letter_weight * log_prob + bonus

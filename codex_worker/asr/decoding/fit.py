@@ -1,0 +1,119 @@
+"""A language from all texts of a project, with weights that held-out recordings choose: kept if it helps."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import product
+
+import numpy as np
+
+from codex_worker.asr.cross_fit import halves
+from codex_worker.asr.decoding.beam import search
+from codex_worker.asr.decoding.frames import HeardFrames
+from codex_worker.asr.decoding.language import Language, LanguageOf, Weights, word_ends
+from codex_worker.asr.vocabulary import Vocabulary
+from codex_worker.text.error_rate import edit_distance
+
+logger = logging.getLogger(__name__)
+
+ORDER = 8  # letters: most words with the space before them, and what ends the word before
+FEWEST_TEXTS = 8  # different ones held out, or what is measured may be luck
+MOST_RECORDINGS = 200  # held-out ones that are listened to again and again while weights are chosen
+# What is tried: the weight of letters, of words, and the bonus as a share of what a letter costs on average.
+_LETTERS = (0.2, 0.4, 0.7, 1.0)
+_WORDS = (0.0, 0.3, 0.6)
+_BONUS = (1.0, 1.3, 1.6)
+
+
+@dataclass(frozen=True)
+class HeldOutRecording:
+    """What a network heard in a recording that it was not trained on, and what is said there."""
+
+    heard: HeardFrames
+    reference: str
+    greedy: str  # how it reads without a language
+
+
+@dataclass(frozen=True)
+class LanguageReport:
+    """Its worth on held-out recordings, cross-fitted: each is read with weights that it did not choose."""
+
+    cer_greedy: float
+    cer_beam: float
+    recordings: int
+    kept: bool
+    readings: tuple[str, ...] = field(default=(), repr=False)  # cross-fitted, in the recordings' order
+
+    @property
+    def sentence(self) -> str:
+        """For the log and the result."""
+        verdict = "kept" if self.kept else "not kept, because it doesn't help"
+        return (
+            f"the project's language: validation CER {self.cer_greedy:.4f} without it, {self.cer_beam:.4f} "
+            f"with it ({self.recordings} held-out recordings, none of whose texts it knows); {verdict}"
+        )
+
+
+def fit_language(
+    recordings: Sequence[HeldOutRecording], texts: Sequence[str], vocabulary: Vocabulary, *, has_words: bool
+) -> tuple[Language | None, LanguageReport | None]:
+    """The language of `texts`, if cross-fitting says that reading with it lowers the error rate.
+
+    Args:
+        recordings: ones that the network was not trained on.
+        texts: normalised. Those of the recordings must not be among them, or its worth would be flattered.
+        has_words: whether spaces part words.
+
+    Returns:
+        The language (None when it doesn't help) and both error rates (None when there is too little).
+    """
+    if len({recording.reference for recording in recordings}) < FEWEST_TEXTS or not any(texts):
+        return None, None
+    chosen = recordings[:: -(-len(recordings) // MOST_RECORDINGS)]
+    language = Language.fit([text for text in texts if text], has_words=has_words, order=ORDER)
+    references = [recording.reference for recording in chosen]
+    tried = _tried(language, references)
+    readings = _read_with_each(LanguageOf(language, vocabulary), tried, chosen, vocabulary)
+    errors = np.array(
+        [[edit_distance(*pair) for pair in zip(references, each, strict=True)] for each in readings]
+    )
+    cross_fitted = [""] * len(chosen)
+    for learn, judge in halves(references):
+        best = int(errors[:, learn].sum(axis=1).argmin())
+        for place in judge:
+            cross_fitted[place] = readings[best][place]
+    before = _rate(references, [recording.greedy for recording in chosen])
+    after = _rate(references, cross_fitted)
+    report = LanguageReport(before, after, len(chosen), after < before, tuple(cross_fitted))
+    logger.info(report.sentence)
+    if not report.kept:
+        return None, report
+    return language.weighed(tried[int(errors.sum(axis=1).argmin())]), report
+
+
+def _tried(language: Language, references: Sequence[str]) -> list[Weights]:
+    """Nothing of the language first: of equal ones the earlier is chosen."""
+    surprise = language.letters.mean_surprise(references)
+    words = _WORDS if language.words is not None else (0.0,)
+    return [Weights()] + [
+        Weights(letters, word, letters * surprise * bonus)
+        for letters, word, bonus in product(_LETTERS, words, _BONUS)
+    ]
+
+
+def _read_with_each(
+    language: LanguageOf,
+    tried: Sequence[Weights],
+    recordings: Sequence[HeldOutRecording],
+    vocabulary: Vocabulary,
+) -> list[list[str]]:
+    heard, ends = [recording.heard for recording in recordings], word_ends(vocabulary)
+    return [
+        [vocabulary.decode(labels) for labels in search(heard, language.tables(weights), ends)]
+        for weights in tried
+    ]
+
+
+def _rate(references: Sequence[str], readings: Sequence[str]) -> float:
+    errors = sum(edit_distance(*pair) for pair in zip(references, readings, strict=True))
+    return errors / max(1, sum(map(len, references)))
