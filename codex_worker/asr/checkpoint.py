@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from transformers import PretrainedConfig, PreTrainedModel
 
 from codex_worker.asr.corrector import MAX_JSON_BYTES, Corrector
+from codex_worker.asr.decoding.language import MAX_LANGUAGE_BYTES, ProjectLanguage
 from codex_worker.asr.features import FeatureExtractor
 from codex_worker.asr.held_out_rate import HeldOutRate
 from codex_worker.asr.networks.build import build_model, config_from, frontend_of, outline
@@ -27,7 +28,9 @@ logger = logging.getLogger(__name__)
 FORMAT = "codex-worker/w2v2bert/1"
 # Networks of this many parameters are stored in bfloat16: half the upload, and they compute in it anyway.
 HALF_FROM_PARAMETERS = 50_000_000
-_CORRECTOR = "corrector.json"
+# What travels beside the weights as JSON in tensors of bytes, each with the most bytes that a real one has.
+_CORRECTOR, _LANGUAGE = "corrector.json", "language.json"
+_TEXTS = {_CORRECTOR: MAX_JSON_BYTES, _LANGUAGE: MAX_LANGUAGE_BYTES}
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class TranscriberCheckpoint:
     corrector: Corrector | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)  # text recipe, language, commit, metrics, ...
     notes: tuple[str, ...] = ()  # what a person should know about reading it
+    language: ProjectLanguage | None = None  # None where reading with it was not seen to help
 
     @cached_property
     def text_recipe(self) -> TextRecipe | None:
@@ -78,10 +82,9 @@ def save_checkpoint(path: Path, checkpoint: TranscriberCheckpoint) -> None:
         .clone(memory_format=torch.contiguous_format)
         for name, tensor in model.state_dict().items()
     }
-    if checkpoint.corrector is not None:
-        tensors[_CORRECTOR] = torch.frombuffer(
-            bytearray(checkpoint.corrector.to_json().encode()), dtype=torch.uint8
-        )
+    for name, part in ((_CORRECTOR, checkpoint.corrector), (_LANGUAGE, checkpoint.language)):
+        if part is not None:
+            tensors[name] = torch.frombuffer(bytearray(part.to_json().encode()), dtype=torch.uint8)
     frontend = {
         "kind": checkpoint.frontend.kind,
         "sample_rate": checkpoint.frontend.sample_rate,
@@ -120,13 +123,21 @@ def read_safetensors(path: Path) -> TranscriberCheckpoint:
                 raise DataError(
                     f"The checkpoint {path.name} contradicts itself about its letters; train again."
                 )
-            corrector = _corrector(file)
+            corrector = _text(file, _CORRECTOR)
+            language = _text(file, _LANGUAGE)
             model = network_with(config, file, path.name)
     except (SafetensorError, OSError, ValueError) as error:
         raise DataError(
             f"The checkpoint {path.name} is damaged ({clause(error)}); choose another one or train again."
         ) from error
-    return TranscriberCheckpoint(model, vocabulary, frontend_of(config), corrector, metadata)
+    return TranscriberCheckpoint(
+        model,
+        vocabulary,
+        frontend_of(config),
+        None if corrector is None else Corrector.from_json(corrector),
+        metadata,
+        language=None if language is None else ProjectLanguage.from_json(language),
+    )
 
 
 def network_with(config: PretrainedConfig, file: Any, name: str) -> PreTrainedModel:
@@ -135,7 +146,7 @@ def network_with(config: PretrainedConfig, file: Any, name: str) -> PreTrainedMo
     All shapes are compared before the first number is read. Raises DataError for weights that do not fit, or
     are no numbers.
     """
-    found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys() if key != _CORRECTOR}  # noqa: SIM118
+    found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys() if key not in _TEXTS}  # noqa: SIM118
     wanted = {key: tuple(value.shape) for key, value in outline(config).state_dict().items()}
     wrong = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
     if wrong:
@@ -163,14 +174,14 @@ def _finite(tensor: torch.Tensor, key: str, name: str) -> torch.Tensor:
     return value
 
 
-def _corrector(file: Any) -> Corrector | None:
-    if _CORRECTOR not in file.keys():  # noqa: SIM118
+def _text(file: Any, name: str) -> str | None:
+    """The JSON that a tensor holds; None where there is none."""
+    if name not in file.keys():  # noqa: SIM118
         return None
-    shape = file.get_slice(_CORRECTOR).get_shape()
-    if math.prod(shape) > MAX_JSON_BYTES:
-        raise DataError("The checkpoint's corrector is larger than any real one; train a new model.")
-    content = file.get_tensor(_CORRECTOR).to(torch.uint8).numpy().tobytes()
-    return Corrector.from_json(content.decode("utf-8", "replace"))
+    if math.prod(file.get_slice(name).get_shape()) > _TEXTS[name]:
+        raise DataError(f"The checkpoint's {name} is larger than any real one; train a new model.")
+    content: bytes = file.get_tensor(name).to(torch.uint8).numpy().tobytes()
+    return content.decode("utf-8", "replace")
 
 
 def _json(metadata: Mapping[str, str], key: str, path: Path) -> object:

@@ -1,6 +1,6 @@
 """How well a network reads examples whose texts are known: its loss, its readings and their error rates."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from codex_worker.asr.corpus import Example, Sounds
+from codex_worker.asr.decoding.decoder import GreedyDecoder, ReadingWay
 from codex_worker.asr.evidence import Evidence, evidence_of
 from codex_worker.asr.features import pad_batch
 from codex_worker.asr.networks.build import frame_seconds, output_frames
@@ -36,34 +37,43 @@ def read_examples(
     sounds: Sounds,
     examples: Sequence[Example],
     batch_seconds: float,
+    decoder: ReadingWay | None = None,
 ) -> tuple[float, tuple[Prediction, ...]]:
-    """Mean CTC loss and greedy readings of examples, in their order."""
-    device, frame_s = next(model.parameters()).device, frame_seconds(model)
+    """Mean CTC loss and readings of examples, in their order; greedy ones where no decoder is named."""
+    decoder, frame_s = decoder or GreedyDecoder(), frame_seconds(model)
     predictions: dict[int, Prediction] = {}
     losses = []
-    batches = batches_by_length([example.duration_s for example in examples], max_total=2 * batch_seconds)
-    for batch in batches:
+    for batch, log_probs in heard_in(model, sounds, examples, batch_seconds):
         chosen = [examples[i] for i in batch]
-        inputs, mask = pad_batch([sounds.features(example) for example in chosen])
-        logits = model(inputs.to(device), attention_mask=mask.to(device)).logits.float()
-        lengths = [output_frames(model, int(rows)) for rows in mask.sum(1)]
         labels = [vocabulary.encode(example.text) for example in chosen]
-        losses.append((float(ctc_loss(logits, lengths, labels, vocabulary.blank_id)), len(batch)))
-        best = logits.softmax(-1).max(-1)
-        symbols, probabilities = best.indices.cpu(), best.values.cpu()
-        for row, (index, example) in enumerate(zip(batch, chosen, strict=True)):
-            frames = lengths[row]
-            sure = probabilities[row, :frames].tolist()
-            words = words_of(vocabulary, symbols[row, :frames].tolist(), sure, seconds_per_frame=frame_s)
+        lengths = [len(frames) for frames in log_probs]
+        together = nn.utils.rnn.pad_sequence(log_probs, batch_first=True)
+        losses.append((float(ctc_loss(together, lengths, labels, vocabulary.blank_id)), len(batch)))
+        for index, example, path in zip(batch, chosen, decoder.paths(log_probs), strict=True):
+            words = words_of(vocabulary, path.symbols, path.probabilities, seconds_per_frame=frame_s)
             predictions[index] = Prediction(
                 example.utterance.key,
                 " ".join(word.text for word in words),
                 example.reference,
                 confidence_of(words),
-                evidence_of(words, sure, frame_s),
+                evidence_of(words, path.probabilities, frame_s),
             )
     total = sum(loss * count for loss, count in losses) / sum(count for _, count in losses)
     return total, tuple(predictions[i] for i in range(len(examples)))
+
+
+@torch.no_grad()
+def heard_in(
+    model: PreTrainedModel, sounds: Sounds, examples: Sequence[Example], batch_seconds: float
+) -> Iterator[tuple[list[int], list[Tensor]]]:
+    """Batches of examples, by their places, with the log probabilities `[frames, symbols]` of each."""
+    device = next(model.parameters()).device
+    seconds = [example.duration_s for example in examples]
+    for batch in batches_by_length(seconds, max_total=2 * batch_seconds):
+        inputs, mask = pad_batch([sounds.features(examples[i]) for i in batch])
+        logits = model(inputs.to(device), attention_mask=mask.to(device)).logits.float()
+        lengths = [output_frames(model, int(rows)) for rows in mask.sum(1)]
+        yield batch, [row[:length].log_softmax(-1) for row, length in zip(logits, lengths, strict=True)]
 
 
 def error_rates(predictions: Sequence[Prediction], *, has_words: bool | None = None) -> dict[str, float]:

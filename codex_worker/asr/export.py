@@ -13,8 +13,8 @@ def export_hugging_face(checkpoint: Path, folder: Path) -> list[Path]:
     """Writes network, vocabulary and feature extractor; answers the paths of all files.
 
     `AutoModelForCTC.from_pretrained(folder)` and `Wav2Vec2CTCTokenizer.from_pretrained(folder)` load it. The
-    text recipe, the corrector and what else only this worker uses go beside it as JSON. Raises DataError for
-    what is no transcriber.
+    text recipe, the corrector, the language and what else only this worker uses go beside it as JSON: with
+    `transformers` alone it reads greedily. Raises DataError for what is no transcriber.
     """
     loaded = load_checkpoint(checkpoint, unpack_folder=folder / "unpacked")
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,4 +50,6 @@ def export_hugging_face(checkpoint: Path, folder: Path) -> list[Path]:
     )
     if loaded.corrector is not None:
         (folder / "corrector.json").write_text(loaded.corrector.to_json(), encoding="utf-8")
+    if loaded.language is not None:
+        (folder / "language.json").write_text(loaded.language.to_json(), encoding="utf-8")
     return sorted(path for path in folder.iterdir() if path.is_file())

@@ -23,7 +23,7 @@ HELD_OUT_RECORDINGS = "held_out_recordings"
 
 # As it reads in the end: on recordings that chose nothing; else on those that chose the best epoch, with and
 # without what was added after the training, of which only what helps is kept.
-_MEASURED = (("test_cer",), ("val_cer", "val_cer_with_corrector"))
+_MEASURED = (("test_cer",), ("val_cer", "val_cer_beam", "val_cer_with_corrector"))
 
 
 @dataclass(frozen=True)

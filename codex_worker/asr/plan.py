@@ -1,6 +1,6 @@
 """What a training of a transcriber needs, and what it made."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -47,6 +47,7 @@ class TrainingPlan:
     trainable: Trainable = field(default_factory=WholeNetwork)
     metadata: Mapping[str, str] = field(default_factory=dict)  # what the checkpoint shall say about itself
     with_corrector: bool = False
+    project_texts: Sequence[str] = ()  # all of the project, normalised; also those that nobody has recorded
     readers: int = 2  # recordings read at a time while the network trains
 
     @cached_property
@@ -58,3 +59,10 @@ class TrainingPlan:
     def has_words(self) -> bool:
         """Whether spaces part the words of the texts, so that word errors can be counted."""
         return has_words(self.texts)
+
+    @property
+    def texts_apart(self) -> list[str]:
+        """What the language may be learnt from: no text of a recording that tells how well it is read."""
+        held_out = {example.text for example in (*self.data.validation, *self.data.test)}
+        known = self.project_texts or self.data.people_texts
+        return [text for text in known if text and text not in held_out]

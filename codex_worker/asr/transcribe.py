@@ -12,6 +12,7 @@ import torch
 from codex_worker.asr.checkpoint import TranscriberCheckpoint
 from codex_worker.asr.confidence import Confidence
 from codex_worker.asr.corpus import TranscribedClip
+from codex_worker.asr.decoding.decoder import Decoding, decoder_for
 from codex_worker.asr.evidence import Evidence, evidence_of
 from codex_worker.asr.features import pad_batch
 from codex_worker.asr.networks.build import frame_seconds, output_frames
@@ -66,6 +67,7 @@ class DecodingSettings:
     batch_seconds: float | None = None  # None: 400 s on a GPU, 60 s otherwise
     precision: Precision | None = None  # None: what the hardware multiplies fastest
     use_corrector: bool = True
+    decoding: Decoding | None = None  # None: with the checkpoint's language where it has one
     workers: int = 4
 
 
@@ -95,8 +97,31 @@ class Transcriber:
         self.dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         self.batch_seconds = self.settings.batch_seconds or (400.0 if on_gpu else 60.0)
         self.confidence = Confidence.stored(checkpoint.metadata)
+        self.decoder = decoder_for(checkpoint.vocabulary, checkpoint.language, self.settings.decoding)
+        self.corrector = checkpoint.corrector if self.settings.use_corrector else None
+        if self._is_greedy_by_choice:
+            self.corrector = None  # it has learnt what is wrong in readings with the language
         self.model = with_precision(checkpoint.model, self.precision, self.device)
         logger.info("Reading with %s on %s", self.precision, self.device)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a person should know of the way it reads, where it is not the checkpoint's own."""
+        if self.settings.decoding is Decoding.BEAM and self.checkpoint.language is None:
+            return (
+                "inference.decoding is beam, but the checkpoint knows no language that was seen to help: it "
+                "reads by sound alone.",
+            )
+        if self._is_greedy_by_choice and self.checkpoint.corrector is not None:
+            return (
+                "inference.decoding is greedy: the checkpoint's corrector is not used either, because it was "
+                "made for readings with the language.",
+            )
+        return ()
+
+    @property
+    def _is_greedy_by_choice(self) -> bool:
+        return self.checkpoint.language is not None and self.settings.decoding is Decoding.GREEDY
 
     def transcribe(
         self,
@@ -237,11 +262,9 @@ class Transcriber:
             torch.cuda.empty_cache()
             middle = len(pieces) // 2
             return self._read_batch(pieces[:middle]) + self._read_batch(pieces[middle:])
-        # Only the best symbol of each frame travels back from the device.
-        best = [frames.max(dim=-1) for frames in log_probs]
         return [
-            self._reading(piece, frames.indices.tolist(), frames.values.exp().tolist())
-            for piece, frames in zip(pieces, best, strict=True)
+            self._reading(piece, path.symbols, path.probabilities)
+            for piece, path in zip(pieces, self.decoder.paths(log_probs), strict=True)
         ]
 
     def _reading(
@@ -267,9 +290,8 @@ class Transcriber:
         duration_s = last_start + self.checkpoint.frontend.input_seconds(len(last))
         notes = source.remarks + ((f"read in {len(pieces)} pieces",) if len(pieces) > 1 else ())
         confidence = self.confidence.of(evidence, text)
-        corrector = self.checkpoint.corrector
-        if corrector is not None and self.settings.use_corrector and text:
-            corrected = corrector.correct(text)
+        if self.corrector is not None and text:
+            corrected = self.corrector.correct(text)
             if corrected and corrected != text:
                 notes += (f"corrected from: {text}",)
                 text = corrected

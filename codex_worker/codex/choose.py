@@ -143,6 +143,21 @@ def cells_with_recording(notebook: Notebook, selection: Selection) -> ChosenCell
     return _choose(notebook, selection, _recording_problem, writes=False, made_by_machine=made_by_machine)
 
 
+def cells_with_text(notebook: Notebook, selection: Selection) -> ChosenCells:
+    """The cells that say how the language is written, whether or not anybody recorded them.
+
+    What a machine wrote and no person validated is left out, unless the job wants it.
+    """
+
+    def missing(cell: Cell) -> _Reason | None:
+        return None if holds_letters(cell.text) else (Why.NOTHING_TO_SAY, "its text holds no letters")
+
+    def made_by_machine(cell: Cell) -> str | None:
+        return "text" if not selection.include_machine_made and is_machine_text(cell) else None
+
+    return _choose(notebook, selection, missing, writes=False, made_by_machine=made_by_machine)
+
+
 def cells_to_transcribe(notebook: Notebook, selection: Selection) -> ChosenCells:
     """The cells with a selected recording and no text; those with text only where they were asked for."""
 

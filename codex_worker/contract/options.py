@@ -52,6 +52,7 @@ BASE_MODELS_OF_AN_OPERATOR = (
 )
 OFFICIAL_VOICE = "KdaiP/StableTTS1.1"
 AUDIO_FORMATS = ("webm", "wav", "ogg", "mp3", "m4a")
+DECODINGS = ("greedy", "beam")
 SOLVERS = ("euler", "midpoint", "rk4", "dopri5")
 FRONTENDS = ("auto", "compat", "characters")
 
@@ -385,6 +386,18 @@ class InferenceOptions(SharedOptions):
             TRANSCRIBING,
         ),
     ] = ""
+    decoding: Annotated[
+        str | None,
+        Key(
+            "inference.decoding",
+            Choice(DECODINGS),
+            "how a reading is found: the best letter of each moment, or the best text by sound and by all "
+            "texts of the project (greedy reads a little faster)",
+            "`beam` where the checkpoint knows its project's language and was seen to read better with it, "
+            "else `greedy`",
+            TRANSCRIBING,
+        ),
+    ] = None
     voice_reference: Annotated[
         str | None,
         Key(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from codex_worker.codex.alike import folded
 from codex_worker.codex.cell import Cell
-from codex_worker.codex.choose import ChosenCells, Selection, Why
+from codex_worker.codex.choose import ChosenCells, Selection, Why, cells_with_text
 from codex_worker.codex.languages import METADATA, target_languages
 from codex_worker.codex.notebook import Notebook, document_name, read_together
 from codex_worker.contract.options import InferenceOptions, TrainingOptions
@@ -175,6 +175,13 @@ class Project:
             quoted = listed([repr(entry) for entry in unmatched])
             self.note(f"{quoted} in the job's list of verses {names} no cell of this project.")
         return Cells(tuple(chosen), tuple(skipped), selection, unmatched)
+
+    def written_texts(self, options: TrainingOptions) -> list[str]:
+        """All texts that show how the language is written, recorded or not; those excluded are left out."""
+        selection = Selection((), options.exclude_verses, include_machine_made=options.include_machine_made)
+        return [
+            cell.text for notebook in self.notebooks for cell in cells_with_text(notebook, selection).chosen
+        ]
 
     def note(self, sentence: str, level: int = logging.WARNING) -> None:
         """Keeps a sentence for the result, and logs it; `level` INFO is for what is no trouble."""

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from codex_worker.asr.decoding.beam import search
 from codex_worker.asr.decoding.frames import heard_frames
-from codex_worker.asr.decoding.language import Language, LanguageOf, word_ends
+from codex_worker.asr.decoding.language import LanguageOf, ProjectLanguage, word_ends
 from codex_worker.asr.viterbi import best_paths
 from codex_worker.asr.vocabulary import Vocabulary
 
@@ -29,7 +30,7 @@ class FramePath:
     probabilities: list[float]
 
 
-class Decoder(Protocol):
+class ReadingWay(Protocol):
     """A way to read."""
 
     def paths(self, log_probs: Sequence[Tensor]) -> list[FramePath]:
@@ -52,24 +53,26 @@ class BeamDecoder:
     A text that is the greedy one has the greedy one's path, so that times and confidences mean the same.
     """
 
-    def __init__(self, vocabulary: Vocabulary, language: Language | None) -> None:
+    def __init__(self, vocabulary: Vocabulary, language: ProjectLanguage | None) -> None:
         self._vocabulary = vocabulary
         self._ends = word_ends(vocabulary)
         self._tables = None if language is None else LanguageOf(language, vocabulary).tables()
 
     def paths(self, log_probs: Sequence[Tensor]) -> list[FramePath]:
-        """Raises nothing that the search itself could cause: what it finds fits into the frames."""
+        """Each text's likeliest symbols, frame by frame; what the search finds fits into the frames."""
         blank = self._vocabulary.blank_id
         read = search(heard_frames(log_probs, blank), self._tables, self._ends)
         paths = []
         for heard, labels, states in zip(log_probs, read, best_paths(log_probs, read, blank), strict=True):
             symbols = [labels[state // 2] if state % 2 else blank for state in states.tolist()]
-            index = heard.new_tensor(symbols).long()[:, None]
+            index = torch.tensor(symbols, dtype=torch.long, device=heard.device)[:, None]
             paths.append(FramePath(symbols, heard.gather(1, index)[:, 0].float().exp().tolist()))
         return paths
 
 
-def decoder_for(vocabulary: Vocabulary, language: Language | None, asked: Decoding | None) -> Decoder:
+def decoder_for(
+    vocabulary: Vocabulary, language: ProjectLanguage | None, asked: Decoding | None
+) -> ReadingWay:
     """What was asked for; else a search where there is a language that has been seen to help."""
     decoding = asked or (Decoding.BEAM if language is not None else Decoding.GREEDY)
     return BeamDecoder(vocabulary, language) if decoding is Decoding.BEAM else GreedyDecoder()

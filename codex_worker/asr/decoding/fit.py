@@ -4,15 +4,18 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from typing import TypeVar
 
 import numpy as np
 
 from codex_worker.asr.cross_fit import halves
 from codex_worker.asr.decoding.beam import search
 from codex_worker.asr.decoding.frames import HeardFrames
-from codex_worker.asr.decoding.language import Language, LanguageOf, Weights, word_ends
+from codex_worker.asr.decoding.language import LanguageOf, LanguageWeights, ProjectLanguage, word_ends
 from codex_worker.asr.vocabulary import Vocabulary
 from codex_worker.text.error_rate import edit_distance
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +59,11 @@ class LanguageReport:
 
 def fit_language(
     recordings: Sequence[HeldOutRecording], texts: Sequence[str], vocabulary: Vocabulary, *, has_words: bool
-) -> tuple[Language | None, LanguageReport | None]:
+) -> tuple[ProjectLanguage | None, LanguageReport | None]:
     """The language of `texts`, if cross-fitting says that reading with it lowers the error rate.
 
     Args:
-        recordings: ones that the network was not trained on.
+        recordings: ones that the network was not trained on, as `judges` chooses them.
         texts: normalised. Those of the recordings must not be among them, or its worth would be flattered.
         has_words: whether spaces part words.
 
@@ -69,41 +72,45 @@ def fit_language(
     """
     if len({recording.reference for recording in recordings}) < FEWEST_TEXTS or not any(texts):
         return None, None
-    chosen = recordings[:: -(-len(recordings) // MOST_RECORDINGS)]
-    language = Language.fit([text for text in texts if text], has_words=has_words, order=ORDER)
-    references = [recording.reference for recording in chosen]
+    language = ProjectLanguage.fit([text for text in texts if text], has_words=has_words, order=ORDER)
+    references = [recording.reference for recording in recordings]
     tried = _tried(language, references)
-    readings = _read_with_each(LanguageOf(language, vocabulary), tried, chosen, vocabulary)
+    readings = _read_with_each(LanguageOf(language, vocabulary), tried, recordings, vocabulary)
     errors = np.array(
         [[edit_distance(*pair) for pair in zip(references, each, strict=True)] for each in readings]
     )
-    cross_fitted = [""] * len(chosen)
+    cross_fitted = [""] * len(recordings)
     for learn, judge in halves(references):
         best = int(errors[:, learn].sum(axis=1).argmin())
         for place in judge:
             cross_fitted[place] = readings[best][place]
-    before = _rate(references, [recording.greedy for recording in chosen])
+    before = _rate(references, [recording.greedy for recording in recordings])
     after = _rate(references, cross_fitted)
-    report = LanguageReport(before, after, len(chosen), after < before, tuple(cross_fitted))
+    weights = tried[int(errors.sum(axis=1).argmin())]
+    kept = after < before and weights != LanguageWeights()
+    report = LanguageReport(before, after, len(recordings), kept, tuple(cross_fitted))
     logger.info(report.sentence)
-    if not report.kept:
-        return None, report
-    return language.weighed(tried[int(errors.sum(axis=1).argmin())]), report
+    return (language.weighed(weights) if kept else None), report
 
 
-def _tried(language: Language, references: Sequence[str]) -> list[Weights]:
+def judges(recordings: Sequence[T]) -> Sequence[T]:
+    """Those of the held-out recordings that choose the weights: evenly from all of them, if very many."""
+    return recordings[:: max(1, -(-len(recordings) // MOST_RECORDINGS))]
+
+
+def _tried(language: ProjectLanguage, references: Sequence[str]) -> list[LanguageWeights]:
     """Nothing of the language first: of equal ones the earlier is chosen."""
     surprise = language.letters.mean_surprise(references)
     words = _WORDS if language.words is not None else (0.0,)
-    return [Weights()] + [
-        Weights(letters, word, letters * surprise * bonus)
+    return [LanguageWeights()] + [
+        LanguageWeights(letters, word, letters * surprise * bonus)
         for letters, word, bonus in product(_LETTERS, words, _BONUS)
     ]
 
 
 def _read_with_each(
     language: LanguageOf,
-    tried: Sequence[Weights],
+    tried: Sequence[LanguageWeights],
     recordings: Sequence[HeldOutRecording],
     vocabulary: Vocabulary,
 ) -> list[list[str]]:

@@ -20,7 +20,7 @@ _MOST_WEIGHT = 100.0
 
 
 @dataclass(frozen=True)
-class Weights:
+class LanguageWeights:
     """How much letters and words count against the sound, and what each letter is granted for being one."""
 
     letters: float = 0.0
@@ -29,25 +29,27 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Language:
+class ProjectLanguage:
     """Travels with the checkpoint."""
 
     letters: LetterModel
     words: WordModel | None  # None where spaces do not part words
-    weights: Weights
+    weights: LanguageWeights
 
     @classmethod
-    def fit(cls, texts: Iterable[str], *, has_words: bool, order: int) -> "Language":
+    def fit(cls, texts: Iterable[str], *, has_words: bool, order: int) -> "ProjectLanguage":
         """From normalised texts; the weights are still to be found."""
         known = list(texts)
-        return cls(LetterModel.fit(known, order), WordModel.fit(known) if has_words else None, Weights())
+        return cls(
+            LetterModel.fit(known, order), WordModel.fit(known) if has_words else None, LanguageWeights()
+        )
 
-    def weighed(self, weights: Weights) -> "Language":
+    def weighed(self, weights: LanguageWeights) -> "ProjectLanguage":
         """The same language with other weights."""
         return replace(self, weights=weights)
 
     def to_json(self) -> str:
-        """Readable by `Language.from_json`."""
+        """Readable by `ProjectLanguage.from_json`."""
         words = self.words
         fields = {
             "order": self.letters.order,
@@ -63,7 +65,7 @@ class Language:
         return json.dumps(fields, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, text: str) -> "Language":
+    def from_json(cls, text: str) -> "ProjectLanguage":
         """Raises DataError when the JSON is no language, or one larger than any that is made here."""
         try:
             if len(text) > MAX_LANGUAGE_BYTES:
@@ -78,7 +80,7 @@ class Language:
 class LanguageOf:
     """A language over the symbols of one vocabulary, ready for the search with whatever weights."""
 
-    def __init__(self, language: Language, vocabulary: Vocabulary) -> None:
+    def __init__(self, language: ProjectLanguage, vocabulary: Vocabulary) -> None:
         self._language = language
         self._symbols = {
             symbol: index for index, symbol in enumerate(vocabulary.symbols) if symbol in vocabulary.letters
@@ -94,7 +96,7 @@ class LanguageOf:
     def _words(self) -> WordTable | None:
         return None if self._language.words is None else WordTable(self._language.words, self._symbols)
 
-    def tables(self, weights: Weights | None = None) -> Tables:
+    def tables(self, weights: LanguageWeights | None = None) -> Tables:
         """With these weights, by default the language's own."""
         weights = weights or self._language.weights
         words = self._words if weights.words else None
@@ -107,7 +109,7 @@ def word_ends(vocabulary: Vocabulary) -> frozenset[int]:
     return frozenset(ends)
 
 
-def _language(fields: Any) -> Language:
+def _language(fields: Any) -> ProjectLanguage:
     order = _whole(fields["order"], MIN_ORDER, MAX_ORDER)
     letters = _counts(fields["letters"], MAX_NGRAMS)
     if any(not 0 < len(ngram) <= order for ngram in letters):
@@ -124,10 +126,10 @@ def _language(fields: Any) -> Language:
             raise ValueError("a pair of words that are not known")
         words = WordModel(known, pairs)
     weights = fields["weights"]
-    return Language(
+    return ProjectLanguage(
         LetterModel(letters, order),
         words,
-        Weights(_weight(weights["letters"]), _weight(weights["words"]), _weight(weights["bonus"])),
+        LanguageWeights(_weight(weights["letters"]), _weight(weights["words"]), _weight(weights["bonus"])),
     )
 
 

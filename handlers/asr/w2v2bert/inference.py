@@ -4,6 +4,7 @@ import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from codex_worker.asr.decoding.decoder import Decoding
 from codex_worker.asr.load import load_checkpoint
 from codex_worker.asr.transcribe import DecodingSettings, Transcriber, Transcript
 from codex_worker.asr.utterances import utterance_of
@@ -56,8 +57,11 @@ def infer(
         suppress_unknown=options.suppress_unk,
         unknown_replacement=options.unk_replacement,
         workers=threads(),
+        decoding=Decoding(options.decoding) if options.decoding else None,
     )
     transcriber = Transcriber(loaded, settings)
+    for remark in transcriber.remarks:
+        project.note(remark, logging.INFO)
     sure = transcriber.confidence
     work = _Work(
         recorded, f"ASR {checkpoint.name}", WritingGate(loaded.held_out, can_tell=sure.estimate is not None)

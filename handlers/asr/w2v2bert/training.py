@@ -17,6 +17,7 @@ from codex_worker.asr.corpus import (
     prepare,
     split,
 )
+from codex_worker.asr.decoding.texts import as_written
 from codex_worker.asr.features import FeatureCache
 from codex_worker.asr.likelihood import likelihoods_of
 from codex_worker.asr.load import load_checkpoint
@@ -123,7 +124,7 @@ def train(
             longest_s=longest_s,
         )
     _report(job, callbacks, corpus, fetched, not_written, start, teaching)
-    trained = work.train(corpus, data)
+    trained = work.train(corpus, data, project.written_texts(job.options.training))
     leave_if_preempted(callbacks, trained.outcome)
     if teaching is not None:
         trained = teaching.judged(trained, start, work.sounds, job.folder)
@@ -198,8 +199,8 @@ class _Work:
         recipe = self._recipe(corpus.hours, len(corpus.examples), this_machine())
         return split(corpus, val_split=recipe.val_split, test_split=recipe.test_split), recipe.max_duration_s
 
-    def train(self, corpus: Corpus, data: Split) -> TrainedModel:
-        """Trains on a corpus as it is divided, with what was added to it."""
+    def train(self, corpus: Corpus, data: Split, texts: Sequence[str]) -> TrainedModel:
+        """Trains on a corpus as it is divided, with what was added to it; `texts` are all of the project."""
         job, machine = self.job, this_machine()
         made = [example for example in data.train if example.utterance.is_made]
         hours = corpus.hours + sum(example.duration_s for example in made) / 3600
@@ -226,6 +227,7 @@ class _Work:
             },
             readers=threads(),
             with_corrector=job.options.training.corrector,
+            project_texts=as_written(texts, self.text_recipe.apply, vocabulary.letters, corpus.rare_letters),
         )
         say(self.callbacks, 0, f"Training on {len(plan.data.train)} recordings", "training")
         progress = TrainingProgress(job, self.callbacks, METRICS_COLUMNS)

@@ -9,7 +9,13 @@ import json
 import pytest
 
 from codex_worker.codex.attachments import NewRecording, resolve_voice_reference, selected_recording
-from codex_worker.codex.choose import Selection, cells_for_training, cells_to_speak, cells_to_transcribe
+from codex_worker.codex.choose import (
+    Selection,
+    cells_for_training,
+    cells_to_speak,
+    cells_to_transcribe,
+    cells_with_text,
+)
 from codex_worker.codex.notebook import Notebook
 from codex_worker.codex.patch import RecordingPatch, TextPatch, apply_patches
 from codex_worker.errors import DataError
@@ -182,3 +188,20 @@ def test_what_we_write_is_what_the_editor_would_write():
     )
     data = apply_patches(data, PATH, [RecordingPatch("B", state, new)]).data
     assert merge_notebooks(data, data) == data
+
+
+def test_all_cells_with_text_show_how_the_language_is_written_but_for_a_machines():
+    data = notebook(
+        written_cell("a", "kata", data={"globalReferences": ["MRK 1:1"]}),
+        recorded_cell("b", "<p>firman</p>", data={"globalReferences": ["MRK 1:2"]}),
+        written_cell("c", "..."),
+        cell(
+            "d", "gibberish", edits=(value_edit("gibberish", CREATED_AT_MS, author="ASR best.safetensors"),)
+        ),
+        cell("e", ""),
+        written_cell("f", "dihapus", data={"deleted": True}),
+    )
+    read = Notebook.parse(data, PATH)
+    assert ids(cells_with_text(read, ALL)) == ["a", "b"]
+    assert ids(cells_with_text(read, Selection(exclude=("MRK 1:2",)))) == ["a"]
+    assert ids(cells_with_text(read, Selection(include_machine_made=True))) == ["a", "b", "d"]
