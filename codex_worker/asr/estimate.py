@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from codex_worker.asr.corrector import LetterModel
+from codex_worker.asr.decoding.letters import LetterModel
 from codex_worker.asr.evaluate import Prediction
 from codex_worker.asr.evidence import Evidence
 from codex_worker.errors import DataError
