@@ -13,6 +13,7 @@ from typing import BinaryIO
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from codex_worker.audio.ahead import map_ahead
 from codex_worker.audio.decode import Clip, Recording
@@ -63,6 +64,9 @@ class TextPiece:
     text: str
 
 
+Analyse = Callable[[Tensor], Tensor]
+"""Samples [1, N] to frames [1, M, T], as many values in each as the settings have mel bands."""
+
 Cut = Callable[[Samples, int, str], Sequence[TextPiece]]
 """An aligner: (samples, sample rate, text) to pieces; raises DataError where it cannot align."""
 
@@ -73,16 +77,19 @@ def prepare(
     folder: Path,
     *,
     mel: MelSettings | None = None,
+    analyse: Analyse | None = None,
     cut: Cut | None = None,
     workers: int = 2,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Dataset:
     """Decode, trim, level and analyse recordings in threads; mels go to a file in `folder`, in order.
 
+    `analyse` makes the frames of a recording where they are no mel spectrogram.
+
     The mels of at most twice as many recordings as `workers` wait in memory. `report(done, total)` is called
     after each recording. Raises UserError when nothing can be used, and ResourceError when the disk is full.
     """
-    return _Preparation(recorded, frontend, folder / "mels.f16", mel or MelSettings(), cut).run(
+    return _Preparation(recorded, frontend, folder / "mels.f16", mel or MelSettings(), analyse, cut).run(
         workers, report
     )
 
@@ -146,6 +153,7 @@ class _Preparation:
         frontend: TextFrontend,
         path: Path,
         mel: MelSettings,
+        analyse: Analyse | None,
         cut: Cut | None,
     ) -> None:
         self.recorded = recorded
@@ -154,7 +162,7 @@ class _Preparation:
         self.mel = mel
         self.cut = cut
         self.needs = needs_of(frontend, mel)
-        self.analyse = LogMel(mel)
+        self.analyse = analyse or LogMel(mel)
         # Held by whatever must not run twice at once: frontends, aligners, and long recordings for memory.
         self.alone = RLock()
         self.written = 0

@@ -1,8 +1,8 @@
 """How to train a voice on this much data: defaults that scale, what the manifest says instead, and why."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from codex_worker.contract.options import MOST_VALIDATED, VAL_SPLIT, TrainingOptions
@@ -44,6 +44,28 @@ WITHOUT_A_JUDGE = (
 
 
 @dataclass(frozen=True)
+class Method:
+    """What a kind of voice is trained with where a manifest does not say; the defaults are StableTTS's."""
+
+    learning_rates: Mapping[Start, float] = field(default_factory=lambda: LEARNING_RATES)
+    tiny_learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    clip_norm: float | None = 5.0
+    updates_at_least: int = UPDATES_AT_LEAST
+    updates_per_hour: int = UPDATES_PER_HOUR
+    updates_at_most: int = UPDATES_AT_MOST
+    scratch_factor: int = SCRATCH_FACTOR
+    batch_size: int = BATCH_SIZE
+    tiny_updates: int = TINY_UPDATES
+    precision: Literal["bf16", "fp32"] | None = None  # None: by the machine
+    frames_per_second: float = MelSettings().frames_per_second
+    reasons: tuple[str, ...] = ()
+
+
+STABLETTS = Method()
+
+
+@dataclass(frozen=True)
 class VoiceRecipe:
     """Everything that training needs to know besides the data, and a line for each decision."""
 
@@ -62,6 +84,7 @@ def plan(
     tiny: bool = False,
     machine: Machine | None = None,
     judged_by: str | None = None,
+    method: Method = STABLETTS,
 ) -> VoiceRecipe:
     """Decide how to train on utterances of these mel frames; raises UserError when they are too few.
 
@@ -69,7 +92,7 @@ def plan(
     """
     machine = machine or Machine()
     reasons: list[str] = []
-    hours = sum(frames) / MelSettings().frames_per_second / 3600
+    hours = sum(frames) / method.frames_per_second / 3600
     validated = _validated(options, len(frames), reasons)
     training = len(frames) - validated
     if training < 1:
@@ -78,13 +101,15 @@ def plan(
             "first impression, a few hours a voice), or select more of them for training."
         )
     typical = sum(frames) / len(frames)
-    batch_items, accumulation = _batch(options, training, typical if tiny else None, reasons)
+    batch_items, accumulation = _batch(options, method, training, typical if tiny else None, reasons)
     batch_frames, accumulation = _fit_memory(batch_items, typical, accumulation, machine, tiny, reasons)
     per_epoch = max(1, math.ceil(training * typical / batch_frames), math.ceil(training / batch_items))
     per_epoch = math.ceil(per_epoch / accumulation)
-    epochs = _epochs(options, hours, per_epoch, start, tiny, reasons)
+    epochs = _epochs(options, method, hours, per_epoch, start, tiny, reasons)
     updates = epochs * per_epoch
-    learning_rate = options.learning_rate or (1e-3 if tiny else LEARNING_RATES[start])
+    learning_rate = options.learning_rate or (
+        method.tiny_learning_rate if tiny else method.learning_rates[start]
+    )
     said = (
         "as the manifest says" if options.learning_rate else f"the default for training from {STARTS[start]}"
     )
@@ -100,10 +125,10 @@ def plan(
         if options.warmup_steps is not None
         else min(WARMUP_STEPS, updates // 10),
         schedule="cosine",
-        betas=(0.9, 0.999),
-        clip_norm=1.0 if tiny else 5.0,
+        betas=method.betas,
+        clip_norm=1.0 if tiny and method.clip_norm else method.clip_norm,
         accumulation=accumulation,
-        precision="bf16" if machine.has_bf16 else "fp32",
+        precision=method.precision or ("bf16" if machine.has_bf16 else "fp32"),
         ema_decay=ema_decay(updates),
         validate_every_epochs=max(1, epochs // 100),
         patience_epochs=patience,
@@ -117,6 +142,7 @@ def plan(
         reasons.append("the best checkpoint is the one that a transcriber of the project understands best")
     elif validated:
         reasons.append(WITHOUT_A_JUDGE)
+    reasons += method.reasons
     return VoiceRecipe(settings, batch_items, batch_frames, validated, tuple(reasons))
 
 
@@ -142,13 +168,13 @@ def _validated(options: TrainingOptions, utterances: int, reasons: list[str]) ->
 
 
 def _batch(
-    options: TrainingOptions, training: int, tiny_frames: float | None, reasons: list[str]
+    options: TrainingOptions, method: Method, training: int, tiny_frames: float | None, reasons: list[str]
 ) -> tuple[int, int]:
     """Recordings of a batch, batches of an update; `tiny_frames`: of a recording, for the tiny network."""
     if options.batch_size:
         reasons.append(f"batches of {options.batch_size} recordings, as the manifest says")
         return options.batch_size, options.gradient_accumulation_steps or 1
-    usual = BATCH_SIZE
+    usual = method.batch_size
     if tiny_frames is not None:
         usual = max(1, min(TINY_BATCH_SIZE, int(TINY_BATCH_FRAMES / (PADDING * tiny_frames))))
     size = max(1, min(usual, training // UPDATES_PER_EPOCH))
@@ -177,21 +203,27 @@ def _fit_memory(
 
 
 def _epochs(
-    options: TrainingOptions, hours: float, per_epoch: int, start: Start, tiny: bool, reasons: list[str]
+    options: TrainingOptions,
+    method: Method,
+    hours: float,
+    per_epoch: int,
+    start: Start,
+    tiny: bool,
+    reasons: list[str],
 ) -> int:
     if options.epochs:
         reasons.append(f"{options.epochs} epochs of about {per_epoch} updates, as the manifest says")
         return options.epochs
     if tiny:
-        epochs = max(1, round(TINY_UPDATES / per_epoch))
+        epochs = max(1, round(method.tiny_updates / per_epoch))
         reasons.append(
-            f"{epochs} epochs of about {per_epoch} updates: {TINY_UPDATES} updates are what the tiny network "
-            "is for, minutes on a processor"
+            f"{epochs} epochs of about {per_epoch} updates: {method.tiny_updates} updates are what the tiny "
+            "network is for, minutes on a processor"
         )
         return epochs
-    updates = min(UPDATES_AT_MOST, UPDATES_AT_LEAST + UPDATES_PER_HOUR * hours)
+    updates = min(method.updates_at_most, method.updates_at_least + method.updates_per_hour * hours)
     if start == "scratch":
-        updates *= SCRATCH_FACTOR
+        updates *= method.scratch_factor
     epochs = max(1, round(updates / per_epoch))
     reasons.append(
         f"{epochs} epochs of about {per_epoch} updates: {updates:.0f} updates for {hours:.1f} hours of speech"

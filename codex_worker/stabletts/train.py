@@ -14,6 +14,7 @@ from codex_worker.stabletts.checkpoint import (
     VoiceCheckpoint,
     VoiceDescription,
     grow_alphabet,
+    read_checkpoint,
     write_checkpoint,
 )
 from codex_worker.stabletts.configuration import FULL, TINY, ModelSettings
@@ -171,6 +172,12 @@ class VoiceTraining:
         spoken = self.validation or self.training
         return [Verse(each.id, each.label, each.text) for each in spoken[:FIXED_VERSES]]
 
+    def speak_samples(self, checkpoint: Path) -> list[Spoken | Failed]:
+        """The fixed verses by the voice in a file: the network in training holds other weights."""
+        network = read_checkpoint(checkpoint).network()
+        speaker = Speaker(network, self.voice, self.vocos, device=str(self.device))
+        return speak_samples(speaker, self.dataset, self.reference(), self.fixed_verses())
+
     def reference(self) -> EncodedUtterance:
         """The utterance whose voice the samples have: of middle length, the same whatever the order."""
         return middle_utterance(self.training)
@@ -192,16 +199,18 @@ class VoiceTraining:
 
     def _judge(self, judge: Judge) -> float:
         speaker = Speaker(self.model, self.voice, self.vocos, device=str(self.device))
-        spoken = speak_samples(speaker, self.dataset, self.reference(), self.fixed_verses())
-        heard = {one.verse.id: one.samples for one in spoken if isinstance(one, Spoken)}
-        verses = [verse for verse in self.fixed_verses() if verse.id in heard]
-        silent = len(spoken) - len(verses)
-        if not verses:
-            return 1.0
-        rate = judge(
-            [heard[verse.id] for verse in verses], self.voice.mel.sample_rate, [each.text for each in verses]
-        )
-        return (rate * len(verses) + silent) / len(spoken)
+        return misheard(judge, speak_samples(speaker, self.dataset, self.reference(), self.fixed_verses()))
+
+
+def misheard(judge: Judge, spoken: Sequence[Spoken | Failed]) -> float:
+    """The character error rate of what a judge understands; a verse that was not spoken counts as 1."""
+    heard = sorted((one for one in spoken if isinstance(one, Spoken)), key=lambda one: one.verse.id)
+    if not heard:
+        return 1.0
+    texts = [one.verse.text for one in heard]
+    rate = judge([one.samples for one in heard], heard[0].sample_rate, texts)
+    silent = len(spoken) - len(heard)
+    return (rate * len(heard) + silent) / len(spoken)
 
 
 def speak_samples(

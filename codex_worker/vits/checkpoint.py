@@ -134,7 +134,7 @@ def grow_symbols(checkpoint: VitsCheckpoint, frontend: MmsFrontend, *, seed: int
     return VitsCheckpoint(voice, {**checkpoint.weights, _EMBEDDING: rows})
 
 
-class _opened:  # noqa: N801  reads as a function
+class _opened:
     """An open safetensors file whose damage is told as DataError."""
 
     def __init__(self, path: Path) -> None:

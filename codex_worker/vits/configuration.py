@@ -17,7 +17,7 @@ _MAX_PARAMETERS = 200_000_000  # the published networks have 36 million
 _MOST_LAYERS = 64
 _LARGEST_NUMBER = 100_000
 _MOST_NUMBERS = 16  # of a list: one for each step of upsampling
-_UPSAMPLING_AT_MOST = 8_192  # samples of one frame
+_LEAST_RATE, _HIGHEST_RATE = 8_000, 48_000
 _MEL_BANDS = 80  # what the published networks are compared by (Kim et al. 2021, section 3)
 
 _TINY: dict[str, Any] = {
@@ -81,13 +81,17 @@ def config_from(fields: object) -> VitsConfig:
     try:
         config = VitsConfig(**safe)
         parameters = outline(config).num_parameters()
-        is_too_fine = math.prod(config.upsample_rates) > _UPSAMPLING_AT_MOST
+        is_odd = (
+            not 1 <= math.prod(config.upsample_rates) <= 2 * (config.spectrogram_bins - 1)
+            or not _LEAST_RATE <= config.sampling_rate <= _HIGHEST_RATE
+        )
     except Exception as error:  # whatever made-up numbers make transformers raise, the file is to blame
         raise DataError(f"The voice's configuration cannot be built ({clause(error)[:300]}).") from error
-    if parameters > _MAX_PARAMETERS or is_too_fine:
+    if parameters > _MAX_PARAMETERS or is_odd:
         raise DataError(
-            f"The voice's configuration asks for {parameters:,} parameters and for frames of "
-            f"{math.prod(config.upsample_rates):,} samples; no real one does."
+            f"The voice's configuration asks for {parameters:,} parameters, frames of "
+            f"{math.prod(config.upsample_rates):,} samples and {config.sampling_rate} samples a second; no "
+            "real one does."
         )
     return config
 

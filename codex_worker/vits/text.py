@@ -116,6 +116,11 @@ class MmsFrontend:
             )
         )
 
+    @property
+    def letters(self) -> tuple[str, ...]:
+        """The symbols that a text can hold."""
+        return tuple(self._ids)
+
     def network_ids(self, spaced: Sequence[int]) -> Sequence[int]:
         """What the network reads of ids that have blanks between them (`symbols.intersperse`)."""
         return spaced if self.add_blank else spaced[1::2]

@@ -4,14 +4,14 @@ import logging
 import re
 import time
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from codex_worker.audio.encode import encode
 from codex_worker.errors import JobCanceled, JobTimeout, Preempted, WorkerError
-from codex_worker.stabletts.checkpoint import read_checkpoint
-from codex_worker.stabletts.speak import Failed, Speaker
-from codex_worker.stabletts.train import METRICS, VoiceTraining, speak_samples
+from codex_worker.stabletts.train import METRICS
+from codex_worker.stabletts.verses import Failed, Spoken
 from handlers.base import JobCallbacks, JobContext
 from handlers.steps import TrainingProgress
 
@@ -20,6 +20,13 @@ logger = logging.getLogger(__name__)
 SAMPLES_EVERY_S = 600.0
 LONGEST_NAME = 24
 _UUID = re.compile(r"([0-9a-f]{8})(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+class SpeaksSamples(Protocol):
+    """The training of a voice, as far as its samples go."""
+
+    def speak_samples(self, checkpoint: Path) -> Sequence[Spoken | Failed]:
+        """The fixed verses by the voice in a file."""
 
 
 class VoiceProgress(TrainingProgress):
@@ -33,11 +40,12 @@ class VoiceProgress(TrainingProgress):
         self,
         job: JobContext,
         callbacks: JobCallbacks,
-        task: VoiceTraining,
+        task: SpeaksSamples,
         *,
+        columns: Sequence[str] = METRICS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(job, callbacks, METRICS)
+        super().__init__(job, callbacks, columns)
         self._task = task
         self._clock = clock
         self._spoken_at = clock()
@@ -59,11 +67,7 @@ class VoiceProgress(TrainingProgress):
         folder = self._job.folder / "samples"
         folder.mkdir(exist_ok=True)
         try:
-            # A copy: the network in training holds other weights, and must not be disturbed.
-            network = read_checkpoint(path).network()
-            speaker = Speaker(network, task.voice, task.vocos, device=str(task.device))
-            answers = speak_samples(speaker, task.dataset, task.reference(), task.fixed_verses())
-            for number, one in enumerate(answers, start=1):
+            for number, one in enumerate(task.speak_samples(path), start=1):
                 if isinstance(one, Failed):
                     logger.warning("Sample %s after epoch %g: %s", one.verse.label, epoch, one.reason)
                     continue

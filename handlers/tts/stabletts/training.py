@@ -1,16 +1,15 @@
 """Train a voice on the cells that have text and a recording."""
 
-import json
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
 from codex_worker.contract.licences import LICENCES, OWN, terms_of
 from codex_worker.contract.options import OFFICIAL_VOICE, SharedOptions
-from codex_worker.data.project import Project, SkippedCell
+from codex_worker.data.project import Project
 from codex_worker.data.recordings import FetchedCells, fetch_recordings
 from codex_worker.stabletts.checkpoint import VoiceCheckpoint, VoiceDescription, read_checkpoint, read_vocos
 from codex_worker.stabletts.configuration import MelSettings
@@ -22,7 +21,7 @@ from codex_worker.stabletts.frontend.choose import (
     legacy_frontend,
 )
 from codex_worker.stabletts.frontend.encoding import lost_letters, report_losses
-from codex_worker.stabletts.preparation import SpokenText, needs_of, prepare
+from codex_worker.stabletts.preparation import needs_of, prepare
 from codex_worker.stabletts.recipe import Start, VoiceRecipe, plan
 from codex_worker.stabletts.train import CHOICE, Beginning, VoiceTraining, begin_from, begin_from_scratch
 from codex_worker.stabletts.vocos import Vocos
@@ -34,7 +33,6 @@ from handlers.steps import (
     check_up,
     leave_if_preempted,
     project_of,
-    publish_report,
     require_licence,
     say,
     threads,
@@ -42,6 +40,7 @@ from handlers.steps import (
 )
 from handlers.told import facts_of_training, naming_unmatched
 from handlers.tts.choice import chosen_by
+from handlers.tts.preparing import preparation_report, publish_decisions, spoken_texts
 from handlers.tts.stabletts.listener import Listener, listener_of
 from handlers.tts.stabletts.progress import VoiceProgress
 
@@ -69,19 +68,7 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
     listener = listener_of(job, callbacks)
     callbacks.heartbeat(0, f"Fetching {len(cells.chosen)} recordings", "download")
     fetched = fetch_recordings(project.reader, cells.chosen)
-    recorded = [
-        SpokenText(
-            one.key,
-            one.label,
-            one.text,
-            one.path,
-            one.start_s,
-            one.end_s,
-            one.expected_duration_s,
-            one.chapter,
-        )
-        for one in fetched.cells
-    ]
+    recorded = spoken_texts(fetched.cells)
     choice = _frontend([one.text for one in recorded], wanted, source)
     with naming_unmatched(cells):
         check_up(
@@ -100,7 +87,7 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
             job.folder / "features",
             cut=listener.cut if listener else None,
             workers=threads(),
-            report=_preparation_report(callbacks),
+            report=preparation_report(callbacks),
         )
     beginning = _begin(source, choice, job)
     recipe = plan(
@@ -120,7 +107,10 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
     lost = report_losses(choice.frontend.encode(one.text) for one in recorded)
     for line in (dataset.report()[0], *start, *choice.reasons, *lost, *recipe.reasons):
         logger.info(line)
-    _publish_report(job, callbacks, dataset, (*cells.skipped, *fetched.skipped), choice, start, recipe)
+    skipped = (*cells.skipped, *fetched.skipped)
+    publish_decisions(
+        job, callbacks, dataset, skipped, text=choice.reasons, start=start, recipe=recipe.reasons
+    )
     task, outcome = _fit(job, callbacks, beginning, dataset, recipe, choice, listener, source.licence)
     checkpoint = job.folder / "voice.safetensors"
     shutil.copyfile(outcome.checkpoint_path, checkpoint)
@@ -242,34 +232,3 @@ def _fit(
     leave_if_preempted(callbacks, outcome)
     progress.speak_waiting()
     return task, outcome
-
-
-def _publish_report(
-    job: JobContext,
-    callbacks: JobCallbacks,
-    dataset: Dataset,
-    skipped: Sequence[SkippedCell],
-    choice: FrontendChoice,
-    start: Sequence[str],
-    recipe: VoiceRecipe,
-) -> None:
-    """Everything that was decided about the data before training, for people."""
-    content = {
-        "recordings": dataset.report(),
-        "text": list(choice.reasons),
-        "start": list(start),
-        "recipe": list(recipe.reasons),
-        "cells_not_used": [f"{one.label}: {one.reason}" for one in skipped],
-    }
-    text = json.dumps(content, ensure_ascii=False, indent=1)
-    publish_report(job, callbacks, "training_data.json", text)
-
-
-def _preparation_report(callbacks: JobCallbacks) -> Callable[[int, int], None]:
-    """Tells the supervisor every twentieth recording, which is often enough for a person."""
-
-    def report(done: int, total: int) -> None:
-        if done % 20 == 0 or done == total:
-            callbacks.heartbeat(0, f"Prepared {done} of {total} recordings", "preprocess")
-
-    return report

@@ -1,17 +1,22 @@
 """VITS jobs from a project to published recordings, with the callbacks' twin in memory."""
 
+import csv
+import io
 from typing import Any
 
 import pytest
 
+from codex_worker.contract.licences import OWN
 from codex_worker.contract.manifest import JobEntry
 from codex_worker.contract.options import options_of
-from codex_worker.errors import DataError, UserError
-from codex_worker.job.api import Weights
+from codex_worker.errors import DataError, Preempted, UserError
+from codex_worker.job.api import StopReason, Weights
 from codex_worker.job.memory import MemoryCallbacks, MemoryScanner, job_in
 from codex_worker.supervisor.handlers_found import choose_handler, find_handlers, handlers_root
 from codex_worker.supervisor.needs import needs_of, weights_of
-from handlers.tts.vits import inference
+from codex_worker.vits.checkpoint import read_checkpoint
+from codex_worker.vits.train import VITS_METRICS
+from handlers.tts.vits import inference, training, training_and_inference
 from sample.make_codex_project import make_project
 from tests.support.mms_voice import SYMBOLS, mms_folder
 
@@ -58,7 +63,7 @@ def entry_of(**model):
 @pytest.mark.parametrize("written", ["VITS", "vits", "mms-tts"])
 def test_the_supervisor_finds_the_handlers_of_a_manifest_that_asks_for_vits(written):
     entry = entry_of(type=written)
-    for mode in ("inference",):
+    for mode in ("training", "inference", "training_and_inference"):
         module = choose_handler(find_handlers(handlers_root()), "tts", entry.model_type, mode)
         assert module == f"handlers.tts.vits.{mode}"
     assert weights_of(entry) == ()
@@ -108,3 +113,89 @@ def test_a_voice_that_is_not_there_or_not_named_ends_with_a_sentence(project, tm
     job, callbacks, _ = job_for((made, {**files, path: b"not a voice"}), tmp_path, config, mode="inference")
     with pytest.raises(DataError, match=r"x\.safetensors is not a checkpoint"):
         inference.run(job, callbacks)
+
+
+def some(made, count=10):
+    return {"training": {"include_verses": sorted(made.recorded)[:count]}}
+
+
+@pytest.fixture(scope="module")
+def trained(project, tmp_path_factory):
+    made, _ = project
+    job, callbacks, _ = job_for(project, tmp_path_factory.mktemp("job"), some(made))
+    return training.run(job, callbacks), callbacks, job
+
+
+def test_a_training_job_publishes_a_voice_its_chart_and_its_samples(trained):
+    result, callbacks, job = trained
+    assert result["success"] and result["epochs_completed"] == 2
+    file = job.folder / "again.safetensors"
+    file.write_bytes(callbacks.scanner.artifacts[result["checkpoint_path"]])
+    voice = read_checkpoint(file).voice
+    assert (voice.base, voice.licence, voice.training_commit) == ("random weights", OWN, "c" * 40)
+    rows = list(csv.DictReader(io.StringIO((job.folder / "training_metrics.csv").read_text())))
+    assert tuple(rows[0]) == VITS_METRICS and [row["epoch"] for row in rows] == ["1", "2"]
+    assert any("The checkpoint is the last one" in note for note in result["notes"])
+    assert [path for path in callbacks.scanner.artifacts if "/report/training_data" in path]
+
+
+def test_a_voice_of_the_project_speaks_what_is_missing(project, trained, tmp_path):
+    result, before, _ = trained
+    made, _ = project
+    config = {
+        "model": {"base_checkpoint": result["checkpoint_path"]},
+        "inference": {"include_verses": made.text_only[:2]},
+    }
+    job, callbacks, _ = job_for(project, tmp_path, config, mode="inference")
+    callbacks.scanner.artifacts.update(before.scanner.artifacts)
+    spoken = inference.run(job, callbacks)
+    assert spoken["cells_written"] + spoken["cells_failed"] == 2
+
+
+def test_training_starts_from_a_published_voice_and_its_licence_travels(project, tmp_path):
+    made, _ = project
+    config = {**some(made, 6), "model": {"mms_voice": "swh"}, "epochs": 1, "batch_size": 4}
+    job, callbacks, _ = job_for(project, tmp_path, config, preset="full")
+    folder = mms_folder(tmp_path / "weights/facebook/mms-tts-swh")
+    callbacks.scanner.weights["mms-tts-swh"] = Weights(folder, "local:12")
+    result = training.run(job, callbacks)
+    file = job.folder / "again.safetensors"
+    file.write_bytes(callbacks.scanner.artifacts[result["checkpoint_path"]])
+    voice = read_checkpoint(file).voice
+    assert voice.base == "facebook/mms-tts-swh" and voice.official_revision.endswith("@local:12")
+    assert voice.licence == result["licence"] == "CC-BY-NC-4.0"
+    assert voice.frontend.symbols[: len(SYMBOLS)] == tuple(SYMBOLS)
+    assert any("commercially" in note for note in result["notes"])
+
+
+def test_a_job_for_commercial_use_refuses_a_published_voice(project, tmp_path):
+    made, _ = project
+    config = {**some(made, 6), "model": {"mms_voice": "swh", "commercial": True}}
+    job, callbacks, _ = job_for(project, tmp_path, config, preset="full")
+    folder = mms_folder(tmp_path / "weights/facebook/mms-tts-swh")
+    callbacks.scanner.weights["mms-tts-swh"] = Weights(folder, "local:12")
+    with pytest.raises(UserError, match=r"model\.commercial"):
+        training.run(job, callbacks)
+
+
+def test_training_goes_on_after_a_preemption_and_then_speaks(project, tmp_path):
+    made, _ = project
+    config = {**some(made, 8), "epochs": 50, "inference": {"include_verses": made.text_only[:1]}}
+    job, callbacks, _ = job_for(project, tmp_path / "first", config, mode="training_and_inference")
+    reported = callbacks.heartbeat
+
+    def heartbeat(epochs_completed=None, message=None, stage=None):
+        if stage == "training" and epochs_completed and epochs_completed >= 1:
+            callbacks.stop(StopReason.PREEMPTED)
+        reported(epochs_completed, message, stage)
+
+    callbacks.heartbeat = heartbeat
+    with pytest.raises(Preempted):
+        training_and_inference.run(job, callbacks)
+    again, second, _ = job_for(
+        project, tmp_path / "second", {**config, "epochs": 2}, mode="training_and_inference"
+    )
+    second.scanner.resume = callbacks.scanner.resume
+    result = training_and_inference.run(again, second)
+    assert result["epochs_completed"] == 2
+    assert result["cells_written"] + result["cells_failed"] == 1
