@@ -151,11 +151,13 @@ def _letters(table: Mapping[str, int], fields: Mapping[str, Any], settings: obje
     asked = settings.get("word_delimiter_token") if isinstance(settings, dict) else None
     spaces = (asked, *_SPACES) if isinstance(asked, str) else _SPACES
     space = next((sign for sign in spaces if sign in table), None)
-    rows = {
-        unicodedata.normalize("NFC", symbol): row
+    letters = {
+        symbol: row
         for symbol, row in table.items()
         if symbol != space and row != blank and row < size and _is_letter(symbol)
     }
+    # A letter that is listed as itself counts before one that only looks like it.
+    rows = {unicodedata.normalize("NFC", symbol): row for symbol, row in letters.items()} | letters
     return BaseLetters(rows, None if space is None else table[space], blank)
 
 

@@ -14,6 +14,7 @@ from codex_worker.asr.evaluate import ctc_loss
 from codex_worker.asr.export import export_hugging_face
 from codex_worker.asr.features import pad_batch
 from codex_worker.asr.networks import omniasr
+from codex_worker.asr.networks.base_letters import read_base_letters
 from codex_worker.asr.networks.build import (
     config_from,
     frame_seconds,
@@ -233,6 +234,13 @@ def test_no_two_letters_begin_from_one_row(omni):
     letters = FromWeights(omni[0], "x@1").letters
     rows = letters.rows_for("aAbBŋŊ")
     assert set(rows) == set("abŋ") and len(set(rows.values())) == 3
+
+
+def test_a_letter_that_only_looks_like_another_does_not_take_its_row(tmp_path):
+    vocab = {"<pad>": 0, "|": 1, "\u00c5": 2, "\u212b": 3, "e\u0301": 4}
+    write_json(tmp_path / "vocab.json", vocab)
+    letters = read_base_letters(tmp_path, {"vocab_size": 5, "pad_token_id": 0})
+    assert letters.rows_for(["\u00c5", "\u00e9"]) == {"\u00c5": 2, "\u00e9": 4}
 
 
 SPOILT_TOKENIZERS = {
