@@ -89,6 +89,7 @@ def _run(
         schedule="linear",
         accumulation=recipe.accumulation,
         precision=recipe.precision,
+        ema_decay=recipe.averaging,
         # Readings of the training recordings themselves tell little, so they are made less often.
         validate_every_epochs=1 if plan.data.held_out else VALIDATE_TRAINING_EVERY,
         patience_epochs=recipe.patience_epochs,

@@ -50,7 +50,7 @@ def stop_here(task, found, folder, progress):
     raise Reached
 
 recipe = transcribers.choose_recipe(1.0, 60, preset="tiny", options=options(("asr", "w2v2bert"), 0.25))
-data = SimpleNamespace(validation=(), train=None)
+data = SimpleNamespace(held_out=0, train=())
 plan = SimpleNamespace(recipe=recipe, make_model=lambda: None, data=data, texts=("one", "two"))
 train.fit, train.CtcTask = stop_here, lambda model, plan: SimpleNamespace(updates_per_epoch=1)
 try:
