@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from codex_worker.asr.augment import mask_features
 from codex_worker.asr.checkpoint import TranscriberCheckpoint, save_checkpoint
 from codex_worker.asr.confidence import LOW, LOW_CONFIDENCE, low_confidence
+from codex_worker.asr.corpus import ctc_frames_needed
 from codex_worker.asr.evaluate import ctc_loss, error_rates, read_examples
 from codex_worker.asr.features import pad_batch
 from codex_worker.asr.held_out_rate import HELD_OUT_RECORDINGS
@@ -124,7 +125,7 @@ class CtcTask:
         generator = np.random.default_rng((self.recipe.seed, epoch, item))
         speed = float(generator.choice(augmentation.speeds))
         features = self.sounds.features(self.data.train[item], speed)
-        if output_frames(self.model, len(features)) < len(self._labels[item]):
+        if output_frames(self.model, len(features)) < ctc_frames_needed(self._labels[item]):
             features = self.sounds.features(self.data.train[item])
         seconds_per_row = self.sounds.frontend.input_seconds(len(features)) / len(features)
         return mask_features(features, augmentation, seconds_per_row, generator)
