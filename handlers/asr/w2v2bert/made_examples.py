@@ -99,11 +99,14 @@ def read_recordings(
     fetched = fetch_recordings(project.reader, chosen)
     transcriber = Transcriber(base, DecodingSettings(workers=threads()), this_machine().device)
     heard: dict[str, Transcript] = {}
-    for transcript in transcriber.transcribe([utterance_of(cell) for cell in fetched.cells]):
+    clips = [utterance_of(cell) for cell in fetched.cells]
+    for transcript in transcriber.transcribe(clips, should_stop=callbacks.should_stop):
         heard[transcript.key] = replace(transcript, text=lesson.text_of(transcript.text))
-        if len(heard) % REPORT_EVERY == 0 or len(heard) == len(fetched.cells):
-            message = f"Read {len(heard)} of {len(fetched.cells)} recordings to learn from"
-            callbacks.heartbeat(0, message, "preprocess")
+        if len(heard) % REPORT_EVERY == 0:
+            callbacks.heartbeat(
+                0, f"Read {len(heard)} of {len(clips)} recordings to learn from", "preprocess"
+            )
+    callbacks.heartbeat(0, f"Read {len(heard)} recordings to learn from", "preprocess")
     choice = choose_readings(
         list(heard.values()),
         limit_s=lesson.limit_s,
@@ -111,7 +114,7 @@ def read_recordings(
         taken=held_out_texts(lesson.data),
     )
     cells = {cell.key: cell for cell in fetched.cells}
-    clips = [replace(utterance_of(cells[key]), text=heard[key].text, is_made=True) for key in choice.keys]
+    made = [replace(utterance_of(cells[key]), text=heard[key].text, is_made=True) for key in choice.keys]
     rows = {
         key: {
             "reference": cells[key].label,
@@ -123,7 +126,7 @@ def read_recordings(
     }
     left_out |= {one.label: one.reason for one in fetched.skipped}
     left_out |= {cells[key].label: reason for key, reason in choice.left_out.items()}
-    return Made(tuple(clips), rows, left_out)
+    return Made(tuple(made), rows, left_out)
 
 
 def speak_texts(
@@ -163,8 +166,9 @@ def speak_texts(
                 "text": cell.cell.text,
                 "seconds": round(answer.encoded.duration_s, 2),
             }
-        if done % REPORT_EVERY == 0 or done == len(choice.keys):
+        if done % REPORT_EVERY == 0:
             callbacks.heartbeat(0, f"Spoke {done} of {len(choice.keys)} verses to learn from", "preprocess")
+    callbacks.heartbeat(0, f"Spoke {len(clips)} verses to learn from", "preprocess")
     return Made(tuple(clips), rows, left_out)
 
 

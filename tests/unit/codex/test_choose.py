@@ -2,9 +2,24 @@ import itertools
 
 import pytest
 
-from codex_worker.codex.choose import Selection, cells_for_training, cells_to_speak, cells_to_transcribe
+from codex_worker.codex.choose import (
+    Selection,
+    cells_for_training,
+    cells_to_speak,
+    cells_to_transcribe,
+    cells_with_text_only,
+)
 from codex_worker.codex.notebook import Notebook, read_together
-from tests.support.notebooks import PATH, cell, notebook, recorded_cell, take, validation, written_cell
+from tests.support.notebooks import (
+    PATH,
+    cell,
+    notebook,
+    recorded_cell,
+    take,
+    validation,
+    value_edit,
+    written_cell,
+)
 
 ALL = Selection()
 
@@ -47,6 +62,18 @@ def test_speaking_takes_cells_with_text_and_no_live_recording():
     assert ids == ["MRK 1:2", "MRK 1:6"]
     assert "has a recording already" in reasons["MRK 1:5"]
     assert reasons["MRK 1:4"] == "no text"
+
+
+def test_a_voice_teaches_with_texts_of_people_that_nobody_has_recorded():
+    machines = cell("MRK 1:7", "a machine's", edits=(value_edit("a machine's", 1, author="ASR model.pt"),))
+    locked = written_cell("MRK 1:8", "finished work", isLocked=True)
+    cells = (*CELLS, machines, locked, written_cell("MRK 1:9", "?!"))
+    ids, reasons = chosen(cells_with_text_only, ALL, *cells)
+    assert ids == ["MRK 1:2", "MRK 1:6", "MRK 1:8"]
+    assert reasons["MRK 1:5"] == "has a recording"
+    assert reasons["MRK 1:7"].startswith("made by a machine")
+    assert chosen(cells_with_text_only, Selection(include=("MRK 1:1", "MRK 1:2")), *cells)[0] == ["MRK 1:2"]
+    assert "MRK 1:7" in chosen(cells_with_text_only, Selection(include_machine_made=True), *cells)[0]
 
 
 @pytest.mark.parametrize("text", ["…", "—", "?!", "<b>***</b>", "&nbsp;· · ·"])
