@@ -125,21 +125,21 @@ class ProbeReport:
     def narrowed(self, known: ErrorRange, run: ProbeRun, hours: float) -> ErrorRange:
         """A range for all of the `hours` that a project has, by a run of `best_of` and what was known before.
 
-        An early run can only lower it: what was read after minutes will be read at the end. A late one is
-        believed before other people's figures, to both sides.
+        An early run can only lower it: what was read after minutes will be read at the end. The better end
+        moves where that was better already. A late run is believed before other people's figures.
         """
         assert run.end is not None  # noqa: S101  `best_of` gives none that failed
         more = max(1.0, hours / run.hours)
         law = self.law
-        likely = min(run.expected(), max(0.0, run.end.percent - SURE * run.end.error))
+        at_best = max(0.0, run.end.percent - SURE * run.end.error)
+        likely = min(run.expected(), at_best)
         # The less of a training is done, the more may come that its curve does not show: half of the errors
         # may go where all is to come, none where nothing is.
         reached = likely * (more**-law.exponent if law else 1.0) / (1 + run.share_left)
         measured = min(100.0, run.end.percent + SURE * run.end.error)
         if run.is_late:
             return ErrorRange(min(reached, measured), measured)
-        high = min(known.high, measured)
-        return ErrorRange(min(known.low, reached, high), high)
+        return ErrorRange(reached if at_best < known.low else known.low, min(known.high, measured))
 
     def lines(self) -> Iterator[str]:
         """In sentences: the runs, who won, and what more recordings would give."""
@@ -151,6 +151,8 @@ class ProbeReport:
             yield f"  {self._who_won()}"
         if self.law is not None:
             yield f"  {self._more_recordings(self.law)}"
+        elif self.parts:
+            yield "  Too few of the parts have begun to read to say what more recordings would give."
         if self.winner.end is not None and self.winner.updates:
             yield f"  {self._whole_training()}"
 

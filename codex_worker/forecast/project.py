@@ -112,8 +112,8 @@ def forecast(
 def _narrowed(errors: ErrorForecast, probe: ProbeReport, run: ProbeRun, hours: float) -> ErrorForecast:
     """The range after a probe, which still rests on what it rested on before."""
     before = errors.letters_wrong
+    after = probe.narrowed(before, run, hours)
+    said = "which was too short to tell more" if after == before else f"without it {before}"
     return replace(
-        errors,
-        letters_wrong=probe.narrowed(before, run, hours),
-        rests_on=(f"the probe of {run.base}; without it {before}", *errors.rests_on),
+        errors, letters_wrong=after, rests_on=(f"the probe of {run.base}, {said}", *errors.rests_on)
     )

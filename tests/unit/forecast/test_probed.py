@@ -82,8 +82,25 @@ def test_a_narrowed_range_is_one_and_an_early_run_never_raises_its_worse_end(per
 def test_what_an_early_run_reads_already_is_the_worse_end():
     tried = run(20.0)
     found = ProbeReport("here", 40, (tried,)).narrowed(KNOWN, tried, 0.3)
-    assert found.low == pytest.approx(18 / 1.9)
+    assert found.low == KNOWN.low
     assert found.high == pytest.approx(22)
+
+
+def test_an_early_run_that_reads_better_than_was_thought_moves_the_better_end():
+    tried = run(12.0)
+    found = ProbeReport("here", 40, (tried,)).narrowed(KNOWN, tried, 0.3)
+    assert found.low == pytest.approx(10 / 1.9)
+    assert found.high == pytest.approx(14)
+
+
+@pytest.mark.parametrize("percent", [35.0, 76.0, 89.0])
+def test_an_early_run_that_reads_worse_changes_nothing_and_that_is_said(percent):
+    situation = Situation(450, 0.3, (0.3,), letters=28)
+    before = forecast(situation)
+    after = forecast(situation, probe=ProbeReport("here", 40, (run(percent),)))
+    assert before and after
+    assert after.transcribers[0].errors.letters_wrong == before.transcribers[0].errors.letters_wrong
+    assert "too short to tell more" in after.transcribers[0].errors.rests_on[0]
 
 
 def test_a_run_to_its_end_is_believed_before_other_peoples_figures():
@@ -112,7 +129,7 @@ def test_wherever_a_probe_had_left_a_real_training_its_end_is_inside_the_range(s
     known = TINY.at(0.3)
     found = ProbeReport("here", 54, (tried,)).narrowed(known, tried, 0.3)
     assert found.low <= REAL_CURVE[-1][1] <= found.high
-    assert found.high - found.low <= known.high - known.low or not tried.is_late
+    assert found.high - found.low <= known.high - known.low
 
 
 def test_the_curve_of_a_run_lowers_what_may_be_reached():
@@ -121,7 +138,7 @@ def test_the_curve_of_a_run_lowers_what_may_be_reached():
 
 
 def test_more_recordings_than_a_probe_heard_lower_what_may_be_reached():
-    tried = run(20.0)
+    tried = run(12.0)
     parts = (run(40.0, hours=0.075), run(30.0, hours=0.15))
     alone, with_parts = ProbeReport("here", 40, (tried,)), ProbeReport("here", 40, (tried,), parts)
     assert with_parts.narrowed(KNOWN, tried, 3.0).low < alone.narrowed(KNOWN, tried, 3.0).low
