@@ -23,6 +23,7 @@ import torch
 
 import codex_worker.asr  # noqa: F401 - patches torchaudio before transformers looks for it
 from bench.bilstm import bilstm_error_rate, train_bilstm
+from bench.ranking import area_under_curve, found_in_third, wrong_verses
 from codex_worker.asr.corpus import Corpus, Sounds, TranscribedClip, prepare, split
 from codex_worker.asr.features import FeatureCache, FeatureExtractor
 from codex_worker.asr.load import load_checkpoint
@@ -33,7 +34,8 @@ from codex_worker.asr.start import FromNothing
 from codex_worker.asr.train import train
 from codex_worker.asr.transcribe import Transcriber
 from codex_worker.asr.vocabulary import Vocabulary
-from codex_worker.text.error_rate import character_error_rate
+from codex_worker.asr.words import confidence_of
+from codex_worker.text.error_rate import character_error_rate, edit_distance
 from codex_worker.text.normalise import recipe_for
 from sample.real_speech.__main__ import FOLDER
 from sample.real_speech.languages import LANGUAGES
@@ -77,6 +79,8 @@ def main() -> int:
             return 0
         with tempfile.TemporaryDirectory() as folder:
             results |= measure(project, code, Path(folder), arguments.seed, compare=code in arguments.compare)
+    thirds = [results[f"wrong_found_in_third_{code}"] for code in arguments.languages]
+    results["wrong_found_in_third"] = round(sum(thirds) / len(thirds), 3)
     about = {"bench": "real_speech", "command": " ".join(sys.orig_argv[1:]), "machine": machine()}
     print(json.dumps({**about, "results": results, "targets": TARGETS}))
     return 0
@@ -109,6 +113,7 @@ def measure(project: RealProject, code: str, folder: Path, seed: int, *, compare
         f"curve_{code}_tiny": [*watch.points, {"processor_s": round(processor_s), "cer": round(rate, 4)}],
         f"learnt_minutes_{code}": round(speech.learnt.hours * 60, 1),
         f"unheard_{code}": len(speech.unheard),
+        **ranking(trained.checkpoint, speech),
     }
     if compare:
         baseline, updates = baseline_error_rate(speech, plan.vocabulary, folder, processor_s)
@@ -171,6 +176,25 @@ def error_rate(checkpoint: Path, speech: Speech) -> float:
     transcriber = Transcriber(load_checkpoint(checkpoint), device="cpu")
     heard = [transcript.text for transcript in transcriber.transcribe(speech.unheard)]
     return character_error_rate([clip.text for clip in speech.unheard], heard)
+
+
+def ranking(checkpoint: Path, speech: Speech) -> dict[str, float]:
+    """Whether the least sure unheard recordings are those read wrong, as a job reads and lists them.
+
+    Beside it the same by the mean probability of the letters, which does not see those that are missing.
+    """
+    transcriber = Transcriber(load_checkpoint(checkpoint), device="cpu")
+    heard = list(transcriber.transcribe(speech.unheard))
+    said = [clip.text for clip in speech.unheard]
+    wrong = wrong_verses(
+        [edit_distance(text, one.text) / max(1, len(text)) for text, one in zip(said, heard, strict=True)]
+    )
+    sure = {"": [one.confidence for one in heard], "_plain": [confidence_of(one.words) for one in heard]}
+    found = {}
+    for name, values in sure.items():
+        found[f"wrong_found_in_third_{speech.code}{name}"] = round(found_in_third(values, wrong), 3)
+        found[f"wrong_area_under_curve_{speech.code}{name}"] = round(area_under_curve(values, wrong), 3)
+    return found
 
 
 def baseline_error_rate(

@@ -26,7 +26,11 @@ SIGNS = ("letter probability", "doubt", "surprise", "length", "pace")
 MAX_NGRAMS = 20_000  # of the spelling: its frequent parts tell words from gibberish
 MAX_JSON_CHARS = 2_000_000
 _FOLDS = 5
-_RIDGE = 10.0  # readings' worth of belief that a sign tells nothing: there are some dozens to learn from
+# What speaks for a reading, and what against it. Some dozens of readings cannot tell how much each sign
+# counts, and equal weights then judge better than fitted ones (Dawes 1979, "The robust beauty of improper
+# linear models"). So all together are fitted first, and readings enough may part them.
+_SPEAKS_FOR = (1.0, -1.0, -1.0, 1.0, 1.0)
+_RIDGE_TOGETHER, _RIDGE_APART = 1.0, 40.0
 _FURTHEST = 3.0  # standard deviations; nothing is known of signs beyond what was seen
 _UPDATES = 30
 _MOST_SIGHTINGS = 10**12
@@ -147,15 +151,20 @@ def _fit(signs: np.ndarray, right: np.ndarray, spelling: LetterModel) -> RightLe
     """Weights by Newton's method; `signs [readings, signs]`, `right [readings]`."""
     centre = signs.mean(0)
     spread = np.where(signs.std(0) > 1e-6, signs.std(0), 1.0)
-    inputs = np.insert(_standard(signs, centre, spread), 0, 1.0, axis=1)
-    ridge = np.diag([1e-3, *[_RIDGE] * signs.shape[1]])
+    # From weights for the constant, for all signs together and for each, to those for constant and signs.
+    parts = np.eye(1 + signs.shape[1])
+    parts = np.insert(parts, 1, [0.0, *_SPEAKS_FOR], axis=0)
+    standard = np.insert(_standard(signs, centre, spread), 0, 1.0, axis=1)
+    inputs = standard @ parts.T
+    ridge = np.diag([1e-3, _RIDGE_TOGETHER, *[_RIDGE_APART] * signs.shape[1]])
     weights = np.zeros(inputs.shape[1])
     for _ in range(_UPDATES):
-        shares = _shares(inputs[:, 1:], weights)
+        shares = _shares(standard[:, 1:], weights @ parts)
         curvature = np.maximum(shares * (1.0 - shares), 1e-3)[:, None]
         slope = inputs.T @ (right - shares) - ridge @ weights
         weights = weights + np.linalg.solve(inputs.T @ (curvature * inputs) + ridge, slope)
-    return RightLetters(tuple(centre.tolist()), tuple(spread.tolist()), tuple(weights.tolist()), spelling)
+    combined = (weights @ parts).tolist()
+    return RightLetters(tuple(centre.tolist()), tuple(spread.tolist()), tuple(combined), spelling)
 
 
 def _standard(signs: np.ndarray, centre: Any, spread: Any) -> np.ndarray:
