@@ -10,7 +10,8 @@ from codex_worker.errors import DataError, UserError
 def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds the command; its function is in `run`."""
     export = commands.add_parser(
-        "export", help="write a voice as StableTTS .pt and JSON, a transcriber as a Hugging Face folder"
+        "export",
+        help="write a voice as StableTTS .pt and JSON, a VITS voice or transcriber as Hugging Face folder",
     )
     export.add_argument(
         "checkpoint", type=Path, metavar="CHECKPOINT", help="a .safetensors file of this worker"
@@ -36,6 +37,10 @@ def run_export(arguments: argparse.Namespace) -> int:
         from codex_worker.stabletts.export import export_stabletts
 
         written = export_stabletts(checkpoint, folder)
+    elif kind.startswith("codex-worker/vits"):
+        from codex_worker.vits.export import export_mms
+
+        written = export_mms(checkpoint, folder)
     elif kind.startswith("codex-worker/w2v2bert"):
         from codex_worker.asr.export import export_hugging_face
 

@@ -8,10 +8,12 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from transformers import VitsModel
+from transformers import VitsModel, VitsTokenizer
 
+from codex_worker.cli.main import main
 from codex_worker.errors import DataError
 from codex_worker.stabletts.speak import EDGE_S, SpeakingSettings
+from codex_worker.stabletts.symbols import intersperse
 from codex_worker.stabletts.verses import Failed, Spoken, Verse
 from codex_worker.vits.checkpoint import (
     VitsDescription,
@@ -21,6 +23,7 @@ from codex_worker.vits.checkpoint import (
     write_checkpoint,
 )
 from codex_worker.vits.configuration import new_config
+from codex_worker.vits.export import export_mms
 from codex_worker.vits.network import synthesise
 from codex_worker.vits.speak import VitsSpeaker
 from codex_worker.vits.text import BLANK, MmsFrontend
@@ -194,3 +197,25 @@ def test_a_list_of_symbols_that_is_not_the_networks_is_refused(file, voice, netw
     write_checkpoint(file, network, replace(voice, frontend=MmsFrontend((BLANK, "a"))))
     with pytest.raises(DataError, match="its letters are not those of its network"):
         read_checkpoint(file)
+
+
+def test_an_exported_voice_is_what_transformers_reads_and_this_worker_too(file, network, tmp_path):
+    written = export_mms(file, tmp_path / "mms-tts-own")
+    assert {path.name for path in written} == {
+        "model.safetensors",
+        "config.json",
+        "vocab.json",
+        "tokenizer_config.json",
+        "voice.json",
+    }
+    theirs = VitsModel.from_pretrained(tmp_path / "mms-tts-own").state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in network.state_dict().items())
+    read = VitsTokenizer.from_pretrained(tmp_path / "mms-tts-own")("mama na baba")["input_ids"]
+    assert read == intersperse(FRONTEND.encode("mama na baba").ids)
+    assert read_mms_voice(tmp_path / "mms-tts-own", "own").voice.frontend.symbols == FRONTEND.symbols
+    assert json.loads((tmp_path / "mms-tts-own/voice.json").read_text())["licence"] == "CC-BY-NC-4.0"
+
+
+def test_the_command_exports_it_too(file, tmp_path):
+    assert main(["export", str(file), str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out/config.json").exists()
