@@ -2,22 +2,28 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from codex_worker.asr.checkpoint import TranscriberCheckpoint, save_checkpoint
-from codex_worker.asr.corpus import Sounds, prepare
+from codex_worker.asr.corpus import Corpus, Example, Sounds, Split, TranscribedClip, prepare
 from codex_worker.asr.features import FeatureCache
 from codex_worker.asr.held_out_rate import MOST_WRONG
 from codex_worker.asr.load import load_checkpoint
 from codex_worker.asr.networks.build import build_model, frontend_of, tiny_config
 from codex_worker.asr.plan import TrainedModel
+from codex_worker.asr.start import FromCheckpoint
 from codex_worker.asr.taught import TeachingVerdict, held_out_cer, undone
+from codex_worker.asr.utterances import utterance_of
 from codex_worker.asr.vocabulary import build_vocabulary
-from codex_worker.errors import UserError
+from codex_worker.codex.notebook import Notebook
+from codex_worker.data.project import ChosenCell, Project
+from codex_worker.data.recordings import RecordedCell
+from codex_worker.errors import JobCanceled, UserError
 from codex_worker.job.memory import MemoryCallbacks, MemoryScanner, files_below, job_in
-from codex_worker.job.summary import sentence_of
+from codex_worker.job.summary import Summary, sentence_of
 from codex_worker.stabletts.checkpoint import VoiceDescription, write_checkpoint
 from codex_worker.stabletts.configuration import TINY
 from codex_worker.stabletts.frontend.choose import FrontendRequest, choose_frontend
@@ -25,9 +31,13 @@ from codex_worker.stabletts.network import StableTTS
 from codex_worker.text.normalise import TextRecipe
 from codex_worker.training.task import TrainingOutcome
 from handlers.asr.w2v2bert import training
+from handlers.asr.w2v2bert.made_examples import Lesson, read_recordings
+from handlers.asr.w2v2bert.teaching import teaching_of
 from sample.make_codex_project import make_project
 from tests.support.any_reading import let_any_reading_count
+from tests.support.notebooks import PATH, notebook, recorded_cell, value_edit
 from tests.support.noted import noted
+from tests.support.present import present
 from tests.support.spoken import sample_utterances
 
 BASE = "gpu_jobs/job_old/checkpoint/asr_model.safetensors"
@@ -183,6 +193,53 @@ def test_a_voice_that_is_none_is_refused_before_anything_is_read(tmp_path, conte
     job = job_in(tmp_path / "job", config, mode="training")
     with pytest.raises(UserError, match=says):
         training.run(job, MemoryCallbacks(MemoryScanner(files, job), job))
+
+
+def held_out_by(*validation):
+    """A split of one example to train on and these to measure on; their recordings."""
+    cells = Notebook.parse(
+        notebook(
+            recorded_cell("MRK 1:1", "a person's", edits=(value_edit("a person's", 1),)),
+            recorded_cell("MRK 1:2", "a machine's", edits=(value_edit("a machine's", 1, author="ASR m.pt"),)),
+        ),
+        PATH,
+    )
+    recorded = [RecordedCell(ChosenCell(cells, one), Path("x.wav")) for one in cells.cells]
+    examples = [Example(utterance_of(one), one.text, "sound", 1.0) for one in recorded]
+    train = (Example(TranscribedClip("other", Path("y.wav"), "text"), "text", "sound", 1.0),)
+    return Split(train, tuple(examples[i] for i in validation) or train), recorded
+
+
+@pytest.mark.parametrize("validation", [(), (1,)], ids=["nothing held out", "only a machine's held out"])
+def test_nothing_is_made_where_no_recording_of_a_person_could_judge_it(tmp_path, validation):
+    data, recorded = held_out_by(*validation)
+    job = job_in(tmp_path / "job", {"model": {"base_checkpoint": BASE}, "training": {"self_training": True}})
+    callbacks = MemoryCallbacks(MemoryScanner({"files/target/MRK.codex": notebook()}, job), job)
+    teaching = present(teaching_of(job, callbacks))
+    taught = teaching.added_to(
+        data,
+        Corpus(data.train),
+        project=Project(callbacks.scanner),
+        recordings=recorded,
+        start=FromCheckpoint(reader(), BASE),
+        sounds=Sounds(reader().frontend, FeatureCache(tmp_path / "features", 10**6)),
+        text_recipe=TextRecipe(),
+        longest_s=30.0,
+    )
+    assert taught is data
+    assert "no recording of a person is held out" in sentence_of(Summary(facts=tuple(teaching.facts)))
+
+
+@pytest.mark.slow
+def test_a_job_that_is_canceled_while_its_base_reads_ends_there(sample, tmp_path):
+    project, files = sample
+    asked = {"include_verses": sorted(project.unheard)[:3], "self_training": True}
+    job = job_in(tmp_path / "job", {"model": {"base_checkpoint": BASE}, "training": asked})
+    callbacks = MemoryCallbacks(MemoryScanner(files, job), job, stop_after_looks=1)
+    lesson = Lesson(Split((), ()), 30.0, reader().vocabulary.letters, str)
+    with pytest.raises(JobCanceled):
+        read_recordings(job, callbacks, Project(callbacks.scanner), reader(), lesson)
+    assert callbacks.heartbeats[-1].message == "Read 0 recordings to learn from"
 
 
 @pytest.fixture
