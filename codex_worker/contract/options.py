@@ -305,8 +305,8 @@ class TrainingOptions(SharedOptions):
         Key(
             "training.synthetic",
             Text(),
-            "a voice's checkpoint of this project: learn also from texts without a recording, as it speaks "
-            "them; needs `model.base_checkpoint`, and is undone as `training.self_training` is",
+            "a StableTTS voice's checkpoint of this project: learn also from texts without a recording, as "
+            "it speaks them; needs `model.base_checkpoint`, and is undone as `training.self_training` is",
             "none",
             TRANSCRIBER_TRAINING,
         ),

@@ -197,7 +197,8 @@ def _voice(callbacks: JobCallbacks, options: TrainingOptions, path: str) -> Voic
         loaded = read_checkpoint(callbacks.scanner.fetch_checkpoint(path))
     except DataError as error:
         raise UserError(
-            f"training.synthetic has to name a voice of this project, and {path} is none: {clause(error)}."
+            f"training.synthetic has to name a StableTTS voice of this project, and {path} is none: "
+            f"{clause(error)}."
         ) from error
     require_licence(options, (loaded.voice.licence or None) if loaded.voice else None, path)
     return loaded

@@ -180,8 +180,8 @@ def test_without_a_transcriber_that_reads_already_a_job_is_refused_with_what_to_
     ("content", "says"),
     [
         (None, "There is no checkpoint at"),
-        (b"no voice at all", "has to name a voice"),
-        ("a transcriber", "has to name a voice"),
+        (b"no voice at all", "has to name a StableTTS voice"),
+        ("a transcriber", "has to name a StableTTS voice"),
     ],
 )
 def test_a_voice_that_is_none_is_refused_before_anything_is_read(tmp_path, content, says):
