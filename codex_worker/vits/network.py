@@ -8,7 +8,8 @@ from codex_worker.errors import ModelError
 from codex_worker.stabletts.alignment import expand
 from codex_worker.vits.configuration import frame_samples
 
-LONGEST_SYMBOL_S = 4.0  # blanks are symbols too; speech has a dozen letters a second
+LONGEST_SYMBOL_S = 4.0  # speech has a dozen letters a second, and blanks are symbols too
+LONGEST_MEAN_S = 0.5  # over all symbols of a text; samples of more would take memory without bounds
 FRAMES_AT_LEAST = 1
 
 
@@ -51,6 +52,11 @@ def _durations(
             f"the voice would hold one letter for more than {LONGEST_SYMBOL_S:g} s; train it longer"
         )
     frames = torch.ceil(exact)[:, 0].long()
+    if int(frames.sum()) > longest + frames.shape[1] * longest * LONGEST_MEAN_S / LONGEST_SYMBOL_S:
+        said_s = int(frames.sum()) / frames_per_second
+        raise ModelError(
+            f"the voice would take {said_s:.0f} s for {frames.shape[1]} letters and blanks; train it longer"
+        )
     if int(frames.sum()) < FRAMES_AT_LEAST:
         frames[:, -1] = FRAMES_AT_LEAST
     return frames
