@@ -15,6 +15,7 @@ from codex_worker.asr.corpus import TranscribedClip
 from codex_worker.asr.decoding.decoder import Decoding, decoder_for
 from codex_worker.asr.evidence import Evidence, evidence_of
 from codex_worker.asr.features import pad_batch
+from codex_worker.asr.held_out_rate import HeldOutRate
 from codex_worker.asr.networks.build import frame_seconds, output_frames
 from codex_worker.asr.precision import Precision, fastest_precision, with_precision
 from codex_worker.asr.words import PIECE_S, Word, cut_at_pauses, words_of
@@ -118,6 +119,11 @@ class Transcriber:
                 "made for readings with the language.",
             )
         return ()
+
+    @property
+    def held_out(self) -> HeldOutRate:
+        """How well it reads what it was not trained on, in the way that it reads here."""
+        return HeldOutRate.stored(self.checkpoint.metadata, is_greedy=self._is_greedy_by_choice)
 
     @property
     def _is_greedy_by_choice(self) -> bool:

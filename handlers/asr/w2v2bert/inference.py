@@ -62,10 +62,8 @@ def infer(
     transcriber = Transcriber(loaded, settings)
     for remark in transcriber.remarks:
         project.note(remark, logging.INFO)
-    sure = transcriber.confidence
-    work = _Work(
-        recorded, f"ASR {checkpoint.name}", WritingGate(loaded.held_out, can_tell=sure.estimate is not None)
-    )
+    sure, rate = transcriber.confidence, transcriber.held_out
+    work = _Work(recorded, f"ASR {checkpoint.name}", WritingGate(rate, can_tell=sure.estimate is not None))
     transcripts = transcriber.transcribe(
         [utterance_of(cell) for cell in recorded.cells],
         should_stop=callbacks.should_stop,
@@ -84,7 +82,7 @@ def infer(
     for result, why in publication.dropped:
         work.left_alone[result.patch.cell_id] = why
     written = {result.patch.cell_id for result in publication.applied}
-    quality = facts_of_quality(loaded.held_out) + work.doubts()
+    quality = facts_of_quality(rate) + work.doubts()
     _report(job, callbacks, work.readings(written), quality, sure.threshold)
     stopped = callbacks.should_stop()
     with naming_unmatched(cells):
@@ -96,8 +94,8 @@ def infer(
     notes = [*project.notes, *loaded.notes]
     facts += quality + work.facts(len(recorded.skipped), written)
     metrics = {**work.metrics(), "low_confidence": sure.threshold}
-    if loaded.held_out_cer is not None:
-        metrics["held_out_cer"] = loaded.held_out_cer
+    if rate.cer is not None:
+        metrics["held_out_cer"] = rate.cer
     return Inferred(
         len(written), work.failed, work.skipped, metrics, notes, stopped, len(chosen), facts, licence
     )

@@ -15,7 +15,10 @@ import torch
 from safetensors.torch import save_file
 
 from codex_worker.asr.checkpoint import TranscriberCheckpoint, save_checkpoint
+from codex_worker.asr.confidence import ESTIMATE, LOW, Confidence
 from codex_worker.asr.corrector import Corrector, EditModel, LetterModel
+from codex_worker.asr.estimate import SIGNS, RightLetters
+from codex_worker.asr.held_out_rate import HELD_OUT_RECORDINGS
 from codex_worker.asr.load import load_checkpoint
 from codex_worker.asr.networks.build import FAMILIES, TINY_FRONTEND, build_model, tiny_config
 from codex_worker.asr.vocabulary import build_vocabulary
@@ -227,7 +230,7 @@ def _read_audio(data: bytes, folder: Path) -> None:
 def _read_transcriber(data: bytes, folder: Path) -> None:
     path = folder / "transcriber.safetensors"
     path.write_bytes(data)
-    load_checkpoint(path, unpack_folder=folder / "unpacked")
+    Confidence.stored(load_checkpoint(path, unpack_folder=folder / "unpacked").metadata)
 
 
 def _read_voice(data: bytes, folder: Path) -> None:
@@ -311,10 +314,18 @@ def _sounds(folder: Path) -> list[bytes]:
 def _transcriber(folder: Path) -> bytes:
     torch.manual_seed(0)
     vocabulary = build_vocabulary(["ab"])
-    corrector = Corrector(EditModel.fit([("gob", "god")]), LetterModel.fit(["god made"]), 0.3)
+    spelling = LetterModel.fit(["god made"])
+    corrector = Corrector(EditModel.fit([("gob", "god")]), spelling, 0.3)
     path = folder / "good-transcriber.safetensors"
     model = build_model(tiny_config(vocabulary))
-    about = {"language": "tpi", "metrics": '{"val_cer": 0.5}', "low_confidence": "0.5"}
+    estimate = RightLetters((0.5,) * len(SIGNS), (1.0,) * len(SIGNS), (0.0,) * (len(SIGNS) + 1), spelling)
+    about = {
+        "language": "tpi",
+        "metrics": '{"val_cer": 0.5}',
+        HELD_OUT_RECORDINGS: "40",
+        LOW: "0.5",
+        ESTIMATE: estimate.to_json(),
+    }
     save_checkpoint(path, TranscriberCheckpoint(model, vocabulary, TINY_FRONTEND, corrector, about))
     return path.read_bytes()
 

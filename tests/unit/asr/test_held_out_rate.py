@@ -28,6 +28,19 @@ def test_the_rate_is_that_of_what_is_written_in_the_end(metrics, recordings, cer
 
 
 @pytest.mark.parametrize(
+    ("metrics", "cer"),
+    [
+        ({"val_cer": 0.6, "val_cer_greedy": 0.6, "val_cer_beam": 0.4}, 0.6),
+        ({"val_cer": 0.6, "val_cer_beam": 0.4, "test_cer": 0.35, "test_cer_greedy": 0.55}, 0.55),
+        ({"val_cer": 0.6, "test_cer": 0.55}, 0.55),
+        ({"val_cer": 0.6, "val_cer_beam": 0.4, "val_cer_with_corrector": 0.3}, 0.6),
+    ],
+)
+def test_a_job_that_reads_by_sound_alone_is_told_the_rate_of_that(metrics, cer):
+    assert HeldOutRate.of(metrics, 40, is_greedy=True).cer == cer
+
+
+@pytest.mark.parametrize(
     ("noted", "recordings"),
     [("63", 63), ("0", 0), (None, None), ("", None), ("-4", None), ("٣", None), ("9" * 5000, None)],
 )

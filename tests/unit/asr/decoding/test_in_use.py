@@ -123,6 +123,21 @@ def test_readings_are_found_as_the_job_asks_else_as_the_checkpoint_can(language,
     assert bool(transcriber.remarks) is (language is None and decoding is Decoding.BEAM)
 
 
+@pytest.mark.parametrize(
+    ("language", "decoding", "cer"),
+    [
+        (LANGUAGE, Decoding.GREEDY, 0.6),
+        (LANGUAGE, None, 0.4),
+        (None, Decoding.GREEDY, 0.4),
+        (None, None, 0.4),
+    ],
+)
+def test_a_transcriber_tells_the_error_rate_of_the_way_it_reads(language, decoding, cer):
+    metrics = json.dumps({"val_cer": 0.6, "val_cer_beam": 0.4} if language else {"val_cer": 0.4})
+    checkpoint = replace(checkpoint_with(language), metadata={"metrics": metrics})
+    assert Transcriber(checkpoint, DecodingSettings(decoding=decoding), "cpu").held_out.cer == cer
+
+
 def test_a_transcriber_with_a_language_reads_what_the_network_only_half_heard(monkeypatch):
     transcriber = Transcriber(checkpoint_with(LANGUAGE), device="cpu")
     text = sentences(WORDS, 5, 7)[0]
