@@ -26,7 +26,7 @@ from codex_worker.asr.train import train
 from codex_worker.asr.updates import updates_an_epoch
 from codex_worker.clock import Clock
 from codex_worker.contract.options import VAL_SPLIT
-from codex_worker.errors import ModelError, UserError
+from codex_worker.errors import ModelError, ResourceError, UserError
 from codex_worker.forecast.probed import Measured, ProbeReading, ProbeReport, ProbeRun, measured
 from codex_worker.text.error_rate import edit_distance
 from codex_worker.text.normalise import TextRecipe
@@ -172,7 +172,7 @@ class _Entry:
         try:
             trained = train(plan, settings.folder / name, watch, device=settings.machine.device)
             end = _read_out(trained, self.sounds, data.validation, recipe.batch_seconds, settings.machine)
-        except ModelError as error:
+        except (ModelError, ResourceError) as error:  # the others of the race go on
             trouble = f"did not get through: {error}"
         whole = _recipe(subject, self.whole, settings.machine)
         run = ProbeRun(

@@ -9,7 +9,7 @@ from transformers import Wav2Vec2Config, Wav2Vec2Model
 from codex_worker.asr.held_out_rate import MOST_WRONG
 from codex_worker.asr.probe import PARTS, ProbeSettings, ProbeSubject, probe
 from codex_worker.asr.start import FromNothing, FromWeights
-from codex_worker.errors import UserError
+from codex_worker.errors import ResourceError, UserError
 from codex_worker.forecast import probed
 from codex_worker.forecast.transcriber import HARDLY_READS_PERCENT
 from codex_worker.text.normalise import TextRecipe
@@ -72,6 +72,27 @@ def test_a_race_gives_each_base_model_the_same_time_and_the_same_recordings(tmp_
     assert any("Training own/small" in line for line in said)
     assert not report.parts  # nothing reads after so few updates, so parts would tell nothing
     assert any("give it more minutes" in line for line in report.lines())
+
+
+class TooLarge(FromNothing):
+    """A network that there is no memory for once it is to be trained."""
+
+    def __init__(self):
+        super().__init__()
+        self.made = 0
+
+    def network(self, vocabulary):
+        self.made += 1
+        if self.made > 1:
+            raise ResourceError("cuda ran out of memory")
+        return super().network(vocabulary)
+
+
+def test_a_model_that_does_not_fit_leaves_the_race_to_the_others(tmp_path):
+    report, _ = run_probe(tmp_path, [ProbeSubject("large", TooLarge(), "tiny"), TINY], 6.0)
+    assert report.race[0].end is None
+    assert "ran out of memory" in str(report.race[0])
+    assert report.winner.base == "tiny"
 
 
 def test_the_winner_trains_on_parts_within_each_other_where_it_reads(tmp_path, monkeypatch):
