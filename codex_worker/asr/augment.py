@@ -3,7 +3,7 @@
 import numpy as np
 
 from codex_worker.asr.features import MEL_BINS
-from codex_worker.asr.recipe import Augmentation
+from codex_worker.asr.recipe_settings import Augmentation
 
 
 def mask_features(
@@ -15,9 +15,10 @@ def mask_features(
     masked = features.copy()
     rows = len(masked)
     longest = max(1, round(augmentation.time_mask_s / seconds_per_row))
+    shortest = max(1, round(augmentation.shortest_time_mask_s / seconds_per_row))
     budget = int(augmentation.time_mask_share * rows)
     while budget > 0:
-        width = int(generator.integers(1, min(longest, budget) + 1))
+        width = int(generator.integers(min(shortest, budget), min(longest, budget) + 1))
         start = int(generator.integers(0, rows - width + 1))
         masked[start : start + width] = 0
         budget -= width

@@ -18,7 +18,9 @@ from codex_worker.asr.evaluate import ctc_loss, error_rates, read_examples
 from codex_worker.asr.features import pad_batch
 from codex_worker.asr.held_out_rate import HELD_OUT_RECORDINGS
 from codex_worker.asr.networks.build import output_frames
+from codex_worker.asr.networks.hearing import logits_of
 from codex_worker.asr.plan import TrainingPlan
+from codex_worker.asr.trainable import AdapterAndHead, Layers
 from codex_worker.training.batches import batches_by_length
 from codex_worker.training.machine import take_one_core
 
@@ -36,7 +38,7 @@ class CtcTask:
         self.data = plan.data
         self.recipe = plan.recipe
         self.metadata = plan.metadata
-        self.trainable = plan.trainable
+        self.trainable = AdapterAndHead() if plan.recipe.trains == "adapter" else plan.trainable
         self._has_words = plan.has_words
         self._labels = [self.vocabulary.encode(example.text) for example in self.data.train]
         self._reader = ThreadPoolExecutor(plan.readers, "features", initializer=take_one_core)
@@ -44,12 +46,27 @@ class CtcTask:
         self._low_confidence = LOW_CONFIDENCE
         self._epoch = 0
         self._epoch_batches: list[list[int]] = []
+        for module in model.modules():
+            if hasattr(module, "layerdrop"):
+                module.layerdrop = 0.0  # an adapter's, without which there are other frames than masked
+        if hasattr(model, "freeze_feature_encoder"):
+            model.freeze_feature_encoder()
         if self.recipe.gradient_checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
-        """What trains, with its rates."""
-        return self.trainable.groups(self.model, learning_rate, self.recipe.layer_decay)
+        """What trains, with its rates and, of the body, when it begins."""
+        recipe = self.recipe
+        groups = self.trainable.groups(self.model, learning_rate, recipe.layer_decay)
+        thaws_at = float(recipe.frozen_epochs * self.updates_per_epoch)
+        for group in groups:
+            part = group.pop("part", None)
+            if part is Layers.NEW:
+                group["lr"] *= recipe.head_factor
+            elif part is Layers.BODY:
+                group["lr"] = max(group["lr"], min(recipe.lowest_rate, learning_rate))
+                group["begins"] = thaws_at
+        return groups
 
     @property
     def updates_per_epoch(self) -> int:
@@ -58,7 +75,9 @@ class CtcTask:
 
     def batches(self, epoch: int) -> Sequence[tuple[int, int]]:
         """`(epoch, place)` of each batch; decides on the way which parameters train in this epoch."""
-        self.trainable.begin_epoch(self.model, is_first_stage=epoch < self.recipe.frozen_epochs)
+        is_first_stage = epoch < self.recipe.frozen_epochs
+        self.trainable.begin_epoch(self.model, is_first_stage=is_first_stage)
+        self.model.config.layerdrop = 0.0 if is_first_stage else self.recipe.layer_drop
         self._epoch = epoch
         lengths_s = [example.duration_s for example in self.data.train]
         if not self.recipe.sort_by_length:
@@ -80,7 +99,7 @@ class CtcTask:
             self._read(epoch, near)
         inputs, mask = pad_batch([rows.result() for rows in self._ahead.pop((epoch, place))])
         items = self._epoch_batches[place]
-        logits = self._logits(inputs, mask)
+        logits = logits_of(self.model, inputs, mask)
         lengths = [output_frames(self.model, int(rows)) for rows in mask.sum(1)]
         return {
             "total": ctc_loss(logits, lengths, [self._labels[i] for i in items], self.vocabulary.blank_id)
@@ -104,15 +123,10 @@ class CtcTask:
             HELD_OUT_RECORDINGS: f"{self.data.held_out}",
             LOW: f"{self._low_confidence:.4f}",
         }
+        self.model.config.layerdrop = 0.0  # of this training only, and not of whoever goes on from here
         save_checkpoint(
             path, TranscriberCheckpoint(self.model, self.vocabulary, self.sounds.frontend, metadata=about)
         )
-
-    def _logits(self, inputs: Tensor, mask: Tensor) -> Tensor:
-        device = next(self.model.parameters()).device
-        return self.model(
-            inputs.to(device, non_blocking=True), attention_mask=mask.to(device, non_blocking=True)
-        ).logits
 
     def _read(self, epoch: int, place: int) -> None:
         if (epoch, place) not in self._ahead:
@@ -127,5 +141,7 @@ class CtcTask:
         features = self.sounds.features(self.data.train[item], speed)
         if output_frames(self.model, len(features)) < ctc_frames_needed(self._labels[item]):
             features = self.sounds.features(self.data.train[item])
+        if epoch < self.recipe.frozen_epochs:
+            return features
         seconds_per_row = self.sounds.frontend.input_seconds(len(features)) / len(features)
         return mask_features(features, augmentation, seconds_per_row, generator)

@@ -12,6 +12,7 @@ from codex_worker.asr.decoding.decoder import GreedyDecoder, ReadingWay
 from codex_worker.asr.evidence import Evidence, evidence_of
 from codex_worker.asr.features import pad_batch
 from codex_worker.asr.networks.build import frame_seconds, output_frames
+from codex_worker.asr.networks.hearing import logits_of
 from codex_worker.asr.vocabulary import Vocabulary
 from codex_worker.asr.words import confidence_of, words_of
 from codex_worker.text import spacing
@@ -67,11 +68,10 @@ def heard_in(
     model: PreTrainedModel, sounds: Sounds, examples: Sequence[Example], batch_seconds: float
 ) -> Iterator[tuple[list[int], list[Tensor]]]:
     """Batches of examples, by their places, with the log probabilities `[frames, symbols]` of each."""
-    device = next(model.parameters()).device
     seconds = [example.duration_s for example in examples]
     for batch in batches_by_length(seconds, max_total=2 * batch_seconds):
         inputs, mask = pad_batch([sounds.features(examples[i]) for i in batch])
-        logits = model(inputs.to(device), attention_mask=mask.to(device)).logits.float()
+        logits = logits_of(model, inputs, mask).float()
         lengths = [output_frames(model, int(rows)) for rows in mask.sum(1)]
         yield batch, [row[:length].log_softmax(-1) for row, length in zip(logits, lengths, strict=True)]
 

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from codex_worker.asr.corpus import Sounds, Split
 from codex_worker.asr.corrector import CorrectorReport
 from codex_worker.asr.held_out_rate import HeldOutRate
-from codex_worker.asr.recipe import TranscriberRecipe
+from codex_worker.asr.recipe_settings import TranscriberRecipe
 from codex_worker.asr.trainable import Trainable, WholeNetwork
 from codex_worker.asr.vocabulary import Vocabulary
 from codex_worker.text.spacing import has_words

@@ -244,6 +244,8 @@ def _recipe(subject: ProbeSubject, data: tuple[float, int], machine: Machine) ->
         recordings,
         preset=subject.preset,
         pretrained=subject.start.is_pretrained,
+        reads=subject.start.reads,
+        has_adapters=subject.start.has_adapters,
         parameters=subject.start.parameters,
         machine=machine,
     )

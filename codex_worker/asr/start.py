@@ -19,6 +19,7 @@ from codex_worker.asr.networks.build import (
     count_parameters,
     frontend_of,
     grow_head,
+    has_adapters,
     read_pretrained,
     tiny_config,
 )
@@ -42,6 +43,14 @@ class TrainingStart(Protocol):
     @property
     def is_pretrained(self) -> bool:
         """Whether the network knows something already; decides the recipe."""
+
+    @property
+    def reads(self) -> bool:
+        """Whether its head is trained as well: a transcriber, and not only a body."""
+
+    @property
+    def has_adapters(self) -> bool:
+        """Whether the network has adapters in its layers, which are there to be trained alone."""
 
     @property
     def parameters(self) -> int:
@@ -80,6 +89,7 @@ class FromCheckpoint:
     """
 
     is_pretrained = True
+    reads = True
     trainable: Trainable = WholeNetwork()
 
     def __init__(
@@ -89,6 +99,7 @@ class FromCheckpoint:
         self.is_neighbours = is_neighbours
         self.origin = origin
         self.licence = licence_of(checkpoint.metadata)
+        self.has_adapters = has_adapters(checkpoint.model.config)
         self.frontend = checkpoint.frontend
         self.text_recipe = None if is_neighbours else checkpoint.text_recipe
 
@@ -124,6 +135,7 @@ class FromWeights:
     """Official weights in a folder, with a head for the project's letters; those that it knows it keeps."""
 
     is_pretrained = True
+    reads = False
     text_recipe = None
     trainable: Trainable = WholeNetwork()
 
@@ -133,6 +145,7 @@ class FromWeights:
         self.licence = licence
         fields = config_fields(folder)
         self._config = config_from(fields)
+        self.has_adapters = has_adapters(self._config)
         self.letters = read_base_letters(folder, fields)
         self.frontend = frontend_of(self._config)
 
@@ -162,6 +175,8 @@ class FromNothing:
     """The tiny network with random weights."""
 
     is_pretrained = False
+    reads = False
+    has_adapters = False
     parameters = 0
     origin = "random weights"
     licence = OWN

@@ -11,7 +11,7 @@ from codex_worker.asr.ctc_task import CtcTask
 from codex_worker.asr.finish import finish
 from codex_worker.asr.learning import READS_CER, NotLearnt, not_learnt, require_differing_texts, unread_rate
 from codex_worker.asr.plan import TrainedModel, TrainingPlan
-from codex_worker.asr.recipe import TranscriberRecipe
+from codex_worker.asr.recipe_settings import TranscriberRecipe
 from codex_worker.asr.watch import RunWatch
 from codex_worker.errors import ModelError
 from codex_worker.training.loop import RESUME, TrainingSettings, fit
@@ -91,7 +91,9 @@ def _run(
         precision=recipe.precision,
         ema_decay=recipe.averaging,
         # Readings of the training recordings themselves tell little, so they are made less often.
-        validate_every_epochs=1 if plan.data.held_out else VALIDATE_TRAINING_EVERY,
+        validate_every_epochs=max(
+            recipe.validate_every_epochs, 1 if plan.data.held_out else VALIDATE_TRAINING_EVERY
+        ),
         patience_epochs=recipe.patience_epochs,
         seed=recipe.seed,
         device=device,

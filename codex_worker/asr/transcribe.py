@@ -17,6 +17,7 @@ from codex_worker.asr.evidence import Evidence, evidence_of
 from codex_worker.asr.features import pad_batch
 from codex_worker.asr.held_out_rate import HeldOutRate
 from codex_worker.asr.networks.build import frame_seconds, output_frames
+from codex_worker.asr.networks.hearing import logits_of
 from codex_worker.asr.precision import Precision, fastest_precision, with_precision
 from codex_worker.asr.words import PIECE_S, Word, cut_at_pauses, words_of
 from codex_worker.data.faults import Purpose
@@ -153,10 +154,7 @@ class Transcriber:
         """Log probabilities `[frames, symbols]` (float32, on the device) of inputs that fit one batch."""
         inputs, mask = pad_batch(features)
         with torch.inference_mode():
-            logits = self.model(
-                inputs.to(self.device, self.dtype), attention_mask=mask.to(self.device)
-            ).logits
-            log_probs = logits.float().log_softmax(-1)
+            log_probs = logits_of(self.model, inputs, mask).float().log_softmax(-1)
         return [log_probs[i, : output_frames(self.model, len(rows))] for i, rows in enumerate(features)]
 
     def _read_ahead(

@@ -2,7 +2,7 @@
 
 import math
 
-from codex_worker.asr.recipe import TranscriberRecipe
+from codex_worker.asr.recipe_settings import TranscriberRecipe
 
 
 def updates_an_epoch(recipe: TranscriberRecipe, hours: float, recordings: int) -> int:

@@ -182,7 +182,7 @@ class TrainingOptions(SharedOptions):
         Key(
             "learning_rate",
             Number(1e-8, 1.0),
-            "the highest one of the run",
+            "the highest one of the run; of a transcriber's body, whose new layers may learn faster",
             "by what training starts from",
             TRAIN,
         ),
@@ -245,6 +245,17 @@ class TrainingOptions(SharedOptions):
             TRANSCRIBER_TRAINING,
         ),
     ] = BASE_MODELS[0]
+    trainable: Annotated[
+        str | None,
+        Key(
+            "training.trainable",
+            Choice(("all", "adapter")),
+            "which part of the network learns: `adapter` is only its adapters and the layer that writes "
+            "letters, which needs less data and memory",
+            "`adapter` below 5 hours for networks that have adapters in their layers, as MMS may; else `all`",
+            TRANSCRIBER_TRAINING,
+        ),
+    ] = None
     lowercase: Annotated[
         bool,
         Key("text_normalization.lowercase", YesNo(), "train on lower case", "true", TRANSCRIBER_TRAINING),

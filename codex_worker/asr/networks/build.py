@@ -271,6 +271,12 @@ def frontend_of(config: PretrainedConfig) -> FeatureExtractor:
     return FeatureExtractor(reads, stacked_frames=stacked)
 
 
+def has_adapters(config: PretrainedConfig) -> bool:
+    """Whether a network has adapters in its layers, as MMS's have; transformers has them in one kind only."""
+    width = getattr(config, "adapter_attn_dim", None)
+    return width is not None and bool(getattr(config, "do_stable_layer_norm", False))
+
+
 def output_frames(model: PreTrainedModel, input_length: int) -> int:
     """How many CTC frames an input of this many rows (log-mel) or samples (waveform) comes out as."""
     length = torch.tensor(input_length)

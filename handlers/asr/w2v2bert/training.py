@@ -23,7 +23,8 @@ from codex_worker.asr.likelihood import likelihoods_of
 from codex_worker.asr.load import load_checkpoint
 from codex_worker.asr.networks.build import output_frames
 from codex_worker.asr.plan import TrainedModel, TrainingPlan
-from codex_worker.asr.recipe import TranscriberRecipe, choose_recipe
+from codex_worker.asr.recipe import choose_recipe
+from codex_worker.asr.recipe_settings import TranscriberRecipe
 from codex_worker.asr.start import FromCheckpoint, FromNothing, FromWeights, TrainingStart
 from codex_worker.asr.train import METRICS_COLUMNS
 from codex_worker.asr.train import train as train_model
@@ -239,6 +240,8 @@ class _Work:
             recordings,
             preset="tiny" if self.job.preset == "tiny" else "full",
             pretrained=self.start.is_pretrained,
+            reads=self.start.reads,
+            has_adapters=self.start.has_adapters,
             parameters=self.start.parameters,
             machine=machine,
             options=self.job.options.training,
