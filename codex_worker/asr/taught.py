@@ -8,6 +8,7 @@ from codex_worker.asr.checkpoint import TranscriberCheckpoint, save_checkpoint
 from codex_worker.asr.corpus import Example, Sounds
 from codex_worker.asr.evaluate import error_rates, read_examples
 from codex_worker.asr.plan import TrainedModel
+from codex_worker.training.task import TrainingOutcome
 
 BATCH_SECONDS = 60.0
 
@@ -58,16 +59,20 @@ def held_out_cer(
 
 
 def undone(
-    trained: TrainedModel, base: TranscriberCheckpoint, verdict: TeachingVerdict, path: Path
+    base: TranscriberCheckpoint,
+    path: Path,
+    *,
+    cer: float,
+    recordings: int,
+    why: str,
+    outcome: TrainingOutcome,
 ) -> TrainedModel:
-    """The checkpoint that training started from, written to `path` with a note, as what the run made."""
-    about = {**base.metadata, "undone": verdict.sentence}
-    save_checkpoint(path, replace(base, metadata=about))
-    return replace(
-        trained,
-        checkpoint=path,
-        metrics={"val_cer": verdict.before},
-        held_out_recordings=verdict.recordings,
-        corrector=None,
-        no_corrector="",
-    )
+    """The checkpoint that training started from, written to `path` with a note, as what the run made.
+
+    Args:
+        cer: its error rate on people's held-out `recordings`.
+        why: a sentence.
+        outcome: of the training that is undone.
+    """
+    save_checkpoint(path, replace(base, metadata={**base.metadata, "undone": why}))
+    return TrainedModel(path, outcome, {"val_cer": cer}, (why,), recordings)

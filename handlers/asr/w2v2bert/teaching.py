@@ -20,11 +20,12 @@ from codex_worker.codex.provenance import unvalidated_by_person
 from codex_worker.contract.options import TrainingOptions
 from codex_worker.data.project import Project
 from codex_worker.data.recordings import RecordedCell
-from codex_worker.errors import DataError, UserError, clause
+from codex_worker.errors import DataError, ModelError, UserError, clause
 from codex_worker.job.summary import Fact, What
 from codex_worker.stabletts.checkpoint import VoiceCheckpoint, read_checkpoint
 from codex_worker.text.normalise import TextRecipe
 from codex_worker.training.machine import this_machine
+from codex_worker.training.task import TrainingOutcome
 from handlers.asr.w2v2bert.made_examples import Lesson, Made, read_recordings, speak_texts
 from handlers.base import JobCallbacks, JobContext
 from handlers.steps import require_licence, threads
@@ -117,16 +118,31 @@ class Teaching:
         logger.info(verdict.sentence)
         what = What.TEACHING_HELPED if verdict.helped else What.TEACHING_UNDONE
         self.facts.append(Fact(what=what, example=verdict.rates))
-        base = start.listener()
-        if not verdict.helped and base is not None:
-            trained = undone(trained, base, verdict, folder / "undone.safetensors")
-        metrics = {
-            **trained.metrics,
-            **self._metrics,
-            "val_cer_before": verdict.before,
-            "val_cer_after": verdict.after,
-        }
-        return replace(trained, metrics=metrics, notes=(*trained.notes, verdict.sentence))
+        if verdict.helped:
+            trained = replace(trained, notes=(*trained.notes, verdict.sentence))
+        else:
+            trained = self._undone(start, folder, verdict.sentence, trained.outcome)
+        rates = {"val_cer_before": verdict.before, "val_cer_after": verdict.after}
+        return replace(trained, metrics={**trained.metrics, **self._metrics, **rates})
+
+    def given_up(self, error: ModelError, start: TrainingStart, folder: Path) -> TrainedModel:
+        """The base, where a training with made examples failed. Raises the error if that reads poorly."""
+        if self._before is None or self._before > MOST_WRONG:
+            raise error
+        self.facts.append(Fact(what=What.TEACHING_UNDONE, example=str(error)))
+        why = f"Learning from what a machine made failed and is undone: {error}"
+        path = folder / "undone.safetensors"
+        outcome = TrainingOutcome("finished", 0, None, {}, None, path, (), 0, why)
+        trained = self._undone(start, folder, why, outcome)
+        rates = {"val_cer_before": self._before}
+        return replace(trained, metrics={**trained.metrics, **self._metrics, **rates})
+
+    def _undone(self, start: TrainingStart, folder: Path, why: str, outcome: TrainingOutcome) -> TrainedModel:
+        base, cer = start.listener(), self._before
+        if base is None or cer is None:
+            raise ValueError("nothing was added, so nothing can be undone")
+        path = folder / "undone.safetensors"
+        return undone(base, path, cer=cer, recordings=len(self._judges), why=why, outcome=outcome)
 
     @property
     def report(self) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from codex_worker.contract.licences import LICENCES, licence_of, terms_of
 from codex_worker.contract.paths import project_and_path
 from codex_worker.data.project import Project
 from codex_worker.data.recordings import FetchedCells, fetch_recordings
+from codex_worker.errors import ModelError
 from codex_worker.job.summary import What
 from codex_worker.text.normalise import TextRecipe, dropped_lines, lost_letters, recipe_for
 from codex_worker.training.machine import Machine, this_machine
@@ -125,10 +126,15 @@ def train(
             longest_s=longest_s,
         )
     _report(job, callbacks, corpus, fetched, not_written, start, teaching)
-    trained = work.train(corpus, data, project.written_texts(job.options.training))
-    leave_if_preempted(callbacks, trained.outcome)
-    if teaching is not None:
-        trained = teaching.judged(trained, start, work.sounds, job.folder)
+    try:
+        trained = work.train(corpus, data, project.written_texts(job.options.training))
+        leave_if_preempted(callbacks, trained.outcome)
+        if teaching is not None:
+            trained = teaching.judged(trained, start, work.sounds, job.folder)
+    except ModelError as error:
+        if teaching is None:
+            raise
+        trained = teaching.given_up(error, start, job.folder)
     checkpoint = job.folder / "asr_model.safetensors"
     shutil.copyfile(trained.checkpoint, checkpoint)
     notes = [*project.notes, *corpus.notes, *not_written, *work.notes, *trained.notes]

@@ -13,7 +13,6 @@ from codex_worker.asr.features import FeatureCache
 from codex_worker.asr.held_out_rate import MOST_WRONG
 from codex_worker.asr.load import load_checkpoint
 from codex_worker.asr.networks.build import build_model, frontend_of, tiny_config
-from codex_worker.asr.plan import TrainedModel
 from codex_worker.asr.start import FromCheckpoint
 from codex_worker.asr.taught import TeachingVerdict, held_out_cer, undone
 from codex_worker.asr.utterances import utterance_of
@@ -21,7 +20,7 @@ from codex_worker.asr.vocabulary import build_vocabulary
 from codex_worker.codex.notebook import Notebook
 from codex_worker.data.project import ChosenCell, Project
 from codex_worker.data.recordings import RecordedCell
-from codex_worker.errors import JobCanceled, UserError
+from codex_worker.errors import JobCanceled, ModelError, UserError
 from codex_worker.job.memory import MemoryCallbacks, MemoryScanner, files_below, job_in
 from codex_worker.job.summary import Summary, sentence_of
 from codex_worker.stabletts.checkpoint import VoiceDescription, write_checkpoint
@@ -147,6 +146,28 @@ def test_made_examples_are_only_trained_on_and_undone_where_they_do_not_help(
     assert "is undone" in delivered.metadata["undone"]
     for name, tensor in reader().model.state_dict().items():
         assert torch.equal(delivered.model.state_dict()[name], tensor)
+
+
+def fails(*_, **__):
+    raise ModelError("It has not learnt to read.")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("bound", "is_failure"), [(1.0, False), (MOST_WRONG, True)])
+def test_where_a_taught_training_fails_a_base_that_reads_is_delivered_and_no_other(
+    sample, voice, tmp_path, monkeypatch, bound, is_failure
+):
+    monkeypatch.setattr("handlers.asr.w2v2bert.teaching.MOST_WRONG", bound)
+    monkeypatch.setattr(training, "train_model", fails)
+    verses = [*sorted(sample[0].recorded)[:10], "RUT 1:7"]
+    if is_failure:
+        with pytest.raises(ModelError, match="has not learnt to read"):
+            run(sample, tmp_path, verses, {VOICE: voice}, synthetic=VOICE)
+        return
+    scanner, result = run(sample, tmp_path, verses, {VOICE: voice}, synthetic=VOICE)
+    assert "is undone (It has not learnt to read" in sentence_of(result["summary"])
+    assert result["metrics"]["val_cer"] == result["metrics"]["val_cer_before"]
+    assert checkpoint_of(scanner, result, tmp_path).metadata["job_id"] == "the-base-job"
 
 
 @pytest.mark.slow
@@ -275,10 +296,13 @@ def test_what_was_made_stays_only_where_fewer_letters_are_wrong(before, after, h
 
 def test_what_is_undone_has_the_rates_of_the_base_and_no_corrector(tmp_path):
     outcome = TrainingOutcome("finished", 3, 3, {}, None, tmp_path / "last", (), 0, "")
-    metrics = {"val_cer": 0.4, "val_cer_with_corrector": 0.2, "test_cer": 0.1}
-    trained = TrainedModel(tmp_path / "best", outcome, metrics, ("note",), 9, no_corrector="too few")
     base = undone(
-        trained, reader(language="tok"), TeachingVerdict(0.3, 0.4, 12), tmp_path / "undone.safetensors"
+        reader(language="tok"),
+        tmp_path / "x.safetensors",
+        cer=0.3,
+        recordings=12,
+        why="Why.",
+        outcome=outcome,
     )
     assert (dict(base.metrics), base.held_out_recordings, base.no_corrector) == ({"val_cer": 0.3}, 12, "")
     assert load_checkpoint(base.checkpoint).metadata["language"] == "tok"
