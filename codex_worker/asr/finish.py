@@ -73,8 +73,16 @@ def _with_language(
         return replace(trained, notes=(*trained.notes, why)), None, []
     metrics = {**trained.metrics, "val_cer_greedy": report.cer_greedy, "val_cer_beam": report.cer_beam}
     trained = replace(trained, metrics=metrics, notes=(*trained.notes, report.sentence))
-    said = [recording.reference for recording in recordings]
-    return trained, language, list(zip(report.readings, said, strict=True))
+    if language is None:
+        return trained, None, []
+    as_read = [
+        Prediction("", reading, recording.reference)
+        for reading, recording in zip(report.readings, recordings, strict=True)
+    ]
+    # From here on its error rates are of how it reads in the end.
+    rates = {f"val_{name}": rate for name, rate in error_rates(as_read, has_words=plan.has_words).items()}
+    pairs = [(prediction.hypothesis, prediction.reference) for prediction in as_read]
+    return replace(trained, metrics=metrics | rates), language, pairs
 
 
 def _listen(

@@ -22,10 +22,10 @@ HELD_OUT_RECORDINGS = "held_out_recordings"
 """Where a checkpoint's metadata notes how many recordings its error rates were measured on."""
 
 # As it reads in the end: on recordings that chose nothing; else on those that chose the best epoch, with and
-# without what was added after the training, of which only what helps is kept.
-_MEASURED = (("test_cer",), ("val_cer", "val_cer_beam", "val_cer_with_corrector"))
+# without the corrector, which is only kept where it helps.
+_MEASURED = (("test_cer",), ("val_cer", "val_cer_with_corrector"))
 # As it reads by sound alone, where it could do better; a test knows one rate where there is no better way.
-_MEASURED_GREEDY = (("test_cer_greedy",), ("test_cer",), ("val_cer",))
+_MEASURED_GREEDY = (("test_cer_greedy",), ("test_cer",), ("val_cer_greedy",), ("val_cer",))
 
 
 @dataclass(frozen=True)

@@ -74,8 +74,8 @@ def fit_language(
         return None, None
     language = ProjectLanguage.fit([text for text in texts if text], has_words=has_words, order=ORDER)
     references = [recording.reference for recording in recordings]
-    tried = _tried(language, references)
-    readings = _read_with_each(LanguageOf(language, vocabulary), tried, recordings, vocabulary)
+    tried = [LanguageWeights(), *_tried(language, references)]
+    by_sound, *readings = _read_with_each(LanguageOf(language, vocabulary), tried, recordings, vocabulary)
     errors = np.array(
         [[edit_distance(*pair) for pair in zip(references, each, strict=True)] for each in readings]
     )
@@ -86,10 +86,11 @@ def fit_language(
             cross_fitted[place] = readings[best][place]
     before = _rate(references, [recording.greedy for recording in recordings])
     after = _rate(references, cross_fitted)
-    weights = tried[int(errors.sum(axis=1).argmin())]
-    kept = after < before and weights != LanguageWeights()
+    # The search alone may find a better text than the best letters are; then it is not the language's worth.
+    kept = after < min(before, _rate(references, by_sound))
     report = LanguageReport(before, after, len(recordings), kept, tuple(cross_fitted))
     logger.info(report.sentence)
+    weights = tried[1 + int(errors.sum(axis=1).argmin())]
     return (language.weighed(weights) if kept else None), report
 
 
@@ -99,10 +100,10 @@ def judges(recordings: Sequence[T]) -> Sequence[T]:
 
 
 def _tried(language: ProjectLanguage, references: Sequence[str]) -> list[LanguageWeights]:
-    """Nothing of the language first: of equal ones the earlier is chosen."""
+    """Of equal ones the earlier is chosen, which trusts the sound more."""
     surprise = language.letters.mean_surprise(references)
     words = _WORDS if language.words is not None else (0.0,)
-    return [LanguageWeights()] + [
+    return [
         LanguageWeights(letters, word, letters * surprise * bonus)
         for letters, word, bonus in product(_LETTERS, words, _BONUS)
     ]

@@ -75,6 +75,7 @@ def test_a_language_that_helps_travels_and_both_numbers_are_told(finished):
     trained, _ = finished
     metrics = trained.metrics
     assert metrics["val_cer_beam"] < metrics["val_cer_greedy"]
+    assert metrics["val_cer"] == pytest.approx(metrics["val_cer_beam"])
     assert metrics["test_cer"] < metrics["test_cer_greedy"]
     assert any("the project's language" in note and "kept" in note for note in trained.notes)
     loaded = load_checkpoint(trained.checkpoint)
