@@ -25,6 +25,8 @@ import codex_worker.asr  # noqa: F401 - patches torchaudio before transformers l
 from bench.bilstm import bilstm_error_rate, train_bilstm
 from bench.ranking import area_under_curve, found_in_third, wrong_verses
 from codex_worker.asr.corpus import Corpus, Sounds, TranscribedClip, prepare, split
+from codex_worker.asr.decoding.decoder import Decoding
+from codex_worker.asr.decoding.texts import as_written
 from codex_worker.asr.features import FeatureCache, FeatureExtractor
 from codex_worker.asr.load import load_checkpoint
 from codex_worker.asr.networks.build import TINY_FRONTEND, output_frames
@@ -32,7 +34,7 @@ from codex_worker.asr.plan import TrainingPlan
 from codex_worker.asr.recipe import choose_recipe
 from codex_worker.asr.start import FromNothing
 from codex_worker.asr.train import train
-from codex_worker.asr.transcribe import Transcriber
+from codex_worker.asr.transcribe import DecodingSettings, Transcriber
 from codex_worker.asr.vocabulary import Vocabulary
 from codex_worker.asr.words import confidence_of
 from codex_worker.text.error_rate import character_error_rate, edit_distance
@@ -56,6 +58,7 @@ class Speech:
     code: str
     learnt: Corpus
     unheard: tuple[TranscribedClip, ...]
+    texts: tuple[str, ...]  # of all cells that have one, recorded or not
 
 
 def main() -> int:
@@ -109,6 +112,7 @@ def measure(project: RealProject, code: str, folder: Path, seed: int, *, compare
     print(f"{code}: {rate:.3f} after {processor_s:.0f} processor seconds", file=sys.stderr)
     results = {
         f"cer_{code}_tiny": round(rate, 4),
+        f"cer_{code}_tiny_beam": round(error_rate(trained.checkpoint, speech, decoding=None), 4),
         f"processor_s_{code}": round(processor_s),
         f"curve_{code}_tiny": [*watch.points, {"processor_s": round(processor_s), "cer": round(rate, 4)}],
         f"learnt_minutes_{code}": round(speech.learnt.hours * 60, 1),
@@ -142,7 +146,10 @@ def read_speech(project: RealProject, code: str, folder: Path, sounds: Sounds) -
         clip_of(project, cell, normal.apply(cell.said), folder)
         for cell in project.truth.with_role(Role.UNHEARD)
     ]
-    return Speech(code, learnt, tuple(clip for clip in unheard if clip is not None))
+    letters = {letter for example in learnt.examples for letter in example.text}
+    written = [cell.text for cell in project.truth.cells if cell.text]
+    texts = as_written(written, normal.apply, letters, learnt.rare_letters)
+    return Speech(code, learnt, tuple(clip for clip in unheard if clip is not None), tuple(texts))
 
 
 def clip_of(project: RealProject, cell: CellTruth, text: str, folder: Path) -> TranscribedClip | None:
@@ -168,12 +175,14 @@ def plan_of(speech: Speech, sounds: Sounds, seed: int) -> TrainingPlan:
         data=split(corpus, val_split=recipe.val_split, test_split=recipe.test_split),
         recipe=recipe,
         readers=1,
+        project_texts=speech.texts,
     )
 
 
-def error_rate(checkpoint: Path, speech: Speech) -> float:
-    """Character error rate on the unheard recordings, each frame's likeliest symbol."""
-    transcriber = Transcriber(load_checkpoint(checkpoint), device="cpu")
+def error_rate(checkpoint: Path, speech: Speech, decoding: Decoding | None = Decoding.GREEDY) -> float:
+    """Character error rate on the unheard recordings; with None, as the checkpoint reads by itself."""
+    settings = DecodingSettings(decoding=decoding)
+    transcriber = Transcriber(load_checkpoint(checkpoint), settings, device="cpu")
     heard = [transcript.text for transcript in transcriber.transcribe(speech.unheard)]
     return character_error_rate([clip.text for clip in speech.unheard], heard)
 
