@@ -132,7 +132,10 @@ class FromCheckpoint:
 
 
 class FromWeights:
-    """Official weights in a folder, with a head for the project's letters; those that it knows it keeps."""
+    """Official weights in a folder, with a head for the project's letters; those that it knows it keeps.
+
+    Whether it reads shows with the texts: it does where it knows at least half of their letters.
+    """
 
     is_pretrained = True
     reads = False
@@ -156,7 +159,9 @@ class FromWeights:
 
     def vocabulary(self, texts: Sequence[str]) -> Vocabulary:
         """The letters of the texts."""
-        return build_vocabulary(texts)
+        vocabulary = build_vocabulary(texts)
+        self.reads = 2 * len(self.letters.rows_for(vocabulary.letters)) >= len(vocabulary.letters)
+        return vocabulary
 
     def about_letters(self, vocabulary: Vocabulary) -> str:
         """Which of the letters it reads already, as a sentence; empty where it has learnt no letters."""

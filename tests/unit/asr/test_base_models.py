@@ -152,6 +152,7 @@ def test_what_of_a_projects_letters_the_base_reads_is_said(omni, texts, said):
     start = FromWeights(omni[0], "x@1")
     sentence = start.about_letters(start.vocabulary(texts))
     assert re.search(said, sentence), sentence
+    assert start.reads is ("none" not in said), "what reads is not frozen, and its head learns like the body"
 
 
 def test_a_base_without_the_letters_of_the_project_still_makes_a_network_that_trains(omni):
