@@ -14,6 +14,7 @@ from codex_worker.asr.held_out_rate import HELD_OUT_RECORDINGS, HeldOutRate
         ({"val_cer": 0.2, "val_cer_without_corrector": 0.2, "val_cer_with_corrector": 0.1}, 40, 0.1),
         ({"val_cer": 0.2, "val_cer_without_corrector": 0.2, "val_cer_with_corrector": 0.3}, 40, 0.2),
         ({"val_cer": 0.2, "test_cer": 0.25}, 40, 0.25),
+        ({"val_cer": 0.2, "val_cer_greedy": 0.2, "val_cer_beam": 0.15}, 40, 0.2),  # the language was not kept
         ({"val_cer": "0.5"}, 40, 0.5),
         ({"val_cer": -1}, 40, None),
         ({"val_cer": True}, 40, None),
