@@ -9,7 +9,7 @@ from typing import Any
 
 from codex_worker.asr.decoding.letters import MAX_NGRAMS, MAX_ORDER, MIN_ORDER, LetterModel
 from codex_worker.asr.decoding.tables import LetterTable, Tables, WordTable
-from codex_worker.asr.decoding.words import MAX_PAIRS, MAX_WORDS, WordModel
+from codex_worker.asr.decoding.words import MAX_PAIRS, MAX_WORD_LETTERS, MAX_WORDS, WordModel
 from codex_worker.asr.vocabulary import Vocabulary
 from codex_worker.errors import DataError
 
@@ -119,6 +119,8 @@ def _language(fields: Any) -> ProjectLanguage:
         known = _counts(fields["words"], MAX_WORDS)
         if any(word.split() != [word] or len(word) > _LONGEST_WORD for word in known):
             raise ValueError("a word that is none")
+        if sum(map(len, known)) > MAX_WORD_LETTERS:
+            raise ValueError("words of too many letters")
         if not isinstance(fields["pairs"], list) or len(fields["pairs"]) > MAX_PAIRS:
             raise ValueError("too many pairs of words")
         pairs = {(str(a), str(b)): _whole(count, 1, _MOST_SIGHTINGS) for a, b, count in fields["pairs"]}

@@ -3,9 +3,11 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import accumulate, takewhile
 
 MAX_WORDS = 100_000
 MAX_PAIRS = 200_000
+MAX_WORD_LETTERS = 2_000_000  # of all words together: each may be a place in a tree of letters
 MAX_TEXT_WORDS = 1_000_000  # of the texts, more than a whole Bible has
 TEXT_START = ""  # stands before the first word of a text
 
@@ -35,7 +37,9 @@ class WordModel:
             left -= len(found)
             words.update(found)
             pairs.update(zip([TEXT_START, *found], found, strict=False))
-        kept = dict(sorted(words.items(), key=lambda item: (-item[1], item[0]))[:MAX_WORDS])
+        frequent = sorted(words.items(), key=lambda item: (-item[1], item[0]))[:MAX_WORDS]
+        letters = accumulate(len(word) for word, _ in frequent)
+        kept = dict(takewhile(lambda _: next(letters) <= MAX_WORD_LETTERS, frequent))
         ordered = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
         both = (
             (pair, count) for pair, count in ordered if pair[0] in {*kept, TEXT_START} and pair[1] in kept

@@ -109,6 +109,7 @@ GOOD = json.loads(ProjectLanguage.fit(TEXTS, has_words=True, order=3).to_json())
         {"words": {"a b": 1}},
         {"words": {"": 1}},
         {"words": {"a" * 1001: 1}},
+        {"words": {f"{place:0>900}": 1 for place in range(2300)}},
         {"words": []},
         {"pairs": [["", "unheard", 1]]},
         {"pairs": [["", "god"]]},
