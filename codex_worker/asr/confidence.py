@@ -44,8 +44,11 @@ def learnt_confidence(readings: Sequence[Prediction], texts: Sequence[str]) -> d
     if not readings:
         return {}
     estimate, judged = learn_right_letters(readings, texts)
-    about = {LOW: f"{low_confidence(judged):.4f}"}
-    return about if estimate is None else {**about, ESTIMATE: estimate.to_json()}
+    if estimate is None:
+        return {LOW: f"{low_confidence(readings):.4f}"}
+    # Too few to learn a threshold from: what it means by itself, then.
+    threshold = low_confidence(judged) if len(judged) >= FEWEST_READINGS else 1.0 - TOO_WRONG
+    return {LOW: f"{threshold:.4f}", ESTIMATE: estimate.to_json()}
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,9 @@ from codex_worker.asr.evidence import Evidence
 from codex_worker.errors import DataError
 from codex_worker.text.error_rate import edit_distance
 
-FEWEST_READINGS = 20
+# On real speech 10 readings ranked others nearly as well as 41 (area under the curve 0.87 and 0.88, mean of
+# 60 draws): mostly two numbers are learnt, how much all signs together count, and how many letters are right.
+FEWEST_READINGS = 10
 SIGNS = ("letter probability", "doubt", "surprise", "length", "pace")
 MAX_NGRAMS = 20_000  # of the spelling: its frequent parts tell words from gibberish
 MAX_JSON_CHARS = 2_000_000

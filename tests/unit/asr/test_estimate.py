@@ -65,6 +65,13 @@ def test_missing_letters_lower_the_estimate_where_the_mean_probability_does_not_
     assert min(plain_good) < max(plain_bad), "or there is nothing to be learnt here"
 
 
+@pytest.mark.parametrize(("count", "threshold"), [(FEWEST_READINGS, 0.8), (19, 0.8)])
+def test_too_few_readings_for_a_threshold_leave_it_at_a_fifth_of_wrong_letters(count, threshold):
+    stored = Confidence.stored(learnt_confidence(readings(count), TEXTS))
+    assert stored.estimate is not None
+    assert stored.threshold == pytest.approx(threshold)
+
+
 def test_the_estimate_is_the_share_of_right_letters():
     estimate, judged = learn_right_letters(readings(200), TEXTS)
     assert estimate is not None
