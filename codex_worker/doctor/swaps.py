@@ -6,14 +6,19 @@ So nothing is asked of it but an order; whether it knows enough for that, the pr
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 from codex_worker.data.pace import MIN_TO_COMPARE
 from codex_worker.data.usable import letter_count
 from codex_worker.doctor.examined import Examined
 from codex_worker.doctor.finding import Finding, about
+from codex_worker.text.error_rate import edit_distance
 
 MOST_OTHERS, FEWEST_OTHERS = 12, 6  # texts that a recording is compared with
 LIKE_LENGTH = 1.6  # longer or shorter ones by more than this are told by the pace
+LEAST_UNLIKE = (
+    0.5  # of the letters: texts that differ in fewer sound alike, and which is said nobody can tell
+)
 SHORTEST_COMPARED = 20  # letters; single words are too alike
 NEAR = 0.02  # of the logarithm of a letter's probability: texts that differ by less are equally likely
 KNOWN_SHARE = 0.8  # of the recordings must prefer their own texts; a reader that knows fewer cannot tell
@@ -24,7 +29,8 @@ FEW_SHARE = 0.05  # of all recordings: so many are named without more evidence
 def others_to_try(texts: Mapping[str, str], chapters: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """For each cell the cells whose texts its recording is compared with: the nearest ones of like length.
 
-    Those of its own chapter come first. Cells with short texts have none.
+    Those of its own chapter come first; texts that are nearly its own are left out. Cells with short
+    texts have none.
     """
     letters = {key: letter_count(text) for key, text in texts.items()}
     judged = [key for key, count in letters.items() if count >= SHORTEST_COMPARED]
@@ -35,14 +41,20 @@ def others_to_try(texts: Mapping[str, str], chapters: Mapping[str, str]) -> dict
 
     found = {}
     for key in judged:
-        alike = [
+        like_length = [
             other
             for other in judged
-            if texts[other] != texts[key]
-            and letters[key] / LIKE_LENGTH <= letters[other] <= letters[key] * LIKE_LENGTH
+            if other != key and letters[key] / LIKE_LENGTH <= letters[other] <= letters[key] * LIKE_LENGTH
         ]
-        found[key] = tuple(sorted(alike, key=lambda other: distance(key, other))[:MOST_OTHERS])
+        nearest = sorted(like_length, key=lambda other: distance(key, other))
+        unlike = (other for other in nearest if _are_unlike(texts[key], texts[other]))
+        found[key] = tuple(islice(unlike, MOST_OTHERS))
     return found
+
+
+def _are_unlike(text: str, other: str) -> bool:
+    one, two = text.casefold(), other.casefold()
+    return edit_distance(one, two) >= LEAST_UNLIKE * max(len(one), len(two))
 
 
 def exchanged(examined: Sequence[Examined]) -> Iterator[Finding]:

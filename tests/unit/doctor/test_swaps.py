@@ -40,6 +40,11 @@ def project(knows, says=None, seed=0, fit=None):
     return heard
 
 
+def unlike(number):
+    """A text of forty letters that is like no other number's."""
+    return "".join(np.random.default_rng(number).choice(list("abcdefghijklmnop "), 40))
+
+
 def labels(*numbers):
     return {f"MRK 1:{number}" for number in numbers}
 
@@ -93,9 +98,7 @@ def test_a_poor_reader_is_asked_for_no_more_than_it_knows(knows, kinds):
 
 
 def test_recordings_are_compared_with_texts_of_like_length_in_their_chapter_first():
-    texts = {
-        f"{chapter}:{verse}": f"{'word ' * 8}{chapter} {verse}" for chapter in (1, 2) for verse in range(8)
-    }
+    texts = {f"{chapter}:{verse}": unlike(8 * chapter + verse) for chapter in (1, 2) for verse in range(8)}
     texts |= {"1:99": "word", "1:98": "word " * 40, "1:97": texts["1:3"]}
     chapters = {key: key.split(":")[0] for key in texts}
     others = others_to_try(texts, chapters)
@@ -103,3 +106,17 @@ def test_recordings_are_compared_with_texts_of_like_length_in_their_chapter_firs
     assert all(len(tried) <= MOST_OTHERS for tried in others.values())
     assert {key.split(":")[0] for key in others["1:3"][:7]} == {"1"}
     assert not {"1:3", "1:97", "1:98", "1:99"} & set(others["1:3"])
+
+
+@pytest.mark.parametrize(
+    ("text", "is_compared"),
+    [
+        ("Press seven to hear the next message again.", False),
+        ("PRESS SEVEN TO HEAR THE NEXT MESSAGE!", False),
+        ("Press nine to hear the last message again", False),
+        ("Nobody of the others has come to us so far", True),
+    ],
+)
+def test_a_recording_is_not_compared_with_a_text_that_sounds_like_its_own(text, is_compared):
+    texts = {"1:1": "Press seven to hear the next message", "1:2": text}
+    assert bool(others_to_try(texts, {"1:1": "1", "1:2": "1"})["1:1"]) == is_compared
