@@ -142,6 +142,25 @@ class JobDone:
         return [path for path in self.repository.files(folder) if path.startswith(f"{folder}/{name}")]
 
 
+BOTH = {"mode": "training_and_inference", "canceled": False}
+ASR = BOTH | {
+    "job_id": "real1_transcribe",
+    "job_type": "asr",
+    "submitted_at": "2026-01-03T00:00:00.000Z",
+    "model": {"type": "W2V2BERT", "preset": "tiny"},
+}
+"""A transcriber of preset tiny, and every default."""
+TTS = BOTH | {
+    "epochs": 1,
+    "job_id": "real2_speak",
+    "job_type": "tts",
+    "submitted_at": "2026-01-03T01:00:00.000Z",
+    "model": {"type": "StableTTS", "preset": "tiny"},
+    "inference": {"diffusion_steps": 2},
+}
+"""A voice that is far from speaking."""
+
+
 @dataclass(frozen=True)
 class WorkedProject:
     """A project of real speech after a worker has done its jobs on a copy."""
@@ -152,40 +171,22 @@ class WorkedProject:
     asr: JobDone
     tts: JobDone
 
-
-LEARNING_JOB = {
-    "job_id": "real3_learn",
-    "job_type": "asr",
-    "mode": "training_and_inference",
-    "submitted_at": "2026-01-03T02:00:00.000Z",
-    "model": {"type": "W2V2BERT", "preset": "tiny"},
-    "canceled": False,
-}
-"""A transcriber of preset tiny, and every default."""
-
-
-@dataclass(frozen=True)
-class LearntProject:
-    """A project of real speech after a transcriber's job of preset tiny with every default."""
-
-    truth: Truth
-    after: Repository
-    asr: JobDone
-
     def readings(self) -> dict[str, dict[str, Any]]:
         """What the transcriber read in each cell that has a recording and no text, by the cell's id."""
         return {reading["cell"]: reading for reading in self.asr.report("transcripts")}
 
 
-def learnt_project(project: RealProject, base: pytest.TempPathFactory) -> LearntProject:
-    """The project after LEARNING_JOB; a run of tests trains once for each language (about ten minutes)."""
+def worked_project(project: RealProject, base: pytest.TempPathFactory) -> WorkedProject:
+    """The project after both jobs; a run of tests trains once for each language (about ten minutes)."""
+    before = Repository(project.repository)
 
-    def learn(folder: Path) -> None:
-        after = Repository(project.repository).copied(folder)
-        after.ask_for([LEARNING_JOB])
+    def work(folder: Path) -> None:
+        after = before.copied(folder)
+        after.ask_for([ASR, TTS])
         options = ("--work-dir", folder / "work", "--settle-minutes", "0", "--worker-id", "tester")
         run_command("worker_entry", "--project", after.path, *options)
 
-    folder = made_once(base, f"learnt-{project.truth.language}", learn)
-    after = Repository(folder / project.repository.name)
-    return LearntProject(project.truth, after, JobDone(after, str(LEARNING_JOB["job_id"])))
+    folder = made_once(base, f"jobs-{project.truth.language}", work)
+    after = Repository(folder / before.path.name)
+    asr, tts = (JobDone(after, str(job["job_id"])) for job in (ASR, TTS))
+    return WorkedProject(project.truth, before, after, asr, tts)
