@@ -29,7 +29,7 @@ from codex_worker.asr.checkpoint import TranscriberCheckpoint
 from codex_worker.asr.corpus import Example, Sounds, Split, TranscribedClip
 from codex_worker.asr.ctc_task import CtcTask
 from codex_worker.asr.features import SAMPLE_RATE, FeatureCache, FeatureExtractor
-from codex_worker.asr.networks.build import TINY_FRONTEND, tiny_config, use_fast_layers
+from codex_worker.asr.networks.build import TINY_FRONTEND, build_model, tiny_config, use_fast_layers
 from codex_worker.asr.plan import TrainingPlan
 from codex_worker.asr.precision import Precision, fastest_precision
 from codex_worker.asr.recipe import choose_recipe
@@ -161,8 +161,7 @@ def measure_tiny(device: str, folder: Path) -> dict[str, float]:
     """Our own figures for the tiny preset."""
     durations = verse_lengths(16)
     examples, sounds = _examples(durations, folder / "tiny", TINY_FRONTEND)
-    model = transformers.Wav2Vec2BertForCTC(tiny_config(VOCABULARY)).to(device)
-    use_fast_layers(model)
+    model = build_model(tiny_config(VOCABULARY)).to(device)
     epoch = _our_epoch(model, examples, sounds, preset="tiny", device=device)
     reader = copy.deepcopy(model)  # a transcriber changes its network's numbers
     transcriber = Transcriber(

@@ -7,6 +7,8 @@ from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2CTCTokenizer, Wav2
 
 from codex_worker.asr.features import MEL_BINS
 from codex_worker.asr.load import load_checkpoint
+from codex_worker.asr.networks.small_lstm import SmallLstmConfig
+from codex_worker.errors import UserError
 
 
 def export_hugging_face(checkpoint: Path, folder: Path) -> list[Path]:
@@ -14,9 +16,15 @@ def export_hugging_face(checkpoint: Path, folder: Path) -> list[Path]:
 
     `AutoModelForCTC.from_pretrained(folder)` and `Wav2Vec2CTCTokenizer.from_pretrained(folder)` load it. The
     text recipe, the corrector, the language and what else only this worker uses go beside it as JSON: with
-    `transformers` alone it reads greedily. Raises DataError for what is no transcriber.
+    `transformers` alone it reads greedily. Raises DataError for what is no transcriber, and UserError for one
+    of preset tiny.
     """
     loaded = load_checkpoint(checkpoint, unpack_folder=folder / "unpacked")
+    if loaded.model.config.model_type == SmallLstmConfig.model_type:
+        raise UserError(
+            f"{checkpoint.name} is of preset tiny, whose network transformers does not know. Only this "
+            "worker reads it; train with preset full for a model that others read, too."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     loaded.model.save_pretrained(folder)
     vocabulary = loaded.vocabulary

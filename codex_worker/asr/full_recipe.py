@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from codex_worker.asr.recipe_settings import Augmentation, TranscriberRecipe
 from codex_worker.asr.updates import seconds_an_update, updates_an_epoch
-from codex_worker.contract.options import MANY_HOURS, SMALL_VAL_SPLIT, TEST_SPLIT, VAL_SPLIT
+from codex_worker.contract.options import MANY_HOURS, TEST_SPLIT, held_back
 from codex_worker.forecast.cost import MEASURED_ON, TrainingWork, cost_of
 from codex_worker.training.machine import Machine
 
@@ -75,7 +75,7 @@ def full_recipe(
         frozen_epochs=0,
         layer_decay=1.0,
         patience_epochs=None,
-        val_split=VAL_SPLIT if hours < MANY_HOURS else SMALL_VAL_SPLIT,
+        val_split=held_back(hours),
         test_split=test_split,
         max_duration_s=30.0,
         gradient_checkpointing=bool(memory),

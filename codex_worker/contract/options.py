@@ -30,7 +30,7 @@ from codex_worker.contract.reading import EntryReader
 from codex_worker.contract.values import Anything, Choice, MmsVoice, Number, Text, Verses, Whole, YesNo
 
 MOST_HELD_BACK = 0.8  # val_split and test_split together
-# Held back where a job does not say; of many hours, and with the tiny preset, a smaller share will do.
+# Held back where a job does not say; of many hours a smaller share will do.
 VAL_SPLIT, SMALL_VAL_SPLIT, TEST_SPLIT = 0.1, 0.05, 0.05
 MOST_VALIDATED = 100  # recordings of a voice
 MANY_HOURS = 10.0  # with fewer, all that is not needed for validation is needed to learn
@@ -55,6 +55,11 @@ AUDIO_FORMATS = ("webm", "wav", "ogg", "mp3", "m4a")
 DECODINGS = ("greedy", "beam")
 SOLVERS = ("euler", "midpoint", "rk4", "dopri5")
 FRONTENDS = ("auto", "compat", "characters")
+
+
+def held_back(hours: float) -> float:
+    """The share of so many hours that a transcriber is not trained on where a job does not say."""
+    return VAL_SPLIT if hours < MANY_HOURS else SMALL_VAL_SPLIT
 
 
 class SharedOptions(BaseModel):
@@ -214,7 +219,7 @@ class TrainingOptions(SharedOptions):
             Number(0.0, 0.5),
             "share held out for validation; with `test_split` at most 0.8",
             f"{VAL_SPLIT:g}, of a voice's recordings no more than {MOST_VALIDATED}; for a transcriber "
-            f"{SMALL_VAL_SPLIT:g} from {MANY_HOURS:g} hours on and with `model.preset: tiny`",
+            f"{SMALL_VAL_SPLIT:g} from {MANY_HOURS:g} hours on",
             TRAIN,
         ),
     ] = None

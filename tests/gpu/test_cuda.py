@@ -8,13 +8,14 @@ import torch
 from transformers import Wav2Vec2BertForCTC
 
 from codex_worker.asr.align import _torchaudio_path, best_path, forced_align
-from codex_worker.asr.networks.build import tiny_config, use_fast_layers
+from codex_worker.asr.networks.build import use_fast_layers
 from codex_worker.asr.vocabulary import build_vocabulary
 from codex_worker.stabletts.configuration import TINY
 from codex_worker.stabletts.network import StableTTS
 from codex_worker.supervisor.probing import probe_computing
 from codex_worker.supervisor.settings import RuntimeSettings
 from tests.support.jobs import ROOT
+from tests.support.networks import small_conformer
 from tests.support.spoken import error_rate_on, sample_utterances, train_tiny
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
@@ -39,7 +40,7 @@ def test_a_voice_speaks_on_the_gpu_as_on_the_processor():
 
 @pytest.mark.parametrize("length", [1, 50, 700])
 def test_a_transcriber_computes_on_the_gpu_what_transformers_computes(length):
-    config = tiny_config(build_vocabulary(["god made all"]))
+    config = small_conformer(build_vocabulary(["god made all"]))
     torch.manual_seed(3)
     plain = Wav2Vec2BertForCTC(config).eval().cuda()
     ours = copy.deepcopy(plain)

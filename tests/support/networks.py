@@ -1,8 +1,9 @@
-"""Networks of the full width, which tests and benchmarks make of random weights."""
+"""Networks that tests and benchmarks make of random weights."""
 
-from transformers import PretrainedConfig
+from transformers import PretrainedConfig, Wav2Vec2BertConfig
 
-from codex_worker.asr.networks.build import FAMILIES, config_from
+from codex_worker.asr.features import MEL_BINS
+from codex_worker.asr.networks.build import FAMILIES, TINY_FRONTEND, config_from
 from codex_worker.asr.vocabulary import Vocabulary
 
 
@@ -16,6 +17,28 @@ def full_config(vocabulary: Vocabulary, *, layers: int = 24) -> PretrainedConfig
             **FAMILIES["wav2vec2-bert"].fine_tuning,
         }
     )
+    return _with_ctc(config, vocabulary)
+
+
+def small_conformer(vocabulary: Vocabulary) -> PretrainedConfig:
+    """A Wav2Vec2-BERT of 0.8 million parameters, which reads what the tiny preset's network reads."""
+    config = Wav2Vec2BertConfig(
+        feature_projection_input_dim=TINY_FRONTEND.stacked_frames * MEL_BINS,
+        vocab_size=len(vocabulary),
+        hidden_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=512,
+        output_hidden_size=128,
+        conv_depthwise_kernel_size=9,
+        add_adapter=False,
+        layerdrop=0.0,
+        apply_spec_augment=False,
+    )
+    return _with_ctc(config, vocabulary)
+
+
+def _with_ctc(config: PretrainedConfig, vocabulary: Vocabulary) -> PretrainedConfig:
     config.update(
         {
             "pad_token_id": vocabulary.blank_id,

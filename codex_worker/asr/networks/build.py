@@ -23,6 +23,7 @@ from transformers import (
 from codex_worker.asr.features import MEL_BINS, MOST_STACKED, SAMPLE_RATE, FeatureExtractor
 from codex_worker.asr.networks import omniasr
 from codex_worker.asr.networks.base_letters import PublishedHead, read_base_letters, take_over_letters
+from codex_worker.asr.networks.small_lstm import SmallLstmConfig, SmallLstmForCTC
 from codex_worker.asr.networks.w2v2bert_attention import use_fast_attention
 from codex_worker.asr.networks.w2v2bert_convolution import use_fast_convolution
 from codex_worker.asr.vocabulary import Vocabulary
@@ -61,6 +62,7 @@ FAMILIES: dict[str, NetworkFamily] = {
         Wav2Vec2BertConfig, Wav2Vec2BertForCTC, {**_NO_DROPOUT, "add_adapter": True}, "log_mel"
     ),
     "wav2vec2": NetworkFamily(Wav2Vec2Config, Wav2Vec2ForCTC, _NO_DROPOUT, "waveform"),
+    SmallLstmConfig.model_type: NetworkFamily(SmallLstmConfig, SmallLstmForCTC, {}, "log_mel"),
 }
 """The architectures that a transcriber may have, by the `model_type` of their configuration.
 
@@ -88,30 +90,10 @@ _TRIAL_ROWS = {"log_mel": 400, "waveform": 32_000}
 TINY_FRONTEND = FeatureExtractor(stacked_frames=4)
 
 
-def tiny_config(vocabulary: Vocabulary) -> Wav2Vec2BertConfig:
-    """About 0.8 million parameters: learns a few dozen words in a minute on two CPU cores."""
-    return _with_ctc(
-        Wav2Vec2BertConfig(
-            feature_projection_input_dim=TINY_FRONTEND.stacked_frames * MEL_BINS,
-            hidden_size=128,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            intermediate_size=512,
-            output_hidden_size=128,
-            position_embeddings_type="relative_key",
-            conv_depthwise_kernel_size=9,
-            add_adapter=False,
-            hidden_dropout=0.1,
-            activation_dropout=0.0,
-            attention_dropout=0.0,
-            feat_proj_dropout=0.0,
-            conformer_conv_dropout=0.1,
-            final_dropout=0.1,
-            layerdrop=0.0,
-            apply_spec_augment=False,
-        ),
-        vocabulary,
-    )
+def tiny_config(vocabulary: Vocabulary) -> SmallLstmConfig:
+    """About a million parameters: learns a few dozen words in a minute on two CPU cores."""
+    rows = TINY_FRONTEND.stacked_frames * MEL_BINS
+    return _with_ctc(SmallLstmConfig(feature_projection_input_dim=rows), vocabulary)
 
 
 def build_model(config: PretrainedConfig) -> PreTrainedModel:
@@ -286,8 +268,9 @@ def output_frames(model: PreTrainedModel, input_length: int) -> int:
 def frame_seconds(model: PreTrainedModel) -> float:
     """Seconds between two CTC frames."""
     config = model.config
-    if config.model_type == "wav2vec2-bert":
-        stride = config.adapter_stride**config.num_adapter_layers if config.add_adapter else 1
+    if FAMILIES[config.model_type].reads == "log_mel":
+        has_adapter = getattr(config, "add_adapter", False)
+        stride = config.adapter_stride**config.num_adapter_layers if has_adapter else 1
         return frontend_of(config).input_seconds(stride)
     samples = 1
     for conv_stride in config.conv_stride:

@@ -13,6 +13,7 @@ from codex_worker.stabletts.checkpoint import VoiceDescription, read_checkpoint,
 from codex_worker.stabletts.configuration import TINY
 from codex_worker.stabletts.frontend.choose import FrontendRequest, choose_frontend
 from codex_worker.stabletts.train import begin_from_scratch
+from tests.support.networks import small_conformer
 
 
 def test_a_voice_becomes_a_state_dict_that_is_read_without_running_code(run, tmp_path):
@@ -36,7 +37,7 @@ def test_a_transcriber_becomes_a_folder_that_transformers_reads_the_same_way(run
     from transformers import AutoFeatureExtractor, AutoModelForCTC, Wav2Vec2CTCTokenizer
 
     vocabulary = build_vocabulary(["kings carry fish", "women give stones"])
-    model = build_model(tiny_config(vocabulary)).eval()
+    model = build_model(small_conformer(vocabulary)).eval()
     save_checkpoint(
         tmp_path / "asr.safetensors",
         TranscriberCheckpoint(model, vocabulary, TINY_FRONTEND, metadata={"language": "x"}),
@@ -55,6 +56,16 @@ def test_a_transcriber_becomes_a_folder_that_transformers_reads_the_same_way(run
     tokenizer = Wav2Vec2CTCTokenizer.from_pretrained(tmp_path / "out")
     assert tokenizer("kings fish").input_ids == vocabulary.encode("kings fish")
     assert json.loads((tmp_path / "out" / "codex_worker.json").read_text())["language"] == "x"
+
+
+def test_a_network_that_transformers_does_not_know_is_refused_with_what_can_be_exported(run, tmp_path):
+    vocabulary = build_vocabulary(["kings carry fish"])
+    model = build_model(tiny_config(vocabulary))
+    save_checkpoint(tmp_path / "asr.safetensors", TranscriberCheckpoint(model, vocabulary, TINY_FRONTEND))
+    code, printed = run("export", "asr.safetensors", "out")
+    assert code != 0
+    assert "preset tiny" in printed and "preset full" in printed
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", None])

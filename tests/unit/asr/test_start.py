@@ -8,6 +8,7 @@ from codex_worker.asr.networks.build import TINY_FRONTEND, build_model, tiny_con
 from codex_worker.asr.start import FromCheckpoint, FromNothing
 from codex_worker.asr.trainable import WholeNetwork
 from codex_worker.asr.vocabulary import build_vocabulary
+from tests.support.networks import small_conformer
 
 TEXTS = ["god made all", "all is well"]
 
@@ -58,7 +59,7 @@ def test_in_the_first_stage_only_the_head_trains(checkpoint):
 
 
 def test_lower_layers_learn_more_slowly(checkpoint):
-    model = build_model(tiny_config(checkpoint.vocabulary))
+    model = build_model(small_conformer(checkpoint.vocabulary))
     rates = {}
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     for group in WholeNetwork().groups(model, 1e-3, 0.5):

@@ -42,8 +42,7 @@ def test_a_handful_of_recordings_is_read_back_without_an_error(tmp_path):
     corpus = prepare(heard, normalise=str, sounds=sounds, frames=lambda rows: rows, max_duration_s=40.0)
     vocabulary = build_vocabulary(example.text for example in corpus.examples)
     config = tiny_config(vocabulary)
-    config.update({"hidden_size": 64, "output_hidden_size": 64, "intermediate_size": 128})
-    config.update({"hidden_dropout": 0.0, "conformer_conv_dropout": 0.0, "final_dropout": 0.0})
+    config.update({"hidden_size": 64, "hidden_dropout": 0.0})
     manifest: dict[str, Any] = {"epochs": 150, "learning_rate": 5e-3, "warmup_steps": 15}
     recipe = choose_recipe(corpus.hours, len(heard), preset="tiny", options=TrainingOptions(**manifest))
     recipe = replace(recipe, augmentation=Augmentation())

@@ -22,6 +22,7 @@ from codex_worker.errors import DataError
 from codex_worker.training.task import TrainingOutcome
 from tests.support.half_heard import half_heard, sentences
 from tests.support.made_plans import plan_over_noise
+from tests.support.networks import small_conformer
 from tests.support.present import present
 
 WORDS = ["naba", "kuto", "isimo", "rak", "tebola", "ama", "sokin", "lulu", "berit"]
@@ -31,10 +32,10 @@ LANGUAGE = ProjectLanguage.fit(sentences(WORDS, 80, 1), has_words=True, order=6)
 )
 
 
-def checkpoint_with(language):
+def checkpoint_with(language, config=tiny_config):
     torch.manual_seed(0)
     return TranscriberCheckpoint(
-        build_model(tiny_config(VOCABULARY)), VOCABULARY, TINY_FRONTEND, language=language
+        build_model(config(VOCABULARY)), VOCABULARY, TINY_FRONTEND, language=language
     )
 
 
@@ -153,7 +154,7 @@ def test_a_transcriber_with_a_language_reads_what_the_network_only_half_heard(mo
 
 
 def test_a_language_is_exported_beside_the_network(tmp_path):
-    save_checkpoint(tmp_path / "best.safetensors", checkpoint_with(LANGUAGE))
+    save_checkpoint(tmp_path / "best.safetensors", checkpoint_with(LANGUAGE, small_conformer))
     files = export_hugging_face(tmp_path / "best.safetensors", tmp_path / "exported")
     written = next(path for path in files if path.name == "language.json").read_text(encoding="utf-8")
     assert ProjectLanguage.from_json(written).weights == LANGUAGE.weights
