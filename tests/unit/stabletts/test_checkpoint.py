@@ -43,6 +43,7 @@ def voice():
         base="gpu_jobs/job_a/checkpoint/best.safetensors",
         official_revision="KdaiP/StableTTS1.1@0123",
         training_commit="c" * 40,
+        licence="MIT",
         metrics={"val_total_loss": 1.5},
     )
 
@@ -52,6 +53,13 @@ def file(tmp_path, network, voice):
     path = tmp_path / "voice.safetensors"
     write_checkpoint(path, network, voice, {"epochs_completed": "3"})
     return path
+
+
+def test_the_licence_of_a_voice_that_does_not_say_one_is_that_of_its_official_weights(
+    tmp_path, network, voice
+):
+    write_checkpoint(tmp_path / "older.safetensors", network, replace(voice, licence=""), {})
+    assert present(read_checkpoint(tmp_path / "older.safetensors").voice).licence == "MIT"
 
 
 def test_a_voice_comes_back_with_all_that_is_known_of_it(file, network, voice):
