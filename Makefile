@@ -41,8 +41,8 @@ check: $(READY) ## Lint, types, and imports between packages
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-acceptance: $(READY) ## Longer proofs: it learns, it speaks, it survives (up to 20 minutes)
-	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -q -n 2 --dist worksteal tests/acceptance
+acceptance: $(READY) ## Longer proofs: it learns, it speaks, it survives (about 30 minutes)
+	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/acceptance
 
 chaos: $(READY) ## Thousands of random schedules of workers, people and faults (about 40 minutes on 2 cores)
 	$(BIN)/python -m tests.sim

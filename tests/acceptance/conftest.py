@@ -22,3 +22,13 @@ def project(request) -> RealProject:
 def worked(project, tmp_path_factory) -> WorkedProject:
     """The project after a worker has done a transcriber's job, with every default, and a voice's job."""
     return worked_project(project, tmp_path_factory)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process takes all tests of a language, so that no other waits while it trains."""
+    for item in items:
+        parameters = getattr(item, "callspec", None)
+        language = parameters and parameters.params.get("project")
+        if language:
+            item.add_marker(pytest.mark.xdist_group(language))
