@@ -120,7 +120,7 @@ def test_texts_of_few_words_are_named_as_not_counted(words, is_said):
 
 @pytest.mark.parametrize(
     ("curve", "minutes", "may_not_read"),
-    [(FULL, 3, True), (FULL, 30, False), (FULL, 600, False), (TINY, 18, True)],
+    [(FULL, 3, True), (FULL, 30, False), (FULL, 600, False), (TINY, 18, False), (TINY, 6, True)],
 )
 def test_too_little_to_learn_to_read_is_told(curve, minutes, may_not_read):
     assert expect(curve, one_reader(minutes / 60)).may_not_read is may_not_read

@@ -183,7 +183,7 @@ def test_a_run_that_has_not_begun_to_read_changes_nothing_and_asks_for_minutes(p
 def test_a_probe_narrows_the_preset_that_it_trained_and_the_range_before_is_named():
     situation = Situation(450, 0.3, (0.3,), letters=28)
     before = forecast(situation)
-    after = forecast(situation, probe=ProbeReport("here", 40, (run(40.0, preset="tiny", base="tiny"),)))
+    after = forecast(situation, probe=ProbeReport("here", 40, (run(25.0, preset="tiny", base="tiny"),)))
     assert before and after
     assert after.transcribers[0] == before.transcribers[0]
     assert after.transcribers[1].errors.letters_wrong.high < before.transcribers[1].errors.letters_wrong.high
