@@ -24,6 +24,10 @@ from codex_worker.text.spacing import divisible
 logger = logging.getLogger(__name__)
 
 
+class TextTooLongError(DataError):
+    """No recording of this length can say so many letters."""
+
+
 @dataclass(frozen=True)
 class AlignedToken:
     """A label's frames `[start, end)` on the best path, and its mean probability over them."""
@@ -87,7 +91,10 @@ def fit_of(transcriber: Transcriber) -> Align:
     def fit(samples: np.ndarray, text: str) -> float:
         normalised = text if recipe is None else recipe.apply(text)
         spoken = resample(trim_silence(samples, SAMPLE_RATE), SAMPLE_RATE, rate)
-        return align(transcriber, spoken, normalised).score
+        try:
+            return align(transcriber, spoken, normalised).score
+        except TextTooLongError:
+            return 0.0
 
     return fit
 
@@ -99,7 +106,7 @@ def align_words(log_probs: Tensor, text: str, vocabulary: Vocabulary, seconds_pe
         raise DataError(f"The text {text[:60]!r} holds no letter that this model knows; it can't be aligned.")
     if ctc_frames_needed(labels) > len(log_probs):
         duration_s = len(log_probs) * seconds_per_frame
-        raise DataError(
+        raise TextTooLongError(
             f"The text has {letter_count(text)} letters, more than {duration_s:.1f} s of "
             "speech can hold: text and recording don't belong together."
         )

@@ -6,10 +6,14 @@ from collections.abc import Iterator, Sequence
 from codex_worker.data.pace import MIN_TO_COMPARE, usual_pace
 from codex_worker.doctor.examined import Examined
 from codex_worker.doctor.finding import Finding, about
-from codex_worker.doctor.swaps import exchanged, misplaced
+from codex_worker.doctor.swaps import exchanged, is_compared, misplaced
 
 POOR_READER_CER = 0.5  # a transcriber that is wrong more often cannot tell which texts are
 POOR_READER_FIT = 0.5
+# A transcriber that is wrong more often mistakes single words that it has not learnt, however well it knows
+# the others; which of several longer texts is said it may know all the same.
+WORD_READER_CER = 0.1
+NO_FIT = 0.0  # the recording is too short for its text
 ODD_SPREADS, ODD_AT_LEAST = 4.0, 0.2  # how far below the others a fit must be to be odd
 
 
@@ -48,8 +52,10 @@ def paced(examined: Sequence[Examined]) -> Iterator[Finding]:
 def mismatched(examined: Sequence[Examined], reader_cer: float | None) -> Iterator[Finding]:
     """Texts that are not what their recordings say, if the transcriber can tell.
 
-    A good reader tells by how well a text fits. A poor one is only asked which of several texts fits best,
-    and only where the project's other recordings show that it knows.
+    Which of several texts a recording says even a poor reader can tell, where the project's other recordings
+    show that it knows. How well a text fits says less: a reader knows the recordings that it learnt from
+    better than others. So it decides only where texts could not be compared, and of words if the reader is
+    good.
     """
     for finding in exchanged(examined):
         yield finding
@@ -66,9 +72,14 @@ def mismatched(examined: Sequence[Examined], reader_cer: float | None) -> Iterat
         )
         return
     odd = set(by_rank or ())
+    odd |= {each.label for each in examined if each.fit == NO_FIT}
     if not is_poor:
         bar = _lowest_usual_fit(fits, reader_cer or 0.0)
-        odd |= {each.label for each in examined if each.fit is not None and each.fit < bar}
+        knows_words = (reader_cer or 0.0) <= WORD_READER_CER
+        for each in examined:
+            by_fit = by_rank is None or (knows_words and not is_compared(each))
+            if by_fit and each.fit is not None and each.fit < bar:
+                odd.add(each.label)
     yield from about(
         "mismatch",
         "1 recording does not seem to say its text. Listen, and correct the text or the recording",

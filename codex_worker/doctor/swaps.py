@@ -62,7 +62,7 @@ def exchanged(examined: Sequence[Examined]) -> Iterator[Finding]:
 
     With right recordings that would be two mistakes at once that fit together.
     """
-    compared = {each.key: each for each in examined if _is_compared(each)}
+    compared = {each.key: each for each in examined if is_compared(each)}
     best = {key: _preferred(each) for key, each in compared.items()}
     known = [each for key, each in compared.items() if best[key] == key]
     if not known or len(known) < KNOWN_SHARE * len(compared):
@@ -89,12 +89,13 @@ def misplaced(examined: Sequence[Examined]) -> list[str] | None:
 
     That is where too few could be compared, or the reader mistakes too many.
     """
-    ranks = {each.label: _rank(each) for each in examined if _is_compared(each)}
+    ranks = {each.label: _rank(each) for each in examined if is_compared(each)}
     bar = _odd_rank(list(ranks.values()))
     return None if bar is None else [label for label, rank in ranks.items() if rank >= bar]
 
 
-def _is_compared(each: Examined) -> bool:
+def is_compared(each: Examined) -> bool:
+    """Whether a recording's text was compared with enough others."""
     return each.key in each.likelihoods and len(each.likelihoods) > FEWEST_OTHERS
 
 

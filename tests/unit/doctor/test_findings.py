@@ -1,5 +1,6 @@
 """What is worth a look: rules over all recordings, from measures that are made up."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -215,3 +216,37 @@ def test_a_recording_that_breaks_off_is_named_where_it_is_short_for_its_text(spe
 def test_a_single_word_that_breaks_off_is_no_alarm():
     others = [verse(number, letters, 0.3 + letters / 11) for number, letters in enumerate(range(20, 40), 2)]
     assert "breaks-off" not in found_in([verse(1, letters=3, speech_s=0.2, breaks_off=True), *others])
+
+
+def compared(count, says_its_own=True):
+    """Recordings of sentences; a reader finds their own texts, or others', the likeliest."""
+    keys = [f"k{place}" for place in range(20)]
+    return [
+        verse(
+            number,
+            key=f"k{number}",
+            fit=0.9,
+            likelihoods={key: -0.5 if (key == f"k{number}") == says_its_own else -4.0 for key in keys},
+        )
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fit", "reader_cer", "is_named"),
+    [
+        (0.1, 0.25, False),  # a word that the reader has not learnt
+        (0.1, 0.05, True),
+        (0.0, 0.25, True),  # too short for its text, whoever reads
+        (0.9, 0.05, False),
+    ],
+)
+def test_of_single_words_only_a_good_reader_is_believed(fit, reader_cer, is_named):
+    found = found_in([*compared(20), verse(30, letters=6, speech_s=0.9, fit=fit)], reader_cer)
+    assert ("mismatch" in found) == is_named
+
+
+def test_a_text_that_is_likelier_than_all_others_fits_however_badly_the_reader_knows_it():
+    known = compared(20)
+    unheard = [replace(each, fit=0.2) for each in known[:4]]
+    assert "mismatch" not in found_in([*unheard, *known[4:]], 0.2)
