@@ -1,9 +1,9 @@
 """Real people's recordings through the commands and both jobs, beside what is right about each of them.
 
 The recordings are Debian's voice prompts in English and Russian (`make real`); where they are not to be had,
-these tests are skipped. The transcriber's job is the default one, which has to learn to read; an epoch of the
-voice is far from speaking. What counts here is that no recording is lost, that faults are found and nothing
-else, that letters are counted right, and that what was made is where people look for it.
+these tests are skipped. The transcriber's job is the default one, which has to learn to read; three epochs
+of the voice are far from speaking. What counts here is that no recording is lost, that faults are found and
+nothing else, that letters are counted right, and that what was made is where people look for it.
 """
 
 import csv

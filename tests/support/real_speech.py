@@ -151,14 +151,14 @@ ASR = BOTH | {
 }
 """A transcriber of preset tiny, and every default."""
 TTS = BOTH | {
-    "epochs": 1,
+    "epochs": 3,
     "job_id": "real2_speak",
     "job_type": "tts",
     "submitted_at": "2026-01-03T01:00:00.000Z",
     "model": {"type": "StableTTS", "preset": "tiny"},
     "inference": {"diffusion_steps": 2},
 }
-"""A voice that is far from speaking."""
+"""A voice that is far from speaking, but no longer silent."""
 
 
 @dataclass(frozen=True)
