@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codex_worker.audio.opened import AudioInfo, sound_of
+from codex_worker.audio.refusals import Encrypted
 from codex_worker.audio.timeline import Stamp, Timeline, with_following
 from codex_worker.errors import DataError
 
@@ -144,9 +145,7 @@ class Frames:
                 self.damaged_last = True
                 break
             if self.packets == 0 and packet.size and packet.has_sidedata("encryption_info"):
-                raise DataError(
-                    f"{self._path} is encrypted against copying; export it as a plain file or record again"
-                )
+                raise Encrypted(self._path)
             try:
                 frames = packet.decode()
             except av.FFmpegError:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from codex_worker.audio.not_sound import HEAD_BYTES, refuse_what_is_no_sound, refuse_zeros
 from codex_worker.audio.parts import FilePart, PartOfFile
-from codex_worker.audio.refusals import CutOff
+from codex_worker.audio.refusals import CutOff, Encrypted
 from codex_worker.audio.wholeness import beginning_without_end
 from codex_worker.errors import DataError
 
@@ -25,6 +25,7 @@ FORMATS = (
 LOWEST_RATE, HIGHEST_RATE = 4_000, 384_000
 MAX_CHANNELS = 32
 _NO_CODEC = "none"
+_ENCRYPTED = ("drms", "enca")  # sample entries of a shop's files (.m4p) and of ISO/IEC 23001-7
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def opened(path: Path, part: FilePart) -> Iterator[tuple[InputContainer, AudioIn
 
     Raises:
         CutOff: what tells how to read it was lost with its end.
+        Encrypted: only a shop's programs may play it.
         DataError: it is no recording that can be read.
     """
     with PartOfFile(path, part) as file, _open(path, file) as container:
@@ -101,6 +103,8 @@ def _info(container: InputContainer, path: Path) -> AudioInfo:
         raise DataError(
             f"{path} holds sound of a kind that is not known (a codec in {kind}); convert it to WAV"
         )
+    if _tag(stream) in _ENCRYPTED:
+        raise Encrypted(path)
     rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
     if not LOWEST_RATE <= rate <= HIGHEST_RATE or not 1 <= channels <= MAX_CHANNELS:
         raise DataError(f"{path} claims {rate} Hz and {channels} channels, which no recording of speech has")
@@ -110,3 +114,11 @@ def _info(container: InputContainer, path: Path) -> AudioInfo:
     elif container.duration is not None:
         duration_s = container.duration / 1_000_000
     return AudioInfo(duration_s, rate, channels, stream.codec_context.name, kind)
+
+
+def _tag(stream: Any) -> str:
+    """The four letters by which the file names the kind of its sound; nothing where they are none."""
+    try:
+        return str(stream.codec_context.codec_tag)
+    except UnicodeDecodeError:  # numbers instead, as in WAV, or whatever a stranger wrote there
+        return ""

@@ -1,5 +1,7 @@
 """Why a recording is not taken, where callers tell it from other damage."""
 
+from pathlib import Path
+
 from codex_worker.errors import DataError
 
 
@@ -9,3 +11,10 @@ class CutOff(DataError):
 
 class TooLong(DataError):
     """A recording that is longer than the caller takes."""
+
+
+class Encrypted(DataError):
+    """A file of a shop, which only that shop's programs may play."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is encrypted against copying; export it as a plain file or record again")
