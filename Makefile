@@ -33,7 +33,7 @@ test: $(READY) ## Run all tests (about 10 minutes on 2 cores)
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 test-quick: $(READY) ## Run the unit tests but the slow ones (under 1.5 minutes on 2 cores)
-	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'not slow and not chaos' tests/unit
+	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'not slow and not chaos and not acceptance' tests/unit
 
 check: $(READY) ## Lint, types, and imports between packages
 	$(BIN)/ruff check $(SOURCES)
@@ -42,7 +42,7 @@ check: $(READY) ## Lint, types, and imports between packages
 	$(BIN)/lint-imports --no-cache
 
 acceptance: $(READY) ## Longer proofs: it learns, it speaks, it survives (about 30 minutes)
-	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/acceptance
+	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -q -n 2 --dist loadgroup -m acceptance tests
 
 chaos: $(READY) ## Thousands of random schedules of workers, people and faults (about 40 minutes on 2 cores)
 	$(BIN)/python -m tests.sim

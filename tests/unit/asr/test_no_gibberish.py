@@ -15,6 +15,8 @@ from codex_worker.job.summary import sentence_of
 from handlers.asr.w2v2bert import inference
 from sample.make_codex_project import make_project
 
+pytestmark = pytest.mark.acceptance  # whole trainings or readings: too long for every change
+
 PATH = "gpu_jobs/job_old/checkpoint/asr_model.safetensors"
 
 

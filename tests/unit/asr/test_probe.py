@@ -17,6 +17,8 @@ from codex_worker.training.machine import Machine
 from tests.support.clock import FakeClock
 from tests.support.spoken import sample_utterances
 
+pytestmark = pytest.mark.acceptance  # whole trainings or readings: too long for every change
+
 HOURS = 0.015  # of the recordings, about
 
 

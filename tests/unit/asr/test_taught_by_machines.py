@@ -39,6 +39,8 @@ from tests.support.noted import noted
 from tests.support.present import present
 from tests.support.spoken import sample_utterances
 
+pytestmark = pytest.mark.acceptance  # whole trainings or readings: too long for every change
+
 BASE = "gpu_jobs/job_old/checkpoint/asr_model.safetensors"
 VOICE = "gpu_jobs/job_voice/checkpoint/voice.safetensors"
 

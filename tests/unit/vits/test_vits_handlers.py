@@ -20,7 +20,7 @@ from handlers.tts.vits import inference, training, training_and_inference
 from sample.make_codex_project import make_project
 from tests.support.mms_voice import SYMBOLS, mms_folder
 
-pytestmark = pytest.mark.slow  # each job trains or speaks the sample
+pytestmark = pytest.mark.acceptance  # whole trainings or readings: too long for every change
 
 
 @pytest.fixture(scope="module")

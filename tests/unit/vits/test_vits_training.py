@@ -26,7 +26,7 @@ from codex_worker.vits.speak import VitsSpeaker
 from codex_worker.vits.text import MmsFrontend
 from codex_worker.vits.train import VITS_METRICS, VitsTraining, framed_samples
 
-pytestmark = pytest.mark.slow  # most of them train
+pytestmark = pytest.mark.acceptance  # whole trainings or readings: too long for every change
 
 FRONTEND = MmsFrontend.learn(["mama na baba"])
 HOP = 256

@@ -25,6 +25,8 @@ from tests.support.made_plans import plan_over_noise
 from tests.support.networks import small_conformer
 from tests.support.present import present
 
+pytestmark = pytest.mark.acceptance  # whole trainings or readings: too long for every change
+
 WORDS = ["naba", "kuto", "isimo", "rak", "tebola", "ama", "sokin", "lulu", "berit"]
 VOCABULARY = build_vocabulary(WORDS)
 LANGUAGE = ProjectLanguage.fit(sentences(WORDS, 80, 1), has_words=True, order=6).weighed(
