@@ -50,9 +50,10 @@ class _Front(nn.Module):
     def forward(self, rows: Tensor, mask: Tensor | None) -> Tensor:
         hidden = rows.reshape(len(rows), -1, MEL_BINS).transpose(1, 2)
         for convolution in self.convolutions:
-            hidden = nn.functional.gelu(convolution(hidden))
             if mask is not None:  # what lies behind a recording's end must not reach into it
-                hidden = hidden * mask.repeat_interleave(hidden.shape[2] // mask.shape[1], 1)[:, None]
+                frames = mask.repeat_interleave(hidden.shape[2] // mask.shape[1], 1)[:, None]
+                hidden = hidden * frames.to(hidden.dtype)
+            hidden = nn.functional.gelu(convolution(hidden))
         return hidden.transpose(1, 2)
 
 
@@ -86,7 +87,7 @@ class _Encoder(nn.Module):
 
     def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
         places = torch.arange(hidden.shape[1], device=hidden.device)
-        lengths = hidden.shape[1] if mask is None else mask.sum(1, keepdim=True).long()
+        lengths = hidden.shape[1] if mask is None else mask.long().sum(1, keepdim=True)
         turned = torch.where(places < lengths, lengths - 1 - places, places).expand(len(hidden), -1)
         for place, layer in enumerate(self.layers):
             hidden = layer(hidden if place == 0 else self.dropout(hidden), turned)
@@ -125,8 +126,7 @@ class SmallLstmForCTC(PreTrainedModel):
 
     def forward(self, input_features: Tensor, attention_mask: Tensor | None = None) -> CausalLMOutput:
         """Logits `[B, T, V]` of `[B, T, frames * 80]`; `attention_mask [B, T]` is 0 after their ends."""
-        mask = None if attention_mask is None else attention_mask.to(input_features.dtype)
-        return CausalLMOutput(logits=self.lm_head(self.reader(input_features, mask)))
+        return CausalLMOutput(logits=self.lm_head(self.reader(input_features, attention_mask)))
 
     def _get_feat_extract_output_lengths(self, lengths: Tensor) -> Tensor:
         """One frame comes out of each row."""

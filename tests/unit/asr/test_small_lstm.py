@@ -16,19 +16,19 @@ def network():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("lengths", [(1, 2, 3), (40, 40), (75, 1, 30, 74)])
-def test_a_batch_says_what_each_recording_says_alone_whatever_lies_behind_its_end(lengths):
-    model = network()
+@pytest.mark.parametrize("lengths", [(1, 2, 3), (40, 40), (75, 1, 30, 74), (625, 515)])
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-3)])
+def test_a_batch_says_what_each_recording_says_alone_whatever_lies_behind_its_end(lengths, dtype, close):
+    model = network().to(dtype)
     rows = [torch.randn(length, 320) for length in lengths]
     inputs = torch.full((len(lengths), max(lengths), 320), 7.0)
     mask = torch.zeros(len(lengths), max(lengths), dtype=torch.long)
     for place, each in enumerate(rows):
         inputs[place, : len(each)], mask[place, : len(each)] = each, 1
-    inputs[mask == 0] = 0.0
-    together = model(inputs, attention_mask=mask).logits
+    together = model(inputs.to(dtype), attention_mask=mask).logits
     for place, each in enumerate(rows):
-        alone = model(each[None]).logits[0]
-        torch.testing.assert_close(together[place, : len(each)], alone, atol=1e-5, rtol=0)
+        alone = model(each[None].to(dtype)).logits[0]
+        torch.testing.assert_close(together[place, : len(each)], alone, atol=close, rtol=0)
 
 
 @torch.no_grad()
