@@ -1,6 +1,7 @@
 """How to train a voice on this much data: defaults that scale, what the manifest says instead, and why."""
 
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -8,6 +9,7 @@ from typing import Literal
 from codex_worker.contract.options import MOST_VALIDATED, VAL_SPLIT, TrainingOptions
 from codex_worker.errors import UserError
 from codex_worker.stabletts.configuration import MelSettings
+from codex_worker.training.batches import batches_by_length
 from codex_worker.training.loop import TrainingSettings
 from codex_worker.training.machine import Machine
 
@@ -74,6 +76,17 @@ class VoiceRecipe:
     batch_frames: int
     validated: int  # utterances held out
     reasons: tuple[str, ...]
+
+    def batches(self, frames: Sequence[int], epoch: int | None = None) -> list[list[int]]:
+        """Places of utterances of so many frames, those of like length together; mixed anew in each epoch."""
+        seed = None if epoch is None else zlib.crc32(f"{self.training.seed}:{epoch}".encode())
+        return batches_by_length(
+            frames,
+            max_total=self.batch_frames,
+            max_items=self.batch_items,
+            seed=seed,
+            shuffle=epoch is not None,
+        )
 
 
 def plan(

@@ -1,7 +1,6 @@
 """Training of a voice: what the shared loop asks of it."""
 
 import logging
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from codex_worker.stabletts.recipe import VoiceRecipe
 from codex_worker.stabletts.speak import Failed, Speaker, SpeakingSettings, Spoken, Verse
 from codex_worker.stabletts.symbols import official_symbols
 from codex_worker.stabletts.vocos import Vocos
-from codex_worker.training.batches import batches_by_length
+from codex_worker.training.parameters import groups_by_decay
 
 logger = logging.getLogger(__name__)
 
@@ -116,20 +115,12 @@ class VoiceTraining:
         return self.model.fake_speaker.device
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
-        """All parameters; biases and single vectors are not decayed."""
-        decayed = [parameter for parameter in self.model.parameters() if parameter.dim() > 1]
-        others = [parameter for parameter in self.model.parameters() if parameter.dim() <= 1]
-        return [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+        """All parameters, in two groups."""
+        return groups_by_decay(self.model)
 
     def batches(self, epoch: int) -> list[list[int]]:
         """Utterances of like length together, mixed anew in each epoch."""
-        return batches_by_length(
-            [utterance.frames for utterance in self.training],
-            max_total=self.recipe.batch_frames,
-            max_items=self.recipe.batch_items,
-            seed=zlib.crc32(f"{self.recipe.training.seed}:{epoch}".encode()),
-            shuffle=True,
-        )
+        return self.recipe.batches([each.frames for each in self.training], epoch)
 
     def losses(self, batch: Sequence[int]) -> dict[str, Tensor]:
         """Losses of one batch under the chart's names."""
@@ -142,11 +133,7 @@ class VoiceTraining:
             return {}
         sums = dict.fromkeys(("flow", "duration", "prior"), 0.0)
         weights = dict.fromkeys(sums, 0)
-        batches = batches_by_length(
-            [utterance.frames for utterance in self.validation],
-            max_total=self.recipe.batch_frames,
-            max_items=self.recipe.batch_items,
-        )
+        batches = self.recipe.batches([each.frames for each in self.validation])
         for number, batch in enumerate(batches):
             chosen = [self.validation[index] for index in batch]
             frames, ids = sum(each.frames for each in chosen), sum(len(each.ids) for each in chosen)

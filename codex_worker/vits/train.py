@@ -1,6 +1,5 @@
 """Training of a VITS voice: what the shared loop asks of it."""
 
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from codex_worker.stabletts.recipe import VoiceRecipe
 from codex_worker.stabletts.speak import SpeakingSettings
 from codex_worker.stabletts.train import CHOICE, FIXED_VERSES, Judge, misheard
 from codex_worker.stabletts.verses import Failed, Spoken, Verse
-from codex_worker.training.batches import batches_by_length
+from codex_worker.training.parameters import groups_by_decay
 from codex_worker.vits.checkpoint import VitsDescription, read_checkpoint, write_checkpoint
 from codex_worker.vits.configuration import frame_samples
 from codex_worker.vits.discriminators import Discriminators, feature_distance, fooling, telling_apart
@@ -79,20 +78,12 @@ class VitsTraining:
         return self.model.device
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
-        """All parameters; biases and single vectors are not decayed."""
-        decayed = [parameter for parameter in self.model.parameters() if parameter.dim() > 1]
-        others = [parameter for parameter in self.model.parameters() if parameter.dim() <= 1]
-        return [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+        """All parameters, in two groups."""
+        return groups_by_decay(self.model)
 
     def batches(self, epoch: int) -> list[list[int]]:
         """Utterances of like length together, mixed anew in each epoch."""
-        return batches_by_length(
-            [utterance.frames for utterance in self.training],
-            max_total=self.recipe.batch_frames,
-            max_items=self.recipe.batch_items,
-            seed=zlib.crc32(f"{self.recipe.training.seed}:{epoch}".encode()),
-            shuffle=True,
-        )
+        return self.recipe.batches([each.frames for each in self.training], epoch)
 
     def losses(self, batch: Sequence[int]) -> dict[str, Tensor]:
         """Losses of the speaking network on one batch, under the chart's names."""
@@ -117,11 +108,7 @@ class VitsTraining:
         if not self.validation:
             return {}
         sums = dict.fromkeys(("mel", "kl", "dur"), 0.0)
-        batches = batches_by_length(
-            [utterance.frames for utterance in self.validation],
-            max_total=self.recipe.batch_frames,
-            max_items=self.recipe.batch_items,
-        )
+        batches = self.recipe.batches([each.frames for each in self.validation])
         for batch in batches:
             passed = listen_and_speak(self.model, self.collate([self.validation[index] for index in batch]))
             found = (self._mel_distance(passed.made, passed.real), passed.divergence, passed.duration)
