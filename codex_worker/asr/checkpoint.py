@@ -22,6 +22,7 @@ from codex_worker.asr.networks.build import build_model, config_from, frontend_o
 from codex_worker.asr.vocabulary import Vocabulary
 from codex_worker.errors import DataError, ResourceError, clause
 from codex_worker.text.normalise import TextRecipe
+from codex_worker.training.stored_weights import finite, require_shapes
 
 logger = logging.getLogger(__name__)
 
@@ -147,15 +148,8 @@ def network_with(config: PretrainedConfig, file: Any, name: str) -> PreTrainedMo
     are no numbers.
     """
     found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys() if key not in _TEXTS}  # noqa: SIM118
-    wanted = {key: tuple(value.shape) for key, value in outline(config).state_dict().items()}
-    wrong = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
-    if wrong:
-        key = wrong[0]
-        raise DataError(
-            f"The weights in {name} do not fit their own configuration: {len(wrong)} differ, so {key} "
-            f"is {found.get(key, 'missing')} and should be {wanted.get(key, 'absent')}."
-        )
-    state = {key: _finite(file.get_tensor(key), key, name) for key in found}
+    require_shapes(name, found, outline(config))
+    state = {key: finite(name, key, file.get_tensor(key)) for key in found}
     try:
         model = build_model(config)
         model.load_state_dict(state, strict=True)
@@ -163,15 +157,6 @@ def network_with(config: PretrainedConfig, file: Any, name: str) -> PreTrainedMo
         reason = clause(str(error).strip().rpartition("\n")[2])
         raise DataError(f"The weights in {name} do not fit their own configuration: {reason}.") from error
     return model.eval()
-
-
-def _finite(tensor: torch.Tensor, key: str, name: str) -> torch.Tensor:
-    value = tensor.float() if tensor.is_floating_point() else tensor
-    if not torch.isfinite(value).all():
-        raise DataError(
-            f"The weights in {name} have numbers that are not finite ({key}): the training had diverged."
-        )
-    return value
 
 
 def _text(file: Any, name: str) -> str | None:

@@ -26,6 +26,7 @@ from codex_worker.stabletts.network import StableTTS
 from codex_worker.stabletts.new_letters import start_from
 from codex_worker.stabletts.symbols import official_symbols
 from codex_worker.stabletts.vocos import Vocos
+from codex_worker.training.stored_weights import finite
 
 FORMAT = "codex-worker/stabletts"
 FORMAT_VERSION = 1
@@ -312,10 +313,7 @@ def _compare_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]], network: 
 
 def _check_finite(path: Path, weights: Mapping[str, Tensor]) -> None:
     for name, value in weights.items():
-        if not torch.isfinite(value.float() if value.is_floating_point() else value).all():
-            raise DataError(
-                f"{path.name} has numbers that are not finite in {name}: its training had diverged"
-            )
+        finite(path.name, name, value)
 
 
 def _check_size(path: Path) -> None:

@@ -19,6 +19,7 @@ from transformers import VitsConfig, VitsModel
 from codex_worker.contract.licences import licence_of, published_licence
 from codex_worker.errors import DataError, clause
 from codex_worker.stabletts.new_letters import start_from
+from codex_worker.training.stored_weights import finite, require_shapes
 from codex_worker.vits.configuration import MAX_JSON_BYTES, config_from, outline, own_fields, read_config
 from codex_worker.vits.text import MmsFrontend, read_mms_frontend
 
@@ -190,20 +191,5 @@ def _weights(path: Path, file: Any, config: VitsConfig) -> dict[str, Tensor]:
     """The tensors under today's names. All shapes are compared before the first number is read."""
     names = {_OLDER_NAME.sub(lambda found: _OLDER_NAMES[found[0]], name): name for name in file.keys()}  # noqa: SIM118
     shapes = {name: tuple(file.get_slice(stored).get_shape()) for name, stored in names.items()}
-    wanted = {name: tuple(value.shape) for name, value in outline(config).state_dict().items()}
-    wrong = sorted(name for name in shapes.keys() | wanted.keys() if shapes.get(name) != wanted.get(name))
-    if wrong:
-        first = wrong[0]
-        raise DataError(
-            f"The weights in {path.name} do not fit their own configuration: {len(wrong)} differ, so {first} "
-            f"is {shapes.get(first, 'missing')} and should be {wanted.get(first, 'absent')}."
-        )
-    weights = {}
-    for name, stored in names.items():
-        value = file.get_tensor(stored)
-        if not value.is_floating_point() or not torch.isfinite(value.float()).all():
-            raise DataError(
-                f"{path.name} has numbers that are not finite in {name}: its training had diverged."
-            )
-        weights[name] = value.float()
-    return weights
+    require_shapes(path.name, shapes, outline(config))
+    return {name: finite(path.name, name, file.get_tensor(stored)).float() for name, stored in names.items()}
