@@ -112,10 +112,14 @@ def not_learnt(
     elif still_falls(readings[-math.ceil(len(readings) / 4) - 1 :]):
         advice.append("It was still getting better: give it more epochs (leave `epochs` out, or raise it).")
     advice.append(
-        f"It learnt from {trained_on} recordings of {minutes:.0f} minutes; more of them help most. Look in "
+        f"It learnt from {trained_on} recordings, {_length(minutes)} in all; more of them help most. Look in "
         "data.html whether they say their texts, in the language and with the letters that are spoken."
     )
     return NotLearnt(" ".join(advice))
+
+
+def _length(minutes: float) -> str:
+    return f"{minutes:.0f} minutes" if minutes >= 2 else f"{60 * minutes:.0f} seconds"
 
 
 def _last_bad(readings: Sequence[Reading]) -> Sequence[Reading]:

@@ -42,8 +42,8 @@ def test_a_handful_of_recordings_is_read_back_without_an_error(tmp_path):
     corpus = prepare(heard, normalise=str, sounds=sounds, frames=lambda rows: rows, max_duration_s=40.0)
     vocabulary = build_vocabulary(example.text for example in corpus.examples)
     config = tiny_config(vocabulary)
-    config.update({"hidden_size": 64, "hidden_dropout": 0.0})
-    manifest: dict[str, Any] = {"epochs": 150, "learning_rate": 5e-3, "warmup_steps": 15}
+    config.update({"hidden_dropout": 0.0})
+    manifest: dict[str, Any] = {"epochs": 200, "learning_rate": 5e-3, "warmup_steps": 15}
     recipe = choose_recipe(corpus.hours, len(heard), preset="tiny", options=TrainingOptions(**manifest))
     recipe = replace(recipe, augmentation=Augmentation())
     data = split(corpus, val_split=0.0, test_split=0.0)
