@@ -37,7 +37,7 @@ from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.http import HttpStore
 from codex_worker.git.lfs.pointer import Pointer, parse_pointer
 from codex_worker.git.repository import Repository
-from codex_worker.hub import Hub, hub_settings
+from codex_worker.hub.fetch import Hub, hub_settings
 from codex_worker.settings import Settings
 from codex_worker.supervisor.job_folder import JobFolder
 from codex_worker.supervisor.project_access import RepositoryReader

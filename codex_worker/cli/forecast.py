@@ -97,7 +97,7 @@ def _probed(
     import codex_worker.asr  # noqa: F401 - patches torchaudio before transformers looks for it
     from codex_worker.asr.probe import ProbeSettings, probe
     from codex_worker.asr.utterances import utterance_of
-    from codex_worker.hub import Hub, hub_settings
+    from codex_worker.hub.fetch import Hub, hub_settings
 
     subjects = subjects_of(choice, Hub(hub_settings(settings, os.environ)))
     with tempfile.TemporaryDirectory(prefix="probe-", dir=settings.work_dir) as folder:

@@ -9,7 +9,7 @@ from codex_worker.errors import UserError
 
 if TYPE_CHECKING:
     from codex_worker.asr.probe import ProbeSubject
-    from codex_worker.hub import Hub
+    from codex_worker.hub.fetch import Hub
 
 MINUTES = 10.0
 MOST_MINUTES = 24 * 60.0

@@ -75,7 +75,7 @@ def _repository_reader(address: str, settings: Settings, credentials: "Credentia
 
     from codex_worker.git.lfs.cache import LfsCache
     from codex_worker.git.lfs.open import open_store
-    from codex_worker.hub import Hub, hub_settings
+    from codex_worker.hub.fetch import Hub, hub_settings
     from codex_worker.supervisor.job_folder import JobFolder
     from codex_worker.supervisor.project_access import RepositoryReader
     from codex_worker.worker.assembly import Assembly

@@ -25,7 +25,7 @@ class FullNeeds:
     memory_gb: float = 0.0  # of the machine, beside the GPU's own
     disk_gb: float = 0.0  # for the job folder: recordings, features, checkpoints, the state to go on from
     model_gb: float = 0.0  # the largest file that it publishes
-    official_weights: bool = False  # it starts from some of `codex_worker.hub`, unless the job names others
+    official_weights: bool = False  # it starts from some of `hub.known`, unless the job names others
 
 
 def needs_of(handlers_root: Path, entry: JobEntry) -> FullNeeds:

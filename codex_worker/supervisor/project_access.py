@@ -18,7 +18,7 @@ from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.pointer import Pointer, parse_pointer, pointer_for
 from codex_worker.git.lfs.store import LfsStore, TransferProgress
 from codex_worker.git.ports import Snapshot
-from codex_worker.hub import Hub
+from codex_worker.hub.fetch import Hub
 from codex_worker.job.api import Absence, CellResult, Fetched, Published, Weights
 from codex_worker.publish.artifacts import publish_artifact
 from codex_worker.publish.cells import CellPublisher

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from codex_worker.clock import Clock
 from codex_worker.contract.manifest import JobEntry
-from codex_worker.hub import WEIGHTS, Hub, only_of_an_operator
+from codex_worker.hub.fetch import Hub
+from codex_worker.hub.known import WEIGHTS, only_of_an_operator
 from codex_worker.supervisor.machine import Condition
 from codex_worker.supervisor.needs import weights_of
 

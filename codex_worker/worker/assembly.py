@@ -21,7 +21,7 @@ from codex_worker.git.lfs.ask_first import ask_first
 from codex_worker.git.lfs.cache import LfsCache
 from codex_worker.git.lfs.open import open_store
 from codex_worker.git.repository import Repository
-from codex_worker.hub import Hub, hub_settings
+from codex_worker.hub.fetch import Hub, hub_settings
 from codex_worker.queue.job_queue import JobQueue, QueueSettings
 from codex_worker.queue.owned import OwnedJob
 from codex_worker.settings import DEFAULT_GITLAB_URL, Settings

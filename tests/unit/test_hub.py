@@ -12,9 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from codex_worker import hub as hub_module
 from codex_worker.errors import DataError, ResourceError, SystemFault, UserError
-from codex_worker.hub import WEIGHTS, ExpectedFile, Hub, HubSettings, WeightSet, hub_settings
+from codex_worker.hub import fetch as hub_module
+from codex_worker.hub.fetch import Hub, HubSettings, hub_settings
+from codex_worker.hub.known import WEIGHTS, ExpectedFile, WeightSet
 from codex_worker.settings import Settings
 
 MAIN_COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -365,5 +366,5 @@ def test_the_hubs_settings_are_an_operators(tmp_path):
 
 
 def test_the_hub_loads_no_torch():
-    program = "import sys, codex_worker.hub, huggingface_hub; sys.exit('torch' in sys.modules)"
+    program = "import sys, codex_worker.hub.fetch, huggingface_hub; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -23,7 +23,7 @@ from codex_worker.git.lfs.http import HttpSettings, HttpStore
 from codex_worker.git.lfs.pointer import Pointer
 from codex_worker.git.lfs.store import FileStore
 from codex_worker.git.repository import Repository
-from codex_worker.hub import Hub, hub_settings
+from codex_worker.hub.fetch import Hub, hub_settings
 from codex_worker.job.api import Absence
 from codex_worker.settings import Settings
 from codex_worker.supervisor.job_folder import JobFolder

@@ -16,7 +16,7 @@ from codex_worker.git.lfs.http import HttpSettings, HttpStore
 from codex_worker.git.lfs.pointer import Pointer, parse_pointer
 from codex_worker.git.process import Git
 from codex_worker.git.repository import Repository
-from codex_worker.hub import Hub, hub_settings
+from codex_worker.hub.fetch import Hub, hub_settings
 from codex_worker.publish.cells import CellPublisher
 from codex_worker.settings import Settings
 from codex_worker.supervisor.job_folder import JobFolder

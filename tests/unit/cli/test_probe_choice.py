@@ -6,7 +6,7 @@ import pytest
 
 from codex_worker.cli.probe_choice import KNOWN, MINUTES, choice_of, subjects_of
 from codex_worker.errors import UserError
-from codex_worker.hub import Hub, HubSettings
+from codex_worker.hub.fetch import Hub, HubSettings
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from codex_worker.audio.encode import FORMATS
 from codex_worker.cli.main import main
 from codex_worker.contract import options
 from codex_worker.contract.options import all_keys
-from codex_worker.hub import WEIGHTS
+from codex_worker.hub.known import WEIGHTS
 from codex_worker.stabletts.flow import Solver
 
 PAGE = Path(__file__).parents[3] / "docs/manifest.md"

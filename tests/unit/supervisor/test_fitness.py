@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from codex_worker.contract.manifest import JobEntry
-from codex_worker.hub import WEIGHTS, Hub, HubSettings
+from codex_worker.hub.fetch import Hub, HubSettings
+from codex_worker.hub.known import WEIGHTS
 from codex_worker.supervisor import fitness
 from codex_worker.supervisor.fitness import MachineProbe
 from codex_worker.supervisor.needs import FullNeeds, needs_of, weights_of
