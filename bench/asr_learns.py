@@ -7,6 +7,7 @@ every few epochs it reads sentences that it never heard. One JSON object on the 
 import argparse
 import json
 import logging
+import math
 import os
 import random
 import shutil
@@ -152,6 +153,11 @@ class _Curve:
 
     def saved_best(self, path: Path, metrics: dict[str, float]) -> None:
         """The figures are all that is wanted."""
+
+    @property
+    def save_every_s(self) -> float:
+        """Never."""
+        return math.inf
 
     def needs_resume(self, *, finished: bool) -> bool:
         """Nothing goes on from here."""

@@ -10,6 +10,7 @@ import argparse
 import datetime
 import json
 import logging
+import math
 import os
 import platform
 import sys
@@ -256,6 +257,11 @@ class Watch:
         self._last_s = now_s
         self.points.append({"processor_s": round(now_s), "cer": round(rate, 4)})
         print(self.points[-1], file=sys.stderr)
+
+    @property
+    def save_every_s(self) -> float:
+        """Never."""
+        return math.inf
 
     def needs_resume(self, *, finished: bool) -> bool:
         """Nothing goes on from here."""

@@ -240,6 +240,17 @@ class Settings:
         variable="CODEX_PUBLISH_TIMEOUT_HOURS", metavar="HOURS", parse=number(0, _MOST_HOURS),
         default=24.0, default_text="24", group=LIMITS,
     )  # fmt: skip
+    save_interval: float = setting(
+        "write where a training stands to this machine's disk this often: at most so much is lost when the "
+        "machine goes without a word",
+        variable="CODEX_SAVE_INTERVAL", metavar="MINUTES", parse=number(0.1, _MOST_MINUTES), default=10.0,
+        default_text="10", group=LIMITS,
+    )  # fmt: skip
+    publish_on_preemption: bool = setting(
+        "publish the model and the samples that there are when a training has to leave before its end. "
+        "Without it only its state is kept, which is all that the next attempt needs",
+        variable="CODEX_PUBLISH_ON_PREEMPTION", parse=truth, default=False, group=LIMITS,
+    )  # fmt: skip
     resume_interval: float = setting(
         "upload a training's state for the next attempt this often, or more rarely, so that uploads take at "
         "most a tenth of the time; this machine's disk has each saved state at once",

@@ -135,12 +135,14 @@ def say(callbacks: JobCallbacks, epochs: float | None, message: str, stage: str)
         return
 
 
-def leave_if_preempted(callbacks: JobCallbacks, outcome: TrainingOutcome) -> None:
-    """Raises Preempted where that ended the training.
+def leave_if_preempted(job: JobContext, callbacks: JobCallbacks, outcome: TrainingOutcome) -> None:
+    """Raises Preempted where that ended the training, unless its operator wants what there is published.
 
     The saved state has all that the next attempt needs; a half-trained model of each attempt would stay in
     the project for ever.
     """
+    if job.publishes_when_preempted:
+        return
     if outcome.ended == "stopped" and callbacks.stop_reason() is StopReason.PREEMPTED:
         raise stop_error(StopReason.PREEMPTED)
 
@@ -171,6 +173,11 @@ class TrainingProgress:
 
     def saved_best(self, path: Path, metrics: dict[str, float]) -> None:
         """The checkpoint is published once, at the end."""
+
+    @property
+    def save_every_s(self) -> float:
+        """As the operator chose."""
+        return self._job.save_every_s
 
     def needs_resume(self, *, finished: bool) -> bool:
         """Another attempt goes on after a preemption, or where inference follows and may be interrupted."""

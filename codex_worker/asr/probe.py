@@ -6,6 +6,7 @@ Then the winner trains on parts of them, which tells what more recordings would 
 """
 
 import hashlib
+import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -228,6 +229,11 @@ class _Watch:
 
     def saved_best(self, path: Path, metrics: dict[str, float]) -> None:
         """Nothing is kept."""
+
+    @property
+    def save_every_s(self) -> float:
+        """Never."""
+        return math.inf
 
     def needs_resume(self, *, finished: bool) -> bool:
         """No run goes on."""

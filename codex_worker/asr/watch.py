@@ -48,6 +48,11 @@ class RunWatch:
         """Passed on."""
         self._progress.saved_best(path, metrics)
 
+    @property
+    def save_every_s(self) -> float:
+        """As the watched says."""
+        return self._progress.save_every_s
+
     def needs_resume(self, *, finished: bool) -> bool:
         """As the watched says."""
         return self._progress.needs_resume(finished=finished)

@@ -20,6 +20,7 @@ from codex_worker.errors import JobCanceled, UserError, WorkerError
 from codex_worker.job.ends import StopReason
 from codex_worker.job.failures import error_of
 from codex_worker.job.summary import Fact, Summary, What
+from codex_worker.settings import Settings
 
 __all__ = [
     "WAITING",
@@ -82,6 +83,9 @@ class JobContext:
     commit: str  # the commit that the job's data is read at
     folder: Path  # the job folder; the only place where the child writes
     config: Mapping[str, Any]  # the job's manifest entry as it stands there
+    # What the operator chose, for whoever trains.
+    save_every_s: float = Settings.save_interval * 60  # how often a training writes where it stands
+    publishes_when_preempted: bool = Settings.publish_on_preemption  # what there is then, beside its state
 
     @cached_property
     def options(self) -> JobOptions:

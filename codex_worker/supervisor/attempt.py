@@ -266,6 +266,8 @@ class Supervisor:
             commit=commit,
             folder=folder,
             config=entry.config,
+            save_every_s=self._settings.save_every_s,
+            publishes_when_preempted=self._settings.publishes_when_preempted,
         )
 
     def _deadline_s(self, owned: OwnedJob) -> float | None:

@@ -54,5 +54,7 @@ class RuntimeSettings:
     resume: CarryLimits = field(
         default_factory=lambda: CarryLimits(Settings.resume_interval * 60, int(Settings.resume_max_gib * GIB))
     )
+    save_every_s: float = Settings.save_interval * 60
+    publishes_when_preempted: bool = Settings.publish_on_preemption
     limits: JobLimits = field(default_factory=JobLimits)
     rhythm: Rhythm = field(default_factory=Rhythm)

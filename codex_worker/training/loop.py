@@ -139,7 +139,7 @@ def fit(
                 left_s = (now - began_at) / updates_here * (settings.epochs - epochs_done) * len(groups)
                 progress.report(epochs_done, _describe(state, settings, left_s))
                 reported_at = now
-            if now - saved_at >= settings.checkpoint_every_s:
+            if now - saved_at >= progress.save_every_s:
                 run.save_resume()
                 saved_at = clock()
         if stopped:

@@ -81,6 +81,10 @@ class TrainingObserver(Protocol):
     def saved_best(self, path: Path, metrics: dict[str, float]) -> None:
         """A checkpoint better than all before was written to `path`, or the latest where none is compared."""
 
+    @property
+    def save_every_s(self) -> float:
+        """How often the resume file is written while the run goes on, in seconds."""
+
     def needs_resume(self, *, finished: bool) -> bool:
         """Whether the file is worth writing as a run ends; `finished`: by itself, nobody told it to."""
 
@@ -112,7 +116,6 @@ class TrainingSettings:
     ema_decay: float | None = None
     validate_every_epochs: int = 1
     patience_epochs: int | None = None  # epochs without a better value than the best; None: never stop early
-    checkpoint_every_s: float = 600.0
     report_every_s: float = 10.0
     max_skipped_in_a_row: int = 10
     seed: int = 0

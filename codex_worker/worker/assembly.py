@@ -225,6 +225,8 @@ class Assembly:
             keep_jobs=self._settings.keep_jobs,
             publish_timeout_s=self._settings.publish_timeout_hours * HOUR_S,
             resume=CarryLimits(self._settings.resume_interval * 60, int(self._settings.resume_max_gib * GIB)),
+            save_every_s=self._settings.save_interval * 60,
+            publishes_when_preempted=self._settings.publish_on_preemption,
             limits=limits,
         )
 

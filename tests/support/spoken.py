@@ -75,6 +75,8 @@ def error_rate_on(checkpoint: Path, utterances: list[TranscribedClip], device: s
 class Unwatched:
     """A `Progress` that lets a run go on to its end."""
 
+    save_every_s = 600.0
+
     def should_stop(self) -> bool:
         return False
 

@@ -128,7 +128,7 @@ def train(
     _report(job, callbacks, corpus, fetched, not_written, start, teaching)
     try:
         trained = work.train(corpus, data, project.written_texts(job.options.training))
-        leave_if_preempted(callbacks, trained.outcome)
+        leave_if_preempted(job, callbacks, trained.outcome)
         if teaching is not None:
             trained = teaching.judged(trained, start, work.sounds, job.folder)
     except ModelError as error:

@@ -229,6 +229,6 @@ def _fit(
     say(callbacks, 0, f"Training on {len(task.training)} recordings", "training")
     progress = VoiceProgress(job, callbacks, task)
     outcome = fit(task, recipe.training, folder, progress)
-    leave_if_preempted(callbacks, outcome)
+    leave_if_preempted(job, callbacks, outcome)
     progress.speak_waiting()
     return task, outcome

@@ -117,7 +117,7 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
     say(callbacks, 0, f"Training on {len(task.training)} recordings", "training")
     progress = VoiceProgress(job, callbacks, task, columns=VITS_METRICS)
     outcome = fit(task, recipe.training, folder, progress)
-    leave_if_preempted(callbacks, outcome)
+    leave_if_preempted(job, callbacks, outcome)
     progress.speak_waiting()
     checkpoint = job.folder / "voice.safetensors"
     shutil.copyfile(outcome.checkpoint_path, checkpoint)

@@ -217,11 +217,14 @@ def test_the_hooks_of_a_repository_on_disk_do_not_run(tmp_path, repository):
 
 
 def test_the_environment_sets_what_the_command_line_does_not(tmp_path, repository):
-    code = handlers_with(tmp_path / "code", asr_w2v2bert_training="return {'preset': job.preset}")
-    run(tmp_path, "--project", repository, "--preset", "tiny", code=code, WORKER_ID="from the environment")
+    body = "return {'told': [job.preset, job.save_every_s, job.publishes_when_preempted]}"
+    code = handlers_with(tmp_path / "code", asr_w2v2bert_training=body)
+    options = ["--project", repository, "--preset", "tiny", "--save-interval", "2"]
+    variables = {"WORKER_ID": "from the environment", "CODEX_PUBLISH_ON_PREEMPTION": "yes"}
+    run(tmp_path, *options, code=code, **variables)
     response = yaml.safe_load(show(repository, "gpu_jobs/job_one/response.yaml"))
     assert response["worker_id"] == "from the environment"
-    assert response["result"]["preset"] == "tiny"
+    assert response["result"]["told"] == ["tiny", 120.0, True], "as the child was told"
 
 
 @pytest.mark.parametrize(

@@ -144,16 +144,19 @@ def test_a_canceled_training_publishes_what_it_has_and_then_ends(sample, tmp_pat
     assert callbacks.scanner.resume is None, "nobody goes on with it"
 
 
-def test_a_preempted_training_leaves_its_state_and_no_half_trained_model(sample, tmp_path):
+@pytest.mark.parametrize("asked", [False, True], ids=["", "asked for"])
+def test_a_preempted_training_leaves_its_state_and_a_half_trained_model_only_where_asked(
+    sample, tmp_path, asked
+):
     _, files = sample
-    job = job_in(tmp_path / "job", {"epochs": 50}, mode="training")
+    job = job_in(tmp_path / "job", {"epochs": 50}, mode="training", publishes_when_preempted=asked)
     callbacks = MemoryCallbacks(
         MemoryScanner(files, job), job, stop_after_looks=6, reason=StopReason.PREEMPTED
     )
     with pytest.raises(Preempted):
         training.run(job, callbacks)
     assert callbacks.scanner.resume is not None
-    assert not any("/checkpoint/" in path for path in callbacks.scanner.artifacts)
+    assert any("/checkpoint/" in path for path in callbacks.scanner.artifacts) is asked
 
 
 @pytest.mark.parametrize(("mode", "kept"), [("training", False), ("training_and_inference", True)])

@@ -35,6 +35,8 @@ WORDS = ["mama", "na", "baba", "wanaenda", "sokoni", "leo", "asubuhi"]
 
 
 class Watcher:
+    save_every_s = 600.0
+
     def __init__(self, stop_after=None):
         self.rows, self.looks, self.stop_after, self.best = [], 0, stop_after, []
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -300,10 +301,16 @@ def test_training_goes_on_from_a_project_checkpoint(project, trained, tmp_path):
     assert present(read_checkpoint(file).voice).base == result["checkpoint_path"]
 
 
-@pytest.mark.parametrize("reason", [StopReason.CANCELED, StopReason.PREEMPTED])
-def test_a_training_that_is_stopped_leaves_a_model_or_what_the_next_attempt_needs(project, tmp_path, reason):
+@pytest.mark.parametrize(
+    ("reason", "asked"),
+    [(StopReason.CANCELED, False), (StopReason.PREEMPTED, False), (StopReason.PREEMPTED, True)],
+)
+def test_a_training_that_is_stopped_leaves_a_model_or_what_the_next_attempt_needs(
+    project, tmp_path, reason, asked
+):
     made, _ = project
     job, callbacks, _ = job_for(project, tmp_path, {**some(made, 8), "epochs": 500})
+    job = replace(job, publishes_when_preempted=asked)
     reported = callbacks.heartbeat
 
     def heartbeat(epochs_completed=None, message=None, stage=None):
@@ -315,7 +322,8 @@ def test_a_training_that_is_stopped_leaves_a_model_or_what_the_next_attempt_need
     with pytest.raises(type(stop_error(reason))):
         training.run(job, callbacks)
     is_preempted = reason is StopReason.PREEMPTED
-    assert any("/checkpoint/" in path for path in callbacks.scanner.artifacts) is not is_preempted
+    published = any("/checkpoint/" in path for path in callbacks.scanner.artifacts)
+    assert published is (asked or not is_preempted)
     assert (callbacks.scanner.resume is not None) is is_preempted
 
 

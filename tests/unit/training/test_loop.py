@@ -234,7 +234,8 @@ def test_a_checkpoint_carries_its_metrics(tmp_path):
 
 def test_the_resume_file_is_written_by_the_clock_and_holds_no_code(tmp_path):
     watcher = Watcher()
-    run(tmp_path, replace(SETTINGS, checkpoint_every_s=6.0), watcher=watcher, clock=Clock(tick_s=1.0))
+    watcher.save_every_s = 6.0
+    run(tmp_path, watcher=watcher, clock=Clock(tick_s=1.0))
     assert 3 <= len(watcher.resumes) <= 12
     content = torch.load(tmp_path / RESUME, weights_only=True)
     assert content["state"]["epoch"] == SETTINGS.epochs

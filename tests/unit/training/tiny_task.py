@@ -86,6 +86,8 @@ class TinyOpponent:
 class Watcher:
     """Records what the loop tells, and says stop before a chosen update."""
 
+    save_every_s = 600.0
+
     def __init__(self, stop_before_update=None):
         self.stop_before_update = stop_before_update
         self.asked = 0

@@ -33,6 +33,8 @@ HOP = 256
 
 
 class Watcher:
+    save_every_s = 600.0
+
     def __init__(self, stop_after=None):
         self.rows, self.looks, self.stop_after = [], 0, stop_after
 
