@@ -279,6 +279,17 @@ class Settings:
         variable="MAX_JOB_RETRIES", metavar="N", parse=number(1, 1000, whole=True), default=3,
         default_text="3", group=LIMITS,
     )  # fmt: skip
+    max_idle_minutes: float | None = setting(
+        "end this worker, with exit code 0, after so long without a job; without a --loop-interval it ends "
+        "as soon as nothing is left anyway",
+        variable="CODEX_MAX_IDLE_MINUTES", metavar="MINUTES", parse=number(0.01, _MOST_MINUTES),
+        default_text="never", group=LIMITS,
+    )  # fmt: skip
+    max_uptime_hours: float | None = setting(
+        "end this worker after so long: a job that runs is saved and released, as after SIGTERM (exit code "
+        "75; 0 where none ran)",
+        variable="CODEX_MAX_UPTIME_HOURS", metavar="HOURS", parse=hours(), default_text="never", group=LIMITS,
+    )  # fmt: skip
     hang_minutes: float = setting(
         "end a job's process that has given no sign of life for so long",
         variable="CODEX_HANG_MINUTES", metavar="MINUTES", parse=number(0.01, _MOST_MINUTES), default=30.0,

@@ -8,7 +8,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -38,9 +37,9 @@ exit codes:
    2  usage: an option is wrong or missing
   65  the forced job's project has to be changed by a person; running it again cannot help
   70  the forced job was canceled, or belongs to another worker now
-  75  another worker may go on: this one was told to leave while a job ran, and saved its state; or it failed
-      a job because of its machine, and leaves it to others for a while; or results could not be published:
-      they are kept in the work directory and offered at the next start
+  75  another worker may go on: this one was told to leave, or its time was over, while a job ran, and saved
+      its state; or it failed a job because of its machine, and leaves it to others for a while; or results
+      could not be published: they are kept in the work directory and offered at the next start
   78  unfit: no job that is left can be done as it is (disk full, work directory not writable, token refused,
       no GPU for a job of the full preset, two jobs in a row failed because of the machine)
 """
@@ -97,7 +96,8 @@ def work(given: Mapping[str, object], environment: Mapping[str, str]) -> int:
     make_private(settings.work_dir)
     assembly = Assembly(settings, credentials, environment)
     worker, supervisor = assembly.worker()
-    _leave_on_signals(supervisor, settings.grace)
+    over = threading.Event()
+    _leave_on_signals(supervisor, settings.grace, over)
     logger.info("Worker %s, version %s, in %s", settings.worker_id, __version__, settings.work_dir.resolve())
     if problems := assembly.unfit_token():
         for problem in problems:
@@ -108,6 +108,8 @@ def work(given: Mapping[str, object], environment: Mapping[str, str]) -> int:
     except WorkerError as error:
         logger.error("%s", error)
         return ExitCode.FAILED
+    finally:
+        over.set()
 
 
 def _require_projects(settings: Settings, credentials: "Credentials") -> None:
@@ -149,8 +151,11 @@ def _start_logging(verbose: bool, credentials: "Credentials") -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _leave_on_signals(supervisor: "Supervisor", grace_s: float) -> None:
-    """The first SIGTERM or SIGINT: save and leave, within `grace_s`. The second one: leave at once."""
+def _leave_on_signals(supervisor: "Supervisor", grace_s: float, over: threading.Event) -> None:
+    """The first SIGTERM or SIGINT: save and leave. The second one: leave at once.
+
+    Whatever makes the worker leave, it is `over`, or gone, within `grace_s`.
+    """
     asked = threading.Event()
 
     def on_signal(number: int, _: object) -> None:
@@ -166,8 +171,12 @@ def _leave_on_signals(supervisor: "Supervisor", grace_s: float) -> None:
             signal.Signals(number).name,
         )
         supervisor.leave()
+
+    def be_gone_in_time() -> None:
+        supervisor.leaving.event.wait()
+        if over.wait(grace_s - min(_LAST_MOMENT_S, grace_s / 4)):
+            return
         # What hangs now hangs on a server. Everything that was to be published is kept already.
-        time.sleep(grace_s - min(_LAST_MOMENT_S, grace_s / 4))
         logger.warning("The time to leave is over (--grace): what is not published is kept.")
         end_now()
 
@@ -178,5 +187,6 @@ def _leave_on_signals(supervisor: "Supervisor", grace_s: float) -> None:
                 os.kill(process, signal.SIGKILL)
         os._exit(ExitCode.RELEASED)
 
+    threading.Thread(target=be_gone_in_time, name="grace", daemon=True).start()
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)

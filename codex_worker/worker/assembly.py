@@ -37,6 +37,7 @@ from codex_worker.supervisor.settings import GIB, HOUR_S, JobLimits, RuntimeSett
 from codex_worker.supervisor.walls_here import walls_here
 from codex_worker.supervisor.weights import WeightsAtHand
 from codex_worker.worker.health import Health
+from codex_worker.worker.lifetime import LifeLimits
 from codex_worker.worker.loop import LoopSettings, Worker
 from codex_worker.worker.projects import FixedProjects, ProjectSource, ServerProjects, job_of
 from codex_worker.worker.shared_projects import SharedProjects
@@ -96,6 +97,7 @@ class Assembly:
             forced,
             settle_s,
             self._settings.publish_timeout_hours * HOUR_S,
+            LifeLimits(_minutes(self._settings.max_idle_minutes), _hours(self._settings.max_uptime_hours)),
         )
         source = FixedProjects(()) if forced else self._source()
         room = RoomThere(handlers_root(), self._ask_first, self._clock)
@@ -242,3 +244,7 @@ def keep_out_of_reach() -> None:
 
 def _hours(value: float | None) -> float | None:
     return None if value is None else value * HOUR_S
+
+
+def _minutes(value: float | None) -> float | None:
+    return None if value is None else value * 60

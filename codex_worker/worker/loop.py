@@ -4,7 +4,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from codex_worker.supervisor.keeper import Keeper
 from codex_worker.supervisor.machine import unfitness
 from codex_worker.supervisor.republish import offer_again
 from codex_worker.worker.health import Health
+from codex_worker.worker.lifetime import LifeLimits, Lifetime
 from codex_worker.worker.looks import LOOK_WITHIN_S
 from codex_worker.worker.next_job import Candidate, Hour, in_order
 from codex_worker.worker.projects import ProjectAddress, ProjectSource
@@ -51,6 +52,7 @@ class LoopSettings:
     force_job: tuple[ProjectAddress, str] | None = None
     settle_s: float = 0.0  # for so long after its last job a worker looks whether the results stand
     publish_timeout_s: float = Settings.publish_timeout_hours * 3600  # before it leaves with kept results
+    life: LifeLimits = field(default_factory=LifeLimits)
 
 
 class Worker:
@@ -74,6 +76,7 @@ class Worker:
         self._not_here: dict[tuple[str, str], str] = {}  # (address, job): why this machine does not begin it
         self._projects = WatchedProjects(source, open_queue, clock, supervisor.read_token_again)
         self._served: Counter[tuple[str, Hour]] = Counter()
+        self._life = Lifetime(settings.life, clock, supervisor.leave)
         self._over = threading.Event()
         self._released = False
         self._waits_for_publication = False
@@ -83,6 +86,7 @@ class Worker:
     def run(self) -> ExitCode:
         """The worker's exit code."""
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
+        self._life.begin(self._over)
         try:
             if self._settings.force_job is not None:
                 return self._force(*self._settings.force_job)
@@ -98,6 +102,7 @@ class Worker:
 
     def _loop(self) -> ExitCode:
         waited_s, idle_since_s = 0.0, None
+        stays = self._settings.interval_s >= 0
         leaving = self._supervisor.leaving.event
         offer_again(self._settings.work_dir, self._projects.queue, self._open_project, self._clock)
         while not leaving.is_set():
@@ -109,14 +114,15 @@ class Worker:
                 continue
             idle_since_s = self._clock.monotonic() if idle_since_s is None else idle_since_s
             self._projects.remove_tombstones()
-            if self._settings.interval_s >= 0:
-                self._rest(leaving)
+            idle_left_s = self._life.idle_left_s(idle_since_s)
+            if stays and idle_left_s > 0:
+                self._rest(leaving, idle_left_s)
             elif self._is_settling:
                 self._clock.wait(leaving, SETTLE_LOOK_EVERY_S)
-            elif waited_s < VERDICT_WITHIN_S and self._projects.has_more_to_see:
+            elif not stays and waited_s < VERDICT_WITHIN_S and self._projects.has_more_to_see:
                 self._clock.wait(leaving, MORE_AFTER_S)
                 waited_s += MORE_AFTER_S
-            elif waited_s < VERDICT_WITHIN_S and any(d.awaits_a_verdict for d in self._projects):
+            elif not stays and waited_s < VERDICT_WITHIN_S and self._awaits_a_verdict:
                 if not waited_s:
                     logger.info("Nothing is pending; waiting to see whether other workers' jobs are alive.")
                 self._clock.wait(leaving, WATCH_EVERY_S)
@@ -161,9 +167,9 @@ class Worker:
         logger.error("Results that could not be published are kept in %s.", self._settings.work_dir)
         return ExitCode.RELEASED
 
-    def _rest(self, leaving: threading.Event) -> None:
+    def _rest(self, leaving: threading.Event, at_most_s: float) -> None:
         """Waits for the next poll, or until there is news: a silent worker's job, the end of a late look."""
-        left_s = self._settings.interval_s
+        left_s = min(self._settings.interval_s, at_most_s)
         late = self._projects.under_way()
         while left_s >= 0 and not leaving.is_set():
             self._clock.wait(leaving, min(left_s, WATCH_EVERY_S))
@@ -174,6 +180,9 @@ class Worker:
                 return
 
     def _nothing_left(self) -> ExitCode:
+        if self._settings.interval_s >= 0:  # whatever it could not do: this one has looked for long enough
+            self._life.say_that_it_was_idle()
+            return ExitCode.DONE
         if self._projects.could_not_be_read:
             logger.error("No project could be read.")
             return ExitCode.FAILED
@@ -305,6 +314,11 @@ class Worker:
         if outcome is None:
             return self._code(Cause.LOST.ending.exit_code)
         return self._code(exit_code(outcome.state, outcome.kind))
+
+    @property
+    def _awaits_a_verdict(self) -> bool:
+        """Whether a job is another worker's that may be dead."""
+        return any(watched.awaits_a_verdict for watched in self._projects)
 
     @property
     def _is_settling(self) -> bool:

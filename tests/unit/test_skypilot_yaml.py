@@ -128,6 +128,7 @@ def test_secrets_and_environments_stay_behind_when_the_checkout_is_sent(tmp_path
 def test_the_worker_drains_and_exits(task):
     words = _worker_command(task)
     assert words[words.index("--loop-interval") + 1] == "-1"
+    assert 24 <= float(words[words.index("--max-uptime-hours") + 1]) <= 7 * 24, "nobody pays for ever"
 
 
 def test_the_example_of_a_secrets_file_holds_no_secret():
