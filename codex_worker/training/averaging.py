@@ -17,17 +17,31 @@ class WeightAverage:
         if not 0.0 < decay < 1.0:
             raise ValueError(f"a decay of {decay} must lie between 0 and 1")
         self.decay = decay
-        self.updates = 0
         self._parameters = dict(model.named_parameters())
         self.tensors = {name: value.detach().clone() for name, value in self._parameters.items()}
+        # On the device, which alone knows at once whether an update was left out.
+        device = next(iter(self.tensors.values())).device
+        self._updates = torch.zeros((), dtype=torch.float64, device=device)
+
+    @property
+    def updates(self) -> int:
+        """How many updates the average has seen; waits for the device."""
+        return int(self._updates)
 
     @torch.no_grad()
-    def update(self) -> None:
-        """Move the average towards the model's present weights."""
-        self.updates += 1
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        present = [self._parameters[name].detach() for name in self.tensors]
-        torch._foreach_lerp_(list(self.tensors.values()), present, 1.0 - decay)
+    def update(self, left_out: Tensor | None = None) -> None:
+        """Move the average towards the model's present weights, unless `left_out` (0-dim) is 1.
+
+        Nothing here waits for the device, so that all of it may be recorded and replayed.
+        """
+        taken = torch.ones_like(self._updates) if left_out is None else 1.0 - left_out.double()
+        self._updates += taken
+        decay = ((1 + self._updates) / (10 + self._updates)).clamp_max(self.decay)
+        share = ((1.0 - decay) * taken).float()
+        averages = list(self.tensors.values())
+        moves = torch._foreach_sub([self._parameters[name].detach() for name in self.tensors], averages)
+        torch._foreach_mul_(moves, share)
+        torch._foreach_add_(averages, moves)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
@@ -58,4 +72,4 @@ class WeightAverage:
             raise ValueError("the saved averages have other names or shapes than the model")
         for name, value in tensors.items():
             self.tensors[name].copy_(value)
-        self.updates = updates
+        self._updates.fill_(updates)

@@ -10,7 +10,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +21,8 @@ from codex_worker.errors import ModelError, ResourceError, UserError, clause
 from codex_worker.training.resume import Learner, RunState, load_resume, save_resume, write_beside
 from codex_worker.training.schedule import Schedule
 from codex_worker.training.task import TrainingObserver, TrainingOutcome, TrainingSettings, TrainingTask
-from codex_worker.training.turns import Turn, autocast, turns_of
+from codex_worker.training.turns import Taken, Turn, autocast, turns_of
+from codex_worker.training.unread import ReadUpdate, UnreadUpdates
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class _Run:
     device: torch.device
     state: RunState
     warm_epochs: float  # from then on everything that trains does so at its full rate
+    unread: UnreadUpdates = field(default_factory=UnreadUpdates)
 
     def is_learnt(self, epoch: int, value: float) -> bool:
         """Whether a validation is of a model that has learnt anything; see `learnt_below`."""
@@ -55,8 +57,14 @@ class _Run:
         """The epoch from which a better value is waited for."""
         return 0.0 if self.settings.learnt_below is None else self.warm_epochs
 
+    def read_numbers(self) -> None:
+        """Bring the state up to date with all updates so far."""
+        for update in self.unread.read():
+            _count(self, update)
+
     def save_resume(self) -> None:
         """Write the resume file. It only helps a later run, so a disk that does not take it stops nobody."""
+        self.read_numbers()
         state, best = self.state, self.folder / BEST if self.state.best_epoch is not None else None
         try:
             save_resume(self.folder / RESUME, state, asdict(self.settings), self.learner, best)
@@ -134,7 +142,10 @@ def fit(
             state.step += 1
             updates_here += 1
             now = clock()
+            if run.unread.is_full:
+                run.read_numbers()
             if now - reported_at >= settings.report_every_s:
+                run.read_numbers()
                 epochs_done = state.epoch + state.step / len(groups)
                 left_s = (now - began_at) / updates_here * (settings.epochs - epochs_done) * len(groups)
                 progress.report(epochs_done, _describe(state, settings, left_s))
@@ -142,6 +153,7 @@ def fit(
             if now - saved_at >= progress.save_every_s:
                 run.save_resume()
                 saved_at = clock()
+        run.read_numbers()
         if stopped:
             break
 
@@ -217,32 +229,34 @@ def _enter_epoch(state: RunState, steps: int) -> None:
 def _update(run: _Run, batches: Sequence[Any]) -> None:
     """One update of the weights from one or more batches; left out where its numbers are not finite."""
     state = run.state
-    means: dict[str, float] = {}
+    taken: list[Taken] = []
     for turn in run.turns:
         try:
-            found = turn.take(batches)
+            taken.append(turn.take(batches, taken[-1].left_out if taken else None))
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise ResourceError(
                 f"{run.device} ran out of memory in epoch {state.epoch + 1}: {clause(error)}. "
                 "Use a smaller batch size, with more gradient accumulation to make up for it."
             ) from error
-        if found is None:
-            _count_skipped(run)
-            return
-        means |= found
-    if run.learner.average is not None:
-        run.learner.average.update()
+    run.unread.add(state.epoch + 1, state.step + 1, len(batches), taken)
+
+
+def _count(run: _Run, update: ReadUpdate) -> None:
+    state = run.state
+    if update.left_out:
+        _count_skipped(run, update)
+        return
     state.skipped_in_a_row = 0
-    state.batches_counted += len(batches)
-    for name, number in means.items():
+    state.batches_counted += update.batches
+    for name, number in update.losses.items():
         state.loss_sums[name] = state.loss_sums.get(name, 0.0) + number
 
 
-def _count_skipped(run: _Run) -> None:
+def _count_skipped(run: _Run, update: ReadUpdate) -> None:
     state = run.state
     state.skipped_steps += 1
     state.skipped_in_a_row += 1
-    place = f"epoch {state.epoch + 1}, update {state.step + 1}"
+    place = f"epoch {update.epoch}, update {update.update}"
     logger.warning("The loss or its gradient is not finite at %s; the update is left out", place)
     if state.skipped_in_a_row > run.settings.max_skipped_in_a_row:
         raise ModelError(

@@ -13,6 +13,14 @@ from codex_worker.training.resume import Learner
 from codex_worker.training.task import Opponent, TaskWithOpponent, TrainingSettings, TrainingTask
 
 
+@dataclass(frozen=True)
+class Taken:
+    """What a turn gave, on the device: nobody has waited for it yet."""
+
+    losses: dict[str, Tensor]  # 0-dim, summed over the batches
+    left_out: Tensor  # 0-dim float32, 1 where the numbers were not finite and nothing was changed
+
+
 @dataclass
 class Turn:
     """One network's part of an update: what it minimises, and under which name that is among its losses."""
@@ -36,13 +44,12 @@ class Turn:
         for group, full_rate, factor in zip(self.groups, self.full_rates, factors, strict=True):
             group["lr"] = full_rate * factor
 
-    def take(self, batches: Sequence[Any]) -> dict[str, float] | None:
-        """Update the network; its losses summed over the batches, None where they were not finite.
+    def take(self, batches: Sequence[Any], left_out: Tensor | None = None) -> Taken:
+        """Update the network unless its numbers are not finite, or `left_out` says 1 already.
 
-        Raises what torch raises where memory runs out.
+        Nothing here waits for the device. Raises what torch raises where memory runs out.
         """
-        optimizer = self.learner.optimizer
-        optimizer.zero_grad(set_to_none=True)
+        self.learner.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
         for batch in batches:
             with autocast(self.device, self.settings):
@@ -50,20 +57,27 @@ class Turn:
             (losses[self.minimised] / len(batches)).backward()
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + value.detach().float()
+        return Taken(sums, self.finish(sums, left_out))
+
+    def finish(self, sums: dict[str, Tensor], left_out: Tensor | None) -> Tensor:
+        """Clip the gradients and move the weights and their average; whether that was left out, 0 or 1."""
         parameters = [parameter for group in self.groups for parameter in group["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, self.settings.clip_norm or math.inf)
-        # The only place where the processor waits for the accelerator.
-        numbers = torch.stack([norm.to(self.device), *sums.values()]).tolist()
-        if not all(math.isfinite(number) for number in numbers):
-            return None
-        optimizer.step()
-        return dict(zip(sums, numbers[1:], strict=True))
+        numbers = torch.stack([norm.to(self.device), *sums.values()])
+        broken = (~numbers.isfinite().all()).float()
+        left_out = broken if left_out is None else torch.maximum(broken, left_out)
+        # The fused step looks at this before it touches anything (torch's own GradScaler sets it too).
+        self.learner.optimizer.found_inf = left_out  # type: ignore[attr-defined]
+        self.learner.optimizer.step()
+        if self.learner.average is not None:
+            self.learner.average.update(left_out)
+        return left_out
 
 
 def turns_of(task: TrainingTask, settings: TrainingSettings, device: torch.device) -> list[Turn]:
     """The turns of an update in their order; the last one is that of the task's own model."""
     average = WeightAverage(task.model, settings.ema_decay) if settings.ema_decay else None
-    optimizer = _optimizer(task.parameter_groups(settings.learning_rate), settings, device)
+    optimizer = _optimizer(task.parameter_groups(settings.learning_rate), settings)
     own = Turn(Learner(task.model, optimizer, average), task.losses, "total", settings, device)
     if isinstance(task, TaskWithOpponent):
         return [_turn_of(task.opponent, settings, device), own]
@@ -77,7 +91,7 @@ def autocast(device: torch.device, settings: TrainingSettings) -> torch.autocast
 
 def _turn_of(opponent: Opponent, settings: TrainingSettings, device: torch.device) -> Turn:
     model = opponent.model.to(device).train()
-    optimizer = _optimizer([{"params": list(model.parameters())}], settings, device)
+    optimizer = _optimizer([{"params": list(model.parameters())}], settings)
 
     def losses(batch: Any) -> dict[str, Tensor]:
         return {"opponent": opponent.loss(batch)}
@@ -85,13 +99,11 @@ def _turn_of(opponent: Opponent, settings: TrainingSettings, device: torch.devic
     return Turn(Learner(model, optimizer, None), losses, "opponent", settings, device)
 
 
-def _optimizer(
-    groups: list[dict[str, Any]], settings: TrainingSettings, device: torch.device
-) -> torch.optim.Optimizer:
+def _optimizer(groups: list[dict[str, Any]], settings: TrainingSettings) -> torch.optim.Optimizer:
     return torch.optim.AdamW(
         groups,
         lr=settings.learning_rate,
         betas=settings.betas,
         weight_decay=settings.weight_decay,
-        fused=device.type in {"cuda", "cpu"},
+        fused=True,
     )
