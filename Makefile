@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Two test processes with one thread each are quicker on two cores than one with two.
-TEST_ENVIRONMENT := OMP_NUM_THREADS=1
+TEST_ENVIRONMENT := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 SOURCES := codex_worker handlers patches sample bench tests worker_entry.py gitlab_jobs.py
 
 # Debian's python3 comes without the part that makes environments, and says so at length.

@@ -1,11 +1,11 @@
 """What handlers share: which cells to train on, the check of recordings, resuming, reporting progress."""
 
 import logging
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from codex_worker import cores
 from codex_worker.codex.choose import cells_for_training
 from codex_worker.codex.provenance import people_and_machines
 from codex_worker.contract.licences import refuse_non_commercial
@@ -30,7 +30,7 @@ REPORT_EVERY = 100
 
 def threads() -> int:
     """How many recordings are decoded or encoded at a time."""
-    return min(MOST_THREADS, os.cpu_count() or 1)
+    return min(MOST_THREADS, cores.count())
 
 
 def project_of(job: JobContext, callbacks: JobCallbacks) -> Project:

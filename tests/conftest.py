@@ -4,6 +4,10 @@ from collections.abc import Generator
 
 import pytest
 
+from codex_worker import cores
+
+cores.settle()  # before any test imports torch
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:

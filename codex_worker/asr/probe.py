@@ -7,7 +7,6 @@ Then the winner trains on parts of them, which tells what more recordings would 
 
 import hashlib
 import math
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from codex_worker import cores
 from codex_worker.asr.corpus import Corpus, Example, Sounds, Split, TranscribedClip, prepare, split
 from codex_worker.asr.evaluate import read_examples
 from codex_worker.asr.features import FeatureCache
@@ -59,7 +59,7 @@ class ProbeSettings:
     clock: Clock
     say: Callable[[str], None]
     machine: Machine = field(default_factory=this_machine)
-    workers: int = os.cpu_count() or 1
+    workers: int = field(default_factory=cores.count)
 
 
 def probe(
@@ -299,8 +299,8 @@ def _read_out(
 def _described(machine: Machine) -> str:
     if machine.device == "cuda":
         return f"a GPU ({torch.cuda.get_device_name()})"
-    cores = torch.get_num_threads()
-    return "one processor core" if cores == 1 else f"{cores} processor cores"
+    count = torch.get_num_threads()
+    return "one processor core" if count == 1 else f"{count} processor cores"
 
 
 def _hash(key: str) -> str:

@@ -1,11 +1,11 @@
 """`codex-worker data`, `dataset` and `explore`: what a project's recordings are like, and copies of them."""
 
 import argparse
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codex_worker import cores
 from codex_worker.cli.dataset_config import DatasetConfig
 from codex_worker.cli.forecast import Forecaster, add_options
 from codex_worker.cli.source import add_source, open_source
@@ -79,7 +79,7 @@ def run_data(arguments: argparse.Namespace) -> int:
             compare=compare,
             reader_cer=reader_cer,
             lost_letters=lambda text: lost_letters(recipe, text, rare),
-            workers=os.cpu_count() or 1,
+            workers=cores.count(),
             on_progress=on_progress,
         )
     for line in report.lines():
@@ -191,7 +191,7 @@ def _options(arguments: argparse.Namespace, config: DatasetConfig) -> "DatasetOp
         if isinstance(value, bool) or not isinstance(value, allowed):
             raise UserError(f"dataset.{name}: {value!r} is not of the right kind.")
         wanted[name] = value
-    return DatasetOptions(**{"workers": os.cpu_count() or 1, **wanted})
+    return DatasetOptions(**{"workers": cores.count(), **wanted})
 
 
 def _output(arguments: argparse.Namespace, config: DatasetConfig) -> Path:

@@ -7,7 +7,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from codex_worker import __version__
+from codex_worker import __version__, cores
 from codex_worker.cli import check, data, demo, export, jobs, manifest_keys
 from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.errors import WorkerError
@@ -34,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return work(arguments[1:], program="codex-worker work")
     parsed = build_parser().parse_args(arguments)
+    cores.settle()  # before a command imports torch
     try:
         return int(parsed.run(parsed))
     except WorkerError as error:

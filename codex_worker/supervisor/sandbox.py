@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from codex_worker import cores
 from codex_worker.child import landlock
 from codex_worker.child.walls import Walls
 from codex_worker.supervisor.another_user import groups_of, problem, user_for
@@ -14,7 +15,7 @@ from codex_worker.supervisor.settings import RuntimeSettings
 # Everything else stays behind: a variable that nobody thought of may hold a secret.
 _PASSED = {
     "PATH", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CUDA_HOME", "SSL_CERT_FILE",
-    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PYTORCH_CUDA_ALLOC_CONF",
+    "OPENBLAS_NUM_THREADS", "PYTORCH_CUDA_ALLOC_CONF", *cores.NAMES,
     "PYTORCH_ALLOC_CONF", "TORCH_NUM_THREADS", "PYTHONHASHSEED", "PYTHONDONTWRITEBYTECODE",
 }  # fmt: skip
 _PASSED_PREFIXES = ("LC_", "CUDA_VISIBLE", "CUDA_DEVICE", "NVIDIA_", "NCCL_", "ROCR_", "HIP_")
@@ -38,6 +39,7 @@ def child_environment(
         if (name in _PASSED or name.startswith(_PASSED_PREFIXES)) and redact(value) == value
     }
     environment.update({name: own[name] for name in _FOLDERS if name in own and _is_safe(Path(own[name]))})
+    environment.update(cores.variables(environment, cores.cpu_quota()))
     environment.update(
         HOME=str(folder / "home"),
         USER=_USER,
