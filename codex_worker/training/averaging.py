@@ -1,24 +1,24 @@
 """A moving average of the weights, which is smoother than the weights of any one step."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 class WeightAverage:
-    """Exponential moving average of a model's parameters (Polyak and Juditsky 1992; Adam paper, section 7.2).
+    """Exponential moving average of weights by name (Polyak and Juditsky 1992; Adam paper, section 7.2).
 
     The decay starts low and rises to `decay`, so that a short run is not averaged with its beginning.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, weights: Mapping[str, Tensor], decay: float) -> None:
         if not 0.0 < decay < 1.0:
             raise ValueError(f"a decay of {decay} must lie between 0 and 1")
         self.decay = decay
-        self._parameters = dict(model.named_parameters())
-        self.tensors = {name: value.detach().clone() for name, value in self._parameters.items()}
+        self._weights = dict(weights)
+        self.tensors = {name: value.detach().clone() for name, value in self._weights.items()}
         # On the device, which alone knows at once whether an update was left out.
         device = next(iter(self.tensors.values())).device
         self._updates = torch.zeros((), dtype=torch.float64, device=device)
@@ -30,7 +30,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, left_out: Tensor | None = None) -> None:
-        """Move the average towards the model's present weights, unless `left_out` (0-dim) is 1.
+        """Move the average towards the present weights, unless `left_out` (0-dim) is 1.
 
         Nothing here waits for the device, so that all of it may be recorded and replayed.
         """
@@ -39,13 +39,13 @@ class WeightAverage:
         decay = ((1 + self._updates) / (10 + self._updates)).clamp_max(self.decay)
         share = ((1.0 - decay) * taken).float()
         averages = list(self.tensors.values())
-        moves = torch._foreach_sub([self._parameters[name].detach() for name in self.tensors], averages)
+        moves = torch._foreach_sub([self._weights[name].detach() for name in self.tensors], averages)
         torch._foreach_mul_(moves, share)
         torch._foreach_add_(averages, moves)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Let the model hold the averaged weights inside the `with` block, and its own again after it."""
+        """Exchange weights and average inside the `with` block."""
         self._exchange()
         try:
             yield
@@ -55,8 +55,8 @@ class WeightAverage:
     @torch.no_grad()
     def _exchange(self) -> None:
         for name, average in self.tensors.items():
-            own = self._parameters[name].detach().clone()
-            self._parameters[name].copy_(average)
+            own = self._weights[name].detach().clone()
+            self._weights[name].copy_(average)
             average.copy_(own)
 
     @torch.no_grad()

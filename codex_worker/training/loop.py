@@ -306,7 +306,7 @@ def _save_checkpoint(run: _Run, name: str, metrics: dict[str, float] | None = No
     if metrics is None:
         metrics = run.state.rows[-1] if run.state.rows else {}
     metadata = {"epochs_completed": f"{run.state.epoch}", "metrics": json.dumps(metrics)}
-    with run.learner.averaged():
+    with run.learner.averaged(), run.learner.in_full():
         write_beside(run.folder / name, lambda partial: run.task.save(partial, metadata))
 
 

@@ -3,18 +3,19 @@
 import errno
 import logging
 import zipfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from codex_worker.errors import ResourceError
 from codex_worker.training.averaging import WeightAverage
+from codex_worker.training.masters import MasterWeights
 
 logger = logging.getLogger(__name__)
 
@@ -50,10 +51,41 @@ class Learner:
     optimizer: torch.optim.Optimizer
     average: WeightAverage | None
     opponent: "Learner | None" = None
+    masters: MasterWeights | None = None  # what the optimizer and the average work on, where there are any
 
-    def averaged(self) -> AbstractContextManager[None]:
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """What is learnt, by name, in the numbers that it is kept in."""
+        return dict(self.model.named_parameters() if self.masters is None else self.masters.tensors)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
         """Let the model hold its averaged weights for a while, where there are any."""
-        return self.average.in_place() if self.average is not None else nullcontext()
+        try:
+            with self.average.in_place() if self.average is not None else nullcontext():
+                self._round()
+                yield
+        finally:
+            self._round()
+
+    def in_full(self) -> AbstractContextManager[None]:
+        """Let the model hold its weights in the numbers that they are kept in, for a while."""
+        return nullcontext() if self.masters is None else self.masters.in_full()
+
+    def state(self) -> dict[str, Tensor]:
+        """The model's state, in full."""
+        with self.in_full():
+            state: dict[str, Tensor] = self.model.state_dict()
+        return state
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Bring the model to a state that was given in full."""
+        with self.in_full():
+            self.model.load_state_dict(state)
+
+    def _round(self) -> None:
+        if self.masters is not None:
+            self.masters.round()
 
 
 def save_resume(
@@ -90,10 +122,7 @@ def load_resume(
     if not path.exists():
         return None
     learners = [learner] if learner.opponent is None else [learner, learner.opponent]
-    began = [
-        {name: value.to("cpu", copy=True) for name, value in each.model.state_dict().items()}
-        for each in learners
-    ]
+    began = [{name: value.to("cpu", copy=True) for name, value in each.state().items()} for each in learners]
     try:
         content = _content(path)
         if content["format"] != FORMAT:
@@ -109,7 +138,7 @@ def load_resume(
     except Exception as error:  # damaged bytes lead torch's reader into any error; the log names it
         logger.warning("%s cannot be used (%s); training starts from the beginning", path, error)
         for each, weights in zip(learners, began, strict=True):
-            each.model.load_state_dict(weights)
+            each.restore(weights)
             each.optimizer.state.clear()
         return None
     changed = [
@@ -126,7 +155,7 @@ def _held(learner: Learner) -> dict[str, Any]:
     """What the file keeps of one network."""
     average = learner.average
     return {
-        "model": learner.model.state_dict(),
+        "model": learner.state(),
         "optimizer": learner.optimizer.state_dict(),
         "average": None if average is None else {"tensors": average.tensors, "updates": average.updates},
     }
@@ -135,7 +164,7 @@ def _held(learner: Learner) -> dict[str, Any]:
 def _restore(learner: Learner, content: dict[str, Any]) -> None:
     """Bring one network to where the file left it, with the settings of the present run."""
     optimizer, average = learner.optimizer, learner.average
-    learner.model.load_state_dict(content["model"])
+    learner.restore(content["model"])
     own_options = [
         {name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups
     ]
@@ -145,7 +174,7 @@ def _restore(learner: Learner, content: dict[str, Any]) -> None:
     if average is not None and content["average"] is not None:
         average.restore(content["average"]["tensors"], content["average"]["updates"])
     elif average is not None:
-        average.restore(dict(learner.model.named_parameters()), 0)
+        average.restore(learner.weights, 0)
 
 
 def saved_settings(path: Path) -> dict[str, Any] | None:

@@ -13,6 +13,11 @@ if TYPE_CHECKING:  # whoever trains with the loop alone needs no manifest, nor w
     from codex_worker.contract.options import TrainingOptions
 
 
+TrainingPrecision = Literal["bf16", "bf16_weights", "fp32"]
+"""How a run multiplies: in fp32; in bf16 by autocast; or with weights that are bf16 themselves, rounded from
+fp32 ones that learn (`training.masters`)."""
+
+
 class TrainingTask(Protocol):
     """What is trained, and on what. The loop asks nothing else of a model."""
 
@@ -34,7 +39,10 @@ class TrainingTask(Protocol):
         """
 
     def losses(self, batch: Any) -> dict[str, Tensor]:
-        """Scalars of one batch: `total`, which is minimised, and parts to be shown beside it."""
+        """Scalars of one batch: `total`, which is minimised, and parts to be shown beside it.
+
+        The inputs come to the model in its own numbers, which `bf16_weights` makes bf16; losses are fp32.
+        """
 
     def validate(self) -> dict[str, float]:
         """Metrics under the names that the chart has (`val_total_loss`, `val_cer`); empty without data.
@@ -112,7 +120,7 @@ class TrainingSettings:
     weight_decay: float = 0.01
     clip_norm: float | None = 1.0
     accumulation: int = 1  # batches to an update
-    precision: Literal["bf16", "fp32"] = "fp32"
+    precision: TrainingPrecision = "fp32"
     ema_decay: float | None = None
     validate_every_epochs: int = 1
     patience_epochs: int | None = None  # epochs without a better value than the best; None: never stop early

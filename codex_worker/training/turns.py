@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from codex_worker.training.averaging import WeightAverage
+from codex_worker.training.masters import MasterWeights
 from codex_worker.training.resume import Learner
 from codex_worker.training.task import Opponent, TaskWithOpponent, TrainingSettings, TrainingTask
 
@@ -49,12 +50,17 @@ class Turn:
 
         Nothing here waits for the device. Raises what torch raises where memory runs out.
         """
-        self.learner.optimizer.zero_grad(set_to_none=True)
+        optimizer, masters = self.learner.optimizer, self.learner.masters
+        optimizer.zero_grad(set_to_none=True)
+        if masters is not None:
+            masters.drop_gradients()
         sums: dict[str, Tensor] = {}
         for batch in batches:
             with autocast(self.device, self.settings):
                 losses = self.losses(batch)
             (losses[self.minimised] / len(batches)).backward()
+            if masters is not None:
+                masters.collect()
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + value.detach().float()
         return Taken(sums, self.finish(sums, left_out))
@@ -69,6 +75,8 @@ class Turn:
         # The fused step looks at this before it touches anything (torch's own GradScaler sets it too).
         self.learner.optimizer.found_inf = left_out  # type: ignore[attr-defined]
         self.learner.optimizer.step()
+        if self.learner.masters is not None:
+            self.learner.masters.round()
         if self.learner.average is not None:
             self.learner.average.update(left_out)
         return left_out
@@ -76,9 +84,10 @@ class Turn:
 
 def turns_of(task: TrainingTask, settings: TrainingSettings, device: torch.device) -> list[Turn]:
     """The turns of an update in their order; the last one is that of the task's own model."""
-    average = WeightAverage(task.model, settings.ema_decay) if settings.ema_decay else None
-    optimizer = _optimizer(task.parameter_groups(settings.learning_rate), settings)
-    own = Turn(Learner(task.model, optimizer, average), task.losses, "total", settings, device)
+    learner = _learner(task.model, task.parameter_groups(settings.learning_rate), settings, device)
+    if settings.ema_decay:
+        learner = replace(learner, average=WeightAverage(learner.weights, settings.ema_decay))
+    own = Turn(learner, task.losses, "total", settings, device)
     if isinstance(task, TaskWithOpponent):
         return [_turn_of(task.opponent, settings, device), own]
     return [own]
@@ -91,12 +100,22 @@ def autocast(device: torch.device, settings: TrainingSettings) -> torch.autocast
 
 def _turn_of(opponent: Opponent, settings: TrainingSettings, device: torch.device) -> Turn:
     model = opponent.model.to(device).train()
-    optimizer = _optimizer([{"params": list(model.parameters())}], settings)
+    learner = _learner(model, [{"params": list(model.parameters())}], settings, device)
 
     def losses(batch: Any) -> dict[str, Tensor]:
         return {"opponent": opponent.loss(batch)}
 
-    return Turn(Learner(model, optimizer, None), losses, "opponent", settings, device)
+    return Turn(learner, losses, "opponent", settings, device)
+
+
+def _learner(
+    model: nn.Module, groups: list[dict[str, Any]], settings: TrainingSettings, device: torch.device
+) -> Learner:
+    """The network, and the optimizer of what learns in it."""
+    masters = MasterWeights(model) if settings.precision == "bf16_weights" else None
+    if masters is not None:
+        groups = [{**group, "params": masters.of(group["params"])} for group in groups]
+    return Learner(model, _optimizer(groups, settings), None, masters=masters)
 
 
 def _optimizer(groups: list[dict[str, Any]], settings: TrainingSettings) -> torch.optim.Optimizer:

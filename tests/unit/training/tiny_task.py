@@ -8,6 +8,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 
+def made_by(model, inputs):
+    """What a network makes of inputs that come in its own numbers."""
+    return model(inputs.to(next(model.parameters()).dtype))
+
+
 class TinyTask:
     """Learns a fixed linear map from 12 examples, with dropout so that random draws matter."""
 
@@ -39,7 +44,7 @@ class TinyTask:
 
     def losses(self, batch):
         self.seen.append(tuple(batch))
-        error = self.model(self.inputs[batch]) - self.targets[batch]
+        error = made_by(self.model, self.inputs[batch]) - self.targets[batch]
         total = error.float().square().mean()
         if self.poisoned.intersection(batch):
             total = total * float("nan")
@@ -48,7 +53,7 @@ class TinyTask:
     def validate(self):
         if self.validations:
             return {"val_total_loss": self.validations.pop(0)}
-        error = self.model(self.inputs) - self.targets
+        error = made_by(self.model, self.inputs) - self.targets
         return {"val_total_loss": float(error.float().square().mean())}
 
     def save(self, path: Path, metadata):
@@ -65,7 +70,7 @@ class TinyGame(TinyTask):
 
     def losses(self, batch):
         found = super().losses(batch)
-        fooled = (1 - self.opponent.model(self.model(self.inputs[batch]))).square().mean()
+        fooled = (1 - made_by(self.opponent.model, made_by(self.model, self.inputs[batch]))).square().mean()
         return {**found, "total": found["total"] + 0.1 * fooled, "fooled": fooled.detach()}
 
 
@@ -77,9 +82,9 @@ class TinyOpponent:
 
     def loss(self, batch):
         with torch.no_grad():
-            made = self.task.model(self.task.inputs[batch])
-        real = (1 - self.model(self.task.targets[batch])).square().mean()
-        loss = real + self.model(made).square().mean()
+            made = made_by(self.task.model, self.task.inputs[batch])
+        real = (1 - made_by(self.model, self.task.targets[batch])).square().mean()
+        loss = real + made_by(self.model, made).square().mean()
         return loss * float("nan") if self.poisoned else loss
 
 
