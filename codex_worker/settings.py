@@ -199,6 +199,12 @@ class Settings:
         variable="CODEX_ALLOW_CPU", parse=truth, default=False,
     )  # fmt: skip
     verbose: bool = setting("log details", variable="CODEX_VERBOSE", parse=truth, default=False)
+    log_format: str = setting(
+        "how the worker's own log is written: lines for people, or a JSON object a line, for programs, with "
+        "worker, project, job and attempt; it has what a job's process prints as well",
+        variable="CODEX_LOG_FORMAT", metavar="text|json", parse=one_of("text", "json"), default="text",
+        default_text="text",
+    )  # fmt: skip
     weights_folder: Path | None = setting(
         "a folder with official weights that is looked at before the hub",
         variable="CODEX_WEIGHTS_FOLDER", metavar="FOLDER", parse=folder,

@@ -24,6 +24,7 @@ from codex_worker.settings import Settings, add_options, all_settings
 if TYPE_CHECKING:
     from codex_worker.git.credentials import Credentials
     from codex_worker.supervisor.attempt import Supervisor
+    from codex_worker.supervisor.in_hand import Hands
 
 logger = logging.getLogger("worker")
 
@@ -78,23 +79,39 @@ def main(argv: Sequence[str] | None = None, program: str = "worker_entry.py") ->
 
 def work(given: Mapping[str, object], environment: Mapping[str, str]) -> int:
     """The worker with these options. Raises UserError for what a person has to fix first."""
-    from codex_worker.worker.assembly import Assembly, keep_out_of_reach
-    from codex_worker.worker.private_folder import make_private
+    from codex_worker.cli.log_setup import start_logging
+    from codex_worker.supervisor.in_hand import Hands
 
     os.umask(0o077)
     settings, credentials = settings_and_token(given, environment)
     settings = replace(settings, worker_id=settings.worker_id or _own_name(settings.work_dir))
-    _start_logging(settings.verbose, credentials)
+    hands = Hands()
+    start_logging(settings, credentials, hands)
     if given.get("token"):
         logger.warning(
             "The token on the command line can be read by every user of this machine. "
             "Use --env-file or $GITLAB_TOKEN instead."
         )
+    try:
+        return _work(settings, credentials, environment, hands)
+    except UserError as error:
+        if settings.log_format != "json":
+            raise
+        logger.error("%s", error)  # as any other line
+        return ExitCode.USAGE
+
+
+def _work(
+    settings: Settings, credentials: "Credentials", environment: Mapping[str, str], hands: "Hands"
+) -> int:
+    from codex_worker.worker.assembly import Assembly, keep_out_of_reach
+    from codex_worker.worker.private_folder import make_private
+
     keep_out_of_reach()
     warn_of_an_open_line(credentials)
     _require_projects(settings, credentials)
     make_private(settings.work_dir)
-    assembly = Assembly(settings, credentials, environment)
+    assembly = Assembly(settings, credentials, environment, hands=hands)
     worker, supervisor = assembly.worker()
     over = threading.Event()
     _leave_on_signals(supervisor, settings.grace, over)
@@ -129,26 +146,6 @@ def _own_name(work_dir: Path) -> str:
         machine = ""  # a container without one has a host name of its own
     place = f"{host} {machine} {work_dir.resolve()}"
     return f"{host.split('.')[0]}-{hashlib.sha256(place.encode()).hexdigest()[:4]}"
-
-
-def _start_logging(verbose: bool, credentials: "Credentials") -> None:
-    """Rich lines for a person at a terminal, plain ones for a file; no secrets in either."""
-    from codex_worker.supervisor.logs import RedactSecrets
-
-    handler: logging.Handler
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.logging import RichHandler
-
-        handler = RichHandler(console=Console(stderr=True), show_path=False, omit_repeated_times=False)
-        handler.setFormatter(logging.Formatter("%(message)s", datefmt="%H:%M:%S"))
-    else:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    handler.addFilter(RedactSecrets(credentials.redact))
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
-    for name in ("urllib3", "filelock", "huggingface_hub"):
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _leave_on_signals(supervisor: "Supervisor", grace_s: float, over: threading.Event) -> None:

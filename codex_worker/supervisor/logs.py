@@ -23,21 +23,26 @@ _LONGEST_SECRET = 8000
 
 Redact = Callable[[str], str]
 
+# What a job's own process prints is shown here as well, line by line, where the worker's log wants it.
+CHILD_LOGGER = logging.getLogger("job")
+_WORKER = "worker"  # the source of lines that are not the child's
+
 
 @dataclass(frozen=True)
 class _Line:
-    moment: str
+    said_at_s: float
     source: str
     secret: str  # as it came
     shown: str
 
     @property
     def data(self) -> bytes:
-        return f"{self.moment} {self.source}: {self.shown}\n".encode(errors="replace")
+        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(self.said_at_s))
+        return f"{moment} {self.source}: {self.shown}\n".encode(errors="replace")
 
     @property
     def hidden(self) -> "_Line":
-        return _Line(self.moment, self.source, "", REDACTED)
+        return _Line(self.said_at_s, self.source, "", REDACTED)
 
 
 class JobLog:
@@ -59,6 +64,7 @@ class JobLog:
         self._lock = threading.Lock()
         self._kept = KeptLines(path)
         self._newest: deque[_Line] = deque(maxlen=4 * SECRET_LINES)  # of all sources together
+        self._unshown: deque[_Line] = deque()  # the child's, which a later one may still hold a secret with
 
     def header(self, **facts: object) -> None:
         """The first lines: which job, attempt and version this is."""
@@ -70,9 +76,8 @@ class JobLog:
 
         `left_out` characters of the line were never read.
         """
-        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(self._now_s()))
         text = text.rstrip()
-        line = _Line(moment, source, text, self._shown(text, left_out))
+        line = _Line(self._now_s(), source, text, self._shown(text, left_out))
         with self._lock:
             together = self._holding_a_secret_with(line)
             if together:
@@ -83,7 +88,12 @@ class JobLog:
                 for each in again:
                     self._add(each.hidden if each.source == source else each)
                 line = line.hidden
+                if source != _WORKER:
+                    self._hide_newest(sum(each.source == source for each in again))
             self._add(line)
+            if source != _WORKER:
+                self._unshown.append(line)
+        self._show_all_but(SECRET_LINES - 1)
 
     def content(self) -> bytes:
         """What is published: the beginning, a note of how much is missing, the end."""
@@ -92,6 +102,7 @@ class JobLog:
 
     def close(self) -> None:
         """Closes the file; `content` still answers."""
+        self._show_all_but(0)
         with self._lock:
             self._kept.close()
 
@@ -111,6 +122,17 @@ class JobLog:
             yield
         finally:
             root.removeHandler(handler)
+
+    def _show_all_but(self, newest: int) -> None:
+        """Gives the child's lines to the worker's log, but for those that may hold a part of a secret."""
+        with self._lock:
+            ready = [self._unshown.popleft() for _ in range(len(self._unshown) - newest)]
+        for line in ready:  # without the lock: the log's handlers may wait for whoever waits for it
+            CHILD_LOGGER.info("%s", line.shown, extra={"said_at_s": line.said_at_s})
+
+    def _hide_newest(self, count: int) -> None:
+        for place in range(-min(count, len(self._unshown)), 0):
+            self._unshown[place] = self._unshown[place].hidden
 
     def _add(self, line: _Line) -> None:
         self._kept.add(line.data)
@@ -148,6 +170,8 @@ class _ToJobLog(logging.Handler):
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.name == CHILD_LOGGER.name:
+            return  # it came from here
         try:
             prefix = "" if record.levelno < logging.WARNING else f"{record.levelname} "
             text = record.getMessage()

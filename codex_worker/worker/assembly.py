@@ -28,6 +28,7 @@ from codex_worker.settings import DEFAULT_GITLAB_URL, Settings
 from codex_worker.supervisor.attempt import Secrets, Supervisor
 from codex_worker.supervisor.fitness import MachineProbe
 from codex_worker.supervisor.handlers_found import handlers_root
+from codex_worker.supervisor.in_hand import Hands
 from codex_worker.supervisor.job_folder import JobFolder
 from codex_worker.supervisor.machine import Condition, memory_limit
 from codex_worker.supervisor.project_access import RepositoryScanner
@@ -60,6 +61,7 @@ class Assembly:
         credentials: Credentials,
         environment: Mapping[str, str],
         clock: EventClock | None = None,
+        hands: Hands | None = None,
     ) -> None:
         self._settings = settings
         self._server = settings.gitlab_url or DEFAULT_GITLAB_URL
@@ -68,6 +70,7 @@ class Assembly:
         self._credentials = credentials
         self._gate = Gate(credentials)
         self._clock = clock or SystemEventClock()
+        self._hands = hands or Hands()
         self._environment = environment
         self._work_dir = settings.work_dir.resolve()
         self._leaving = threading.Event()
@@ -102,7 +105,9 @@ class Assembly:
         source = FixedProjects(()) if forced else self._source()
         room = RoomThere(handlers_root(), self._ask_first, self._clock)
         health = Health(self.machine_probe(), self._settings.preset, room)
-        worker = Worker(source, self.open_queue, supervisor, self.open_project, self._clock, loop, health)
+        worker = Worker(
+            source, self.open_queue, supervisor, self.open_project, self._clock, loop, health, self._hands
+        )
         return worker, supervisor
 
     def machine_probe(self) -> MachineProbe:

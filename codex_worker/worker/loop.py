@@ -17,6 +17,7 @@ from codex_worker.queue.job_queue import JobQueue
 from codex_worker.queue.owned import Outcome, OwnedJob
 from codex_worker.settings import Settings
 from codex_worker.supervisor.attempt import OpenProject, Supervisor
+from codex_worker.supervisor.in_hand import AttemptInHand, Hands
 from codex_worker.supervisor.keeper import Keeper
 from codex_worker.supervisor.machine import unfitness
 from codex_worker.supervisor.republish import offer_again
@@ -67,12 +68,15 @@ class Worker:
         clock: EventClock,
         settings: LoopSettings,
         health: Health | None = None,
+        hands: Hands | None = None,
     ) -> None:
+        """`hands` tells whoever watches which attempt runs."""
         self._supervisor = supervisor
         self._open_project = open_project
         self._clock = clock
         self._settings = settings
         self._health = health or Health()
+        self._hands = hands or Hands()
         self._not_here: dict[tuple[str, str], str] = {}  # (address, job): why this machine does not begin it
         self._projects = WatchedProjects(source, open_queue, clock, supervisor.read_token_again)
         self._served: Counter[tuple[str, Hour]] = Counter()
@@ -254,6 +258,10 @@ class Worker:
         return self._projects.guarded(watched, f"claim of {candidate.job_id}", claim)
 
     def _do(self, watched: WatchedProject, owned: OwnedJob) -> Outcome | None:
+        with self._hands.holding(AttemptInHand.of(owned, watched.project.name)):
+            return self._attempt(watched, owned)
+
+    def _attempt(self, watched: WatchedProject, owned: OwnedJob) -> Outcome | None:
         job_id, project = owned.entry.job_id, watched.project
         logger.info("Job %s of %s: attempt %s begins", job_id, project.name, owned.attempt.name)
         try:

@@ -19,6 +19,7 @@ from codex_worker.settings import (
 
 ROOT = Path(__file__).parents[2]
 ONE, OTHER = "https://one.example.org", "https://other.example.org"
+CHOICES = {"preset": ("tiny", "full", "tiny"), "log_format": ("json", "text", "json")}
 T1, T2 = "glpat-aaaaaaaaaaaaaaaaaaa1", "glpat-aaaaaaaaaaaaaaaaaaa2"
 
 
@@ -40,7 +41,7 @@ def test_every_setting_is_read_from_the_command_line_then_the_file_then_the_envi
             or each.is_repeatable
         ):
             continue
-        texts = words.get(each.parse, ("tiny", "full", "tiny") if each.name == "preset" else ("2", "3", "4"))
+        texts = words.get(each.parse, CHOICES.get(each.name, ("2", "3", "4")))
         values = [each.parse(text) for text in texts]
         environment = {each.variable: texts[2]}
         assert getattr(read(environment=environment), each.name) == values[2], each.name
@@ -78,6 +79,7 @@ def test_projects_are_a_list_on_the_command_line_and_words_in_a_variable():
         ("CODEX_LEAVE_AFTER_HOURS", "-1", "or 0"),
         ("CODEX_PRESET", "small", "tiny or full"),
         ("CODEX_VERBOSE", "perhaps", "true or false"),
+        ("CODEX_LOG_FORMAT", "xml", "text or json"),
         ("HF_HUB_OFFLINE", "2", "true or false"),
     ],
 )
