@@ -133,12 +133,19 @@ def even_level(
 
 def trim_silence(samples: Samples, sample_rate: int, *, margin_s: float = 0.1) -> Samples:
     """Cut silence from both ends, but for a margin; a recording without speech stays whole."""
+    start, end = sounding(samples, sample_rate, margin_s=margin_s)
+    return samples[start:end]
+
+
+def sounding(samples: Samples, sample_rate: int, *, margin_s: float = 0.1) -> tuple[int, int]:
+    """The samples `[start, end)` between the silences of both ends, and a margin; all where none sounds."""
     frames = frame_levels_db(samples, sample_rate)
     loud = np.flatnonzero(frames >= _silence_threshold_db(frames))
     if loud.size == 0:
-        return samples
+        return 0, samples.size
     frame, margin = frame_length(sample_rate), round(margin_s * sample_rate)
-    return samples[max(0, loud[0] * frame - margin) : (loud[-1] + 1) * frame + margin]
+    start, end = loud[0] * frame - margin, (loud[-1] + 1) * frame + margin
+    return max(0, int(start)), min(int(end), samples.size)
 
 
 def find_pauses(samples: Samples, sample_rate: int, *, min_pause_s: float = 0.2) -> list[tuple[float, float]]:

@@ -20,7 +20,7 @@ from codex_worker.stabletts.griffin_lim import GriffinLim
 from codex_worker.stabletts.mel import LogMel
 from codex_worker.stabletts.network import StableTTS
 from codex_worker.stabletts.symbols import BLANK_ID
-from codex_worker.stabletts.verses import Failed, Samples, Spoken, Verse, VerseSpeaking
+from codex_worker.stabletts.verses import Failed, PhraseSound, Samples, Spoken, Verse, VerseSpeaking
 from codex_worker.stabletts.vocos import Vocos
 
 EDGE_S = 0.15  # silence before and behind each verse
@@ -133,7 +133,7 @@ class Speaker:
         seeds: Sequence[int],
         speaker: Tensor,
         settings: SpeakingSettings,
-    ) -> Iterator[Samples]:
+    ) -> Iterator[PhraseSound]:
         lengths = torch.tensor([len(ids) for ids in texts])
         ids = torch.full((len(texts), int(lengths.max())), BLANK_ID)
         for row, own in enumerate(texts):
@@ -151,14 +151,15 @@ class Speaker:
                 generator=[torch.Generator().manual_seed(seed) for seed in seeds],
             )
         mel = speech.mel.float()
-        frames = speech.mel_lengths.tolist()
+        frames, hop = speech.mel_lengths.tolist(), self.voice.mel.hop_length
+        ends = speech.durations.cumsum(1).cpu().numpy() * hop
         with torch.autocast(self.device.type, enabled=False):  # whoever calls may have turned it on
             sounds = self.vocos(mel, speech.mel_lengths) if self.vocos else None
         for row, count in enumerate(frames):
             sound = (
                 sounds[row] if sounds is not None else self._invert(mel[row : row + 1, :, :count], seeds[row])
             )
-            yield sound[: count * self.voice.mel.hop_length].float().cpu().numpy()
+            yield PhraseSound(sound[: count * hop].float().cpu().numpy(), ends[row])
 
     def _invert(self, mel: Tensor, seed: int) -> Tensor:
         """Griffin-Lim for one row, whose random phases follow from the seed."""

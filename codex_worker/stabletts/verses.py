@@ -3,18 +3,19 @@
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from codex_worker.audio.level import even_level, is_silent, trim_silence
+from codex_worker.audio.level import even_level, is_silent, sounding
 from codex_worker.codex.sayable import holds_letters
 from codex_worker.errors import DataError, ModelError, ResourceError, WorkerError
 from codex_worker.stabletts.frontend.encoding import Encoding, TextFrontend, report_losses
 from codex_worker.stabletts.phrases import Phrase, phrases
+from codex_worker.stabletts.word_times import SpokenWord, timed, word_ids
 from codex_worker.training.batches import batches_by_length
 
 logger = logging.getLogger(__name__)
@@ -24,8 +25,17 @@ SHORTEST_S = 0.05
 
 Samples = NDArray[np.float32]
 
-Synthesise = Callable[[Sequence[Sequence[int]], Sequence[int]], Iterable[Samples]]
-"""(ids with blanks of each phrase, a seed for each) to the samples of each."""
+
+@dataclass(frozen=True)
+class PhraseSound:
+    """A phrase as samples [N], and with how many of them each of its ids and blanks has ended."""
+
+    samples: Samples
+    id_ends: NDArray[np.int64]
+
+
+Synthesise = Callable[[Sequence[Sequence[int]], Sequence[int]], Iterable[PhraseSound]]
+"""(ids with blanks of each phrase, a seed for each) to the sound of each."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +49,13 @@ class Verse:
 
 @dataclass(frozen=True)
 class Spoken:
-    """A verse as samples [N] at `sample_rate`, with what could not be said."""
+    """A verse as samples [N] at `sample_rate`, with what could not be said, and when each word is."""
 
     verse: Verse
     samples: Samples
     sample_rate: int
     notes: tuple[str, ...] = ()
+    words: tuple[SpokenWord, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,12 +120,14 @@ class VerseSpeaking:
                     yield Failed(waiting.pop(part.verse).verse, str(outcome))
                     continue
                 state = waiting[part.verse]
-                state.samples[part.place] = outcome
-                if all(samples is not None for samples in state.samples):
+                state.sounds[part.place] = outcome
+                if all(sound is not None for sound in state.sounds):
                     yield self._finish(waiting.pop(part.verse))
 
-    def _try(self, parts: Sequence["_Part"], waiting: dict[int, "_Waiting"]) -> list[Samples | WorkerError]:
-        """Samples of each part; where a batch fails, its halves are tried, until the culprit is alone."""
+    def _try(
+        self, parts: Sequence["_Part"], waiting: dict[int, "_Waiting"]
+    ) -> list[PhraseSound | WorkerError]:
+        """The sound of each part; where a batch fails, its halves are tried, until the culprit is alone."""
         if not parts:
             return []
         try:
@@ -136,17 +149,20 @@ class VerseSpeaking:
     def _finish(self, state: "_Waiting") -> Spoken | Failed:
         rate = self.sample_rate
         joined: list[Samples] = []
-        for phrase, samples in zip(state.phrases, state.samples, strict=True):
-            assert samples is not None  # noqa: S101  a verse is finished when all parts are there
-            if not np.isfinite(samples).all():
+        words: list[SpokenWord] = []
+        at = 0  # samples of the phrases so far
+        for phrase, sound in zip(state.phrases, state.sounds, strict=True):
+            assert sound is not None  # noqa: S101  a verse is finished when all parts are there
+            if not np.isfinite(sound.samples).all():
                 return Failed(
                     state.verse, "the voice gave no finite numbers for it; its training may have diverged"
                 )
-            pause = np.zeros(round(phrase.pause_s * self.length_scale * rate), np.float32)
-            joined += [
-                trim_silence(samples, rate, margin_s=0.03) if len(state.phrases) > 1 else samples,
-                pause,
-            ]
+            is_whole = len(state.phrases) == 1  # then its ends are those of the verse, which are cut below
+            start, end = (0, sound.samples.size) if is_whole else sounding(sound.samples, rate, margin_s=0.03)
+            words += timed(word_ids(phrase.text, self.frontend), (sound.id_ends - start + at) / rate)
+            pause = round(phrase.pause_s * self.length_scale * rate)
+            joined += [sound.samples[start:end], np.zeros(pause, np.float32)]
+            at += end - start + pause
         whole = np.concatenate(joined[:-1])
         if whole.size < SHORTEST_S * rate or is_silent(whole, rate):
             return Failed(
@@ -154,11 +170,13 @@ class VerseSpeaking:
                 f"the voice said nothing audible for it ({whole.size / rate:.2f} s); train it longer",
             )
         edge = np.zeros(round(self.edge_s * rate), np.float32)
-        spoken = even_level(trim_silence(whole, rate, margin_s=0.02), rate)
+        start, end = sounding(whole, rate, margin_s=0.02)
+        spoken = np.concatenate([edge, even_level(whole[start:end], rate), edge])
         notes = report_losses([state.encoding])
         if len(state.encoding.ids) == 1:
             notes.append("a single letter, spoken as it is")
-        return Spoken(state.verse, np.concatenate([edge, spoken, edge]), rate, tuple(notes))
+        moved = tuple(_moved(word, (edge.size - start) / rate, spoken.size / rate) for word in words)
+        return Spoken(state.verse, spoken, rate, tuple(notes), moved)
 
 
 @dataclass(frozen=True)
@@ -175,7 +193,13 @@ class _Waiting:
     verse: Verse
     encoding: Encoding
     phrases: Sequence[Phrase]
-    samples: list[Samples | None]
+    sounds: list[PhraseSound | None]
+
+
+def _moved(word: SpokenWord, by_s: float, total_s: float) -> SpokenWord:
+    """The word at its time in the whole; what was cut off at an end as silence has no time there."""
+    start_s, end_s = (min(max(time_s + by_s, 0.0), total_s) for time_s in (word.start_s, word.end_s))
+    return replace(word, start_s=start_s, end_s=end_s)
 
 
 def _nothing_to_speak(verse: Verse, encoding: Encoding) -> str:

@@ -16,11 +16,12 @@ FRAMES_AT_LEAST = 1
 @torch.no_grad()
 def synthesise(
     model: VitsModel, ids: Tensor, *, temperature: float = 1.0, length_scale: float = 1.0
-) -> Tensor:
-    """Samples [N] at the network's rate for one text's ids [1, T], on the network's device.
+) -> tuple[Tensor, Tensor]:
+    """Samples [N] at the network's rate for one text's ids [1, T], and how many of them each id lasts [T].
 
-    As `VitsModel.forward` does it (Kim et al. 2021, section 2.6), with the voice's own amounts of noise times
-    `temperature`. Draws from torch's generators. Raises ModelError for durations that no speech has.
+    Both are on the network's device. As `VitsModel.forward` does it (Kim et al. 2021, section 2.6), with the
+    voice's own amounts of noise times `temperature`. Draws from torch's generators. Raises ModelError for
+    durations that no speech has.
     """
     mask = torch.ones_like(ids)[:, :, None].to(model.dtype)
     text = model.text_encoder(ids, padding_mask=mask, attention_mask=torch.ones_like(ids))
@@ -31,7 +32,7 @@ def synthesise(
     prior = mean + torch.randn_like(mean) * spread * (model.noise_scale * temperature)
     latents = model.flow(prior, mask.new_ones(1, 1, total), reverse=True)
     samples: Tensor = model.decoder(latents)[0, 0]
-    return samples
+    return samples, frames[0] * frame_samples(model.config)
 
 
 def _durations(

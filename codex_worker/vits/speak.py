@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import numpy as np
 import torch
 from transformers import VitsModel
 
 from codex_worker.stabletts.speak import EDGE_S, WINDOW, SpeakingSettings
-from codex_worker.stabletts.verses import Failed, Samples, Spoken, Verse, VerseSpeaking
+from codex_worker.stabletts.verses import Failed, PhraseSound, Spoken, Verse, VerseSpeaking
 from codex_worker.vits.checkpoint import VitsDescription
 from codex_worker.vits.network import synthesise
 
@@ -42,17 +43,21 @@ class VitsSpeaker:
 
     def _synthesise(
         self, texts: Sequence[Sequence[int]], seeds: Sequence[int], settings: SpeakingSettings
-    ) -> Iterator[Samples]:
+    ) -> Iterator[PhraseSound]:
         """One phrase after the other: noise is drawn for a whole batch, so company would be heard."""
         devices = [self.device] if self.device.type == "cuda" else []
         for ids, seed in zip(texts, seeds, strict=True):
-            read = torch.tensor([list(self.voice.frontend.network_ids(ids))], device=self.device)
+            network_ids = self.voice.frontend.network_ids(ids)
+            read = torch.tensor([list(network_ids)], device=self.device)
             with torch.random.fork_rng(devices):
                 torch.manual_seed(seed)
-                samples = synthesise(
+                samples, durations = synthesise(
                     self.network,
                     read,
                     temperature=settings.temperature,
                     length_scale=settings.length_scale,
                 )
-            yield samples.float().cpu().numpy()
+            ends = durations.cumsum(0).cpu().numpy()
+            if len(network_ids) < len(ids):  # without blanks, which then last no time
+                ends = np.concatenate([[0], np.repeat(ends, 2)])
+            yield PhraseSound(samples.float().cpu().numpy(), ends)
