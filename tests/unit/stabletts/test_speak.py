@@ -277,3 +277,28 @@ def test_the_reading_of_the_checkpoint_is_used(speaker):
     english = Speaker(speaker.network, VoiceDescription(TINY, CompatFrontend()), speaker.vocos)
     (one,) = list(english.speak(verses("quick"), english.listen(None), FAST))
     assert isinstance(one, Spoken)
+
+
+def test_words_are_said_where_their_letters_are(speaker):
+    """Each id and blank has six frames; the sound is a phrase with its ends cut, between two silences."""
+    (one,) = speak(speaker, verses("mama na baba"))
+    assert [word.text for word in one.words] == ["mama", "na", "baba"]
+    frame_s = speaker.voice.mel.hop_length / RATE
+    lasts = [word.end_s - word.start_s for word in one.words]
+    letters = [len(word.text) for word in one.words]
+    # A word is its letters and the blanks between them; the ends of the first and the last may be cut.
+    assert lasts[1] == pytest.approx(6 * (2 * letters[1] - 1) * frame_s, abs=1e-6)
+    assert all(
+        before.end_s + 6 * 3 * frame_s == pytest.approx(after.start_s, abs=1e-6)
+        for before, after in zip(one.words, one.words[1:], strict=False)
+    )
+    assert one.words[-1].end_s <= one.samples.size / RATE
+
+
+def test_words_of_a_verse_in_several_phrases_follow_each_other(speaker):
+    text = " ".join(["mama na baba wanaenda sokoni leo asubuhi,"] * 20)
+    (one,) = speak(speaker, verses(text))
+    assert len(phrases(text, FRONTEND)) > 2
+    assert [word.text for word in one.words] == text.split()
+    assert all(before.end_s <= after.start_s for before, after in zip(one.words, one.words[1:], strict=False))
+    assert one.words[-1].end_s <= one.samples.size / RATE
