@@ -58,6 +58,7 @@ class VoiceDescription:
     training_commit: str = ""
     licence: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
+    speaker: tuple[float, ...] = ()  # [G]: the voice of one of its recordings, as the network hears it
 
     def metadata(self) -> dict[str, str]:
         """The strings that go into the file."""
@@ -77,6 +78,7 @@ class VoiceDescription:
             "training_commit": self.training_commit,
             "metrics": json.dumps(dict(self.metrics), sort_keys=True),
             **({"licence": self.licence} if self.licence else {}),
+            **({"speaker": json.dumps(self.speaker)} if self.speaker else {}),
         }
 
 
@@ -185,6 +187,7 @@ def _read_voice(path: Path, metadata: Mapping[str, str]) -> VoiceDescription:
         )
         metrics = {str(name): float(value) for name, value in json.loads(metadata["metrics"]).items()}
         vocoder = metadata["vocoder"]
+        speaker = _speaker(metadata.get("speaker", "[]"), settings)
         if vocoder not in {"vocos", "griffin_lim"} or settings.n_vocab != len(frontend.symbols):
             raise ValueError("vocoder or alphabet")
     except DataError:
@@ -204,7 +207,18 @@ def _read_voice(path: Path, metadata: Mapping[str, str]) -> VoiceDescription:
         licence=licence_of(metadata) or "",
         training_commit=metadata.get("training_commit", ""),
         metrics=metrics,
+        speaker=speaker,
     )
+
+
+def _speaker(text: str, settings: ModelSettings) -> tuple[float, ...]:
+    """A voice as numbers, none where the file has none. Raises ValueError for what is no voice."""
+    numbers = json.loads(text)
+    if not isinstance(numbers, list) or len(numbers) not in {0, settings.gin_channels}:
+        raise ValueError("speaker")
+    if not all(type(number) in (int, float) and abs(number) < _MAX_NUMBER for number in numbers):
+        raise ValueError("speaker")
+    return tuple(map(float, numbers))
 
 
 def _settings(kind: type[_Settings], values: dict[str, Any]) -> _Settings:

@@ -89,12 +89,15 @@ class Speaker:
 
     @torch.no_grad()
     def listen(self, samples: Samples | None) -> Tensor:
-        """The voice [1, G] of a reference clip at the voice's sample rate; None means the voice without one.
+        """The voice [1, G] of a reference clip at the voice's sample rate.
+
+        Without a clip it is that of the checkpoint itself, or the network's own where it has none.
 
         Raises DataError when the clip is too short.
         """
         if samples is None:
-            return self.network.fake_speaker.detach()
+            own = self.voice.speaker
+            return torch.tensor([own], device=self.device) if own else self.network.fake_speaker.detach()
         rate = self.voice.mel.sample_rate
         if samples.size < SHORTEST_REFERENCE_S * rate:
             raise DataError(

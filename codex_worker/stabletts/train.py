@@ -151,8 +151,8 @@ class VoiceTraining:
         return metrics
 
     def save(self, path: Path, metadata: dict[str, str]) -> None:
-        """Write the voice as it is now."""
-        write_checkpoint(path, self.model, self.voice, metadata)
+        """Write the voice as it is now, with the sound of one of its recordings to speak in."""
+        write_checkpoint(path, self.model, replace(self.voice, speaker=self._speaker()), metadata)
 
     def fixed_verses(self) -> list[Verse]:
         """The verses that are spoken at each best checkpoint; trained ones where none are held out."""
@@ -168,6 +168,14 @@ class VoiceTraining:
     def reference(self) -> EncodedUtterance:
         """The utterance whose voice the samples have: of middle length, the same whatever the order."""
         return middle_utterance(self.training)
+
+    @torch.no_grad()
+    def _speaker(self) -> tuple[float, ...]:
+        mel = self.dataset.mel_of(self.reference())[None].to(self.device)
+        was_training = self.model.training
+        heard = self.model.eval().speaker(mel, torch.tensor([mel.shape[2]]))[0]
+        self.model.train(was_training)
+        return tuple(heard.float().tolist())
 
     def _losses(
         self, utterances: Sequence[EncodedUtterance], generator: torch.Generator | None

@@ -206,6 +206,9 @@ def test_a_diverged_checkpoint_is_refused(tmp_path, network):
         ("config", "[" * 100_000, "damaged metadata"),
         ("metrics", '["a"]', "damaged metadata"),
         ("vocoder", "parrot", "damaged metadata"),
+        ("speaker", "[1.0]", "damaged metadata"),
+        ("speaker", "[NaN" + ", 0.0" * 63 + "]", "damaged metadata"),
+        ("speaker", '"loud"', "damaged metadata"),
     ],
 )
 def test_damaged_metadata_is_refused(file, key, value, message):

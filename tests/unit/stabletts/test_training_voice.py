@@ -17,6 +17,7 @@ from codex_worker.stabletts.frontend.characters import CharactersFrontend
 from codex_worker.stabletts.frontend.compat import CompatFrontend
 from codex_worker.stabletts.network import StableTTS
 from codex_worker.stabletts.recipe import plan
+from codex_worker.stabletts.speak import Speaker
 from codex_worker.stabletts.symbols import intersperse
 from codex_worker.stabletts.train import (
     CHOICE,
@@ -252,3 +253,16 @@ def test_the_metadata_has_the_chart_of_its_epoch(tmp_path):
     outcome = fit(work, work.recipe.training, tmp_path / "run", Watcher())
     with safe_open(outcome.last_path, "pt") as file:
         assert json.loads(file.metadata()["metrics"])["epoch"] == 2
+
+
+def test_a_checkpoint_holds_the_sound_of_a_recording_as_its_own_network_hears_it(tmp_path):
+    trained = task(tmp_path)
+    trained.model.train()
+    trained.save(tmp_path / "voice.safetensors", {})
+    assert trained.model.training
+    loaded = read_checkpoint(tmp_path / "voice.safetensors")
+    mel = trained.dataset.mel_of(trained.reference())[None]
+    heard = loaded.network().speaker(mel, torch.tensor([mel.shape[2]]))
+    spoken_in = Speaker(loaded.network(), present(loaded.voice), None).listen(None)
+    torch.testing.assert_close(spoken_in, heard)
+    assert not torch.equal(spoken_in, loaded.network().fake_speaker)
