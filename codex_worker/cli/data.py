@@ -1,20 +1,18 @@
 """`codex-worker data`, `dataset` and `explore`: what a project's recordings are like, and copies of them."""
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codex_worker import cores
 from codex_worker.cli.dataset_config import DatasetConfig
 from codex_worker.cli.forecast import Forecaster, add_options
+from codex_worker.cli.progress import Bar
 from codex_worker.cli.source import add_source, open_source
 from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.errors import UserError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from codex_worker.data.audiofolder import DatasetOptions
     from codex_worker.doctor.examine import Align, Compare
 
@@ -72,7 +70,7 @@ def run_data(arguments: argparse.Namespace) -> int:
     align, compare, reader_cer = _reader(arguments.checkpoint) if arguments.checkpoint else (None, None, None)
     recipe = recipe_for([cell.text for cell in recorded.cells], languages=languages_of(source.reader))
     rare = unlearnt_letters([recipe.apply(cell.text) for cell in recorded.cells])
-    with _Bar(console, "Listening") as on_progress:
+    with Bar(console, "Listening") as on_progress:
         report = examine(
             recorded,
             align=align,
@@ -132,7 +130,7 @@ def run_dataset(arguments: argparse.Namespace) -> int:
         language = config.get("uroman.language")
         plain = text
         text = lambda chosen: romanise(plain(chosen), language)  # noqa: E731 - a def would have to repeat its type
-    with _Bar(console, "Writing clips") as on_progress:
+    with Bar(console, "Writing clips") as on_progress:
         summary = write_audiofolder(recorded.cells, folder, options, text_of=text, on_progress=on_progress)
     for split, count in summary.records.items():
         clips = "1 clip" if count == 1 else f"{count} clips"
@@ -211,20 +209,3 @@ def _reader(checkpoint: Path) -> "tuple[Align, Compare, float | None]":
     loaded = load_checkpoint(checkpoint)
     reader = Transcriber(loaded)
     return fit_of(reader), likelihoods_of(reader), loaded.held_out_cer
-
-
-class _Bar:
-    """A bar on a terminal, nothing elsewhere."""
-
-    def __init__(self, console: "Console", title: str) -> None:
-        from rich.progress import Progress
-
-        self._progress = Progress(console=console, transient=True, disable=not console.is_terminal)
-        self._task = self._progress.add_task(title, total=None)
-
-    def __enter__(self) -> Callable[[int, int], None]:
-        self._progress.start()
-        return lambda done, total: self._progress.update(self._task, completed=done, total=total)
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from codex_worker.contract.exit_codes import ExitCode
-from codex_worker.errors import DataError, UserError
+from codex_worker.errors import UserError
 
 
 def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -23,32 +23,25 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 def run_export(arguments: argparse.Namespace) -> int:
     """Looks what kind of checkpoint it is, and writes it."""
     from rich.console import Console
-    from safetensors import SafetensorError, safe_open
+
+    from codex_worker.service.kinds import ModelKind, kind_of
 
     checkpoint, folder = arguments.checkpoint, arguments.folder
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is not empty. Name a new folder for the export.")
-    try:
-        with safe_open(checkpoint, "np") as file:
-            kind = (file.metadata() or {}).get("format", "")
-    except (SafetensorError, OSError) as error:
-        raise DataError(f"{checkpoint} is no checkpoint of this worker: {error}") from error
-    if kind.startswith("codex-worker/stabletts"):
+    kind = kind_of(checkpoint)
+    if kind is ModelKind.STABLETTS:
         from codex_worker.stabletts.export import export_stabletts
 
         written = export_stabletts(checkpoint, folder)
-    elif kind.startswith("codex-worker/vits"):
+    elif kind is ModelKind.VITS:
         from codex_worker.vits.export import export_mms
 
         written = export_mms(checkpoint, folder)
-    elif kind.startswith("codex-worker/w2v2bert"):
+    else:
         from codex_worker.asr.export import export_hugging_face
 
         written = export_hugging_face(checkpoint, folder)
-    else:
-        raise DataError(
-            f"{checkpoint} is no checkpoint of this worker (its format is {kind or 'not given'})."
-        )
     for path in written:
         Console().print(str(path), markup=False, highlight=False, soft_wrap=True)
     return ExitCode.DONE
