@@ -12,7 +12,7 @@ from codex_worker.stabletts.frontend.compat import CompatFrontend
 from codex_worker.stabletts.word_times import timed, word_ids
 
 CHARACTERS = CharactersFrontend.learn(["mama na baba wanaenda sokoni, leo. Asubuhi! ñandú 起初神创造天地"])
-ENGLISH = CompatFrontend("english")
+ENGLISH = CompatFrontend()
 
 
 def said(text, frontend):
