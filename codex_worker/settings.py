@@ -257,6 +257,11 @@ class Settings:
         "Without it only its state is kept, which is all that the next attempt needs",
         variable="CODEX_PUBLISH_ON_PREEMPTION", parse=truth, default=False, group=LIMITS,
     )  # fmt: skip
+    state_dir: Path | None = setting(
+        "a folder on a volume that several workers share, all of one user: each saved state of a training "
+        "goes there and none is uploaded, and any of them goes on from it",
+        variable="CODEX_STATE_DIR", metavar="FOLDER", parse=folder, default_text="states are uploaded",
+    )  # fmt: skip
     resume_interval: float = setting(
         "upload a training's state for the next attempt this often, or more rarely, so that uploads take at "
         "most a tenth of the time; this machine's disk has each saved state at once",
@@ -264,7 +269,7 @@ class Settings:
         default_text="10", group=LIMITS,
     )  # fmt: skip
     resume_max_gib: float = setting(
-        "upload no larger state of a training: only this machine can go on with it then; 0: none",
+        "carry no larger state of a training away: only this machine can go on with it then; 0: none",
         variable="CODEX_RESUME_MAX_GIB", metavar="GIB", parse=number(0, 10**6), default=10.0,
         default_text="10", group=LIMITS,
     )  # fmt: skip

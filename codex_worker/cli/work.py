@@ -104,12 +104,15 @@ def work(given: Mapping[str, object], environment: Mapping[str, str]) -> int:
 def _work(
     settings: Settings, credentials: "Credentials", environment: Mapping[str, str], hands: "Hands"
 ) -> int:
+    from codex_worker.supervisor.shared_states import require_state_dir
     from codex_worker.worker.assembly import Assembly, keep_out_of_reach
     from codex_worker.worker.private_folder import make_private
 
     keep_out_of_reach()
     warn_of_an_open_line(credentials)
     _require_projects(settings, credentials)
+    if settings.state_dir is not None:
+        settings = replace(settings, state_dir=require_state_dir(settings.state_dir))
     make_private(settings.work_dir)
     assembly = Assembly(settings, credentials, environment, hands=hands)
     worker, supervisor = assembly.worker()

@@ -133,6 +133,7 @@ class ResumePointer(BaseModel):
     size: int = Field(ge=1, le=LARGEST_FILE_BYTES)
     attempt: Annotated[int | None, BeforeValidator(_whole)] = None  # whose; None: of a version before
     epochs: Annotated[float | None, BeforeValidator(_count)] = None
+    came_as_state: bool | None = None  # True: there was no such object before, so it may be removed again
 
 
 class Lease(BaseModel):

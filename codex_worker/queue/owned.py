@@ -292,9 +292,9 @@ class OwnedJob:
                 files |= self._projections(end_response(end, retries=retries), log, metrics)
             message = f"Job {self.attempt.job_id} {end.state.value} by {self.attempt.worker_id}"
             state = "tombstone" if end.is_final else "released"
-            lease = self._lease.model_copy(
-                update={"beat": secrets.token_hex(8), "at": end.ended_at, "state": state, "stage": "ended"}
-            )
+            told = {"beat": secrets.token_hex(8), "at": end.ended_at, "state": state, "stage": "ended"}
+            told |= {"resume": None} if end.is_final else {}  # nobody goes on from it
+            lease = self._lease.model_copy(update=told)
             held = {**attempt_files(self.attempt, end), **self._ledger.pages.files()}
             held |= {path: data for path, data in ((LOG, log), (METRICS, metrics)) if data}
             records = record_move(facts, self._ledger.record_ref, snapshot.commit, held)

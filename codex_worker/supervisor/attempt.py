@@ -35,6 +35,7 @@ from codex_worker.supervisor.sandbox import child_command, child_environment, wa
 from codex_worker.supervisor.seen_job import SeenJob
 from codex_worker.supervisor.services import Services
 from codex_worker.supervisor.settings import RuntimeSettings
+from codex_worker.supervisor.shared_states import SharedStates
 from codex_worker.supervisor.truth import counted, truthful, with_cells, with_notes
 from codex_worker.supervisor.unpublished import Outbox, Owner
 
@@ -57,6 +58,9 @@ class OpenedProject(Scanner, Protocol):
     @property
     def commit(self) -> str:
         """The commit whose files are read."""
+
+    def forget_resume(self) -> None:
+        """Removes the state that was carried, where the server can: the job is over."""
 
 
 OpenProject = Callable[[OwnedJob, JobFolder, str], OpenedProject]  # the last: the repository's address
@@ -136,7 +140,7 @@ class Supervisor:
                 seen.log.line("worker", f"The attempt ended: {outcome.state.value}. {outcome.message}")
             back_off = self._back_off(PUBLISH_PATIENCE_S)
             log, metrics = seen.log.content, seen.folder.metrics
-            ending = AttemptEnd(seen.owned, outbox, back_off, log, metrics, seen.paths.shortened)
+            ending = AttemptEnd(seen.owned, outbox, back_off, log, metrics, seen.paths.shortened, seen.forget)
             self._reserve.make_room(seen.folder.path)
             if outcome is not None:
                 ending.keep(outcome)
@@ -223,15 +227,16 @@ class Supervisor:
             self._child = None
 
     def _resume_saver(self, seen: SeenJob, handler: str, opened: OpenedProject) -> ResumeSaver:
-        owned = seen.owned
+        owned, root = seen.owned, self._settings.state_dir
         code = f"{handler} {self._settings.version}"
         return ResumeSaver(
             LocalState(self._settings.work_dir, seen.address, owned.entry.job_id),
             StateOwner(owned.attempt.name, owned.earlier, code, owned.resume),
             self._settings.resume,
             self._clock,
-            opened.save_resume,
+            opened,
             self._secrets.refresh,
+            None if root is None else SharedStates(root, seen.address, owned.entry.job_id),
         )
 
     def _finish_resume(self, seen: SeenJob, outcome: Outcome | None) -> None:

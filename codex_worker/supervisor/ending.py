@@ -18,7 +18,8 @@ logger = logging.getLogger(__name__)
 class AttemptEnd:
     """Ends one attempt. `log` and `metrics` give what goes along with the end.
 
-    `shorten` takes paths of this machine out of what people read.
+    `shorten` takes paths of this machine out of what people read; `when_over` is called once a final end
+    stands in the project.
     """
 
     owned: OwnedJob
@@ -27,6 +28,7 @@ class AttemptEnd:
     log: Callable[[], bytes | None]
     metrics: Callable[[], bytes | None]
     shorten: Callable[[str], str] = str
+    when_over: Callable[[], None] = lambda: None
 
     def write(self, outcome: Outcome) -> None:
         """Writes the end that was kept, unless results wait that belong before it; raises nothing."""
@@ -35,7 +37,11 @@ class AttemptEnd:
             self._tell_of_kept(outcome, reason)
             return
         try:
-            self.back_off.insist(lambda: self.owned.end(outcome, log=self.log(), metrics=self.metrics()))
+            end = self.back_off.insist(
+                lambda: self.owned.end(outcome, log=self.log(), metrics=self.metrics())
+            )
+            if end.is_final:
+                self.when_over()
         except LeaseLost as error:
             logger.warning("The end of the attempt is not written: %s", error)
         except (WorkerError, OSError) as error:

@@ -50,8 +50,36 @@ def is_at_least_as_far(local: StateNote, carried: ResumePointer | None) -> bool:
     return carried.attempt <= local.number or local.epochs >= (carried.epochs or 0.0)
 
 
+def read_note(path: Path) -> StateNote | None:
+    """The note at a path; None where there is none that can be read. Raises OSError."""
+    try:
+        with path.open("rb") as file:
+            return StateNote.model_validate_json(file.read(_MAX_NOTE_BYTES))
+    except FileNotFoundError:
+        return None
+    except ValidationError:
+        logger.warning("%s cannot be read; the state beside it is not used", path)
+        return None
+
+
+def write_note(path: Path, note: StateNote) -> None:
+    """Writes a note, whole or not at all. Raises OSError."""
+    partial = path.with_name(f"partial-{path.name}")
+    partial.write_text(note.model_dump_json(), encoding="utf-8")
+    partial.replace(path)
+
+
+def copied_whole(source: Path, note: StateNote, target: Path) -> bool:
+    """Copies a state, and says whether it is whole: a machine may have lost its power while it wrote."""
+    shutil.copyfile(source, target)
+    found = pointer_for(target)
+    return (found.oid, found.size) == (note.oid, note.size)
+
+
 class LocalState:
     """The place of one job's newest state. Methods raise OSError where the disk does not take or give it."""
+
+    where = "on this disk"
 
     def __init__(self, work_dir: Path, address: str, job_id: str) -> None:
         self._root = work_dir / "states"
@@ -88,9 +116,7 @@ class LocalState:
             size=pointer.size,
         )
         taken.replace(self.path_of(note))
-        partial = self._folder / "partial.json"
-        partial.write_text(note.model_dump_json(), encoding="utf-8")
-        partial.replace(self._folder / _NOTE)
+        write_note(self._folder / _NOTE, note)
         for old in self._folder.glob("*.pt"):
             if old.name not in {f"{note.oid}.pt", _ARRIVED}:
                 old.unlink(missing_ok=True)
@@ -100,24 +126,15 @@ class LocalState:
         """Where a settled state lies, until the next one is settled."""
         return self._folder / f"{note.oid}.pt"
 
-    def newest(self, attempts: Collection[str], code: str) -> StateNote | None:
-        """The state that one of these attempts left here with the same code; None where there is none."""
-        try:
-            with (self._folder / _NOTE).open("rb") as file:
-                note = StateNote.model_validate_json(file.read(_MAX_NOTE_BYTES))
-        except FileNotFoundError:
-            return None
-        except ValidationError:
-            logger.warning("%s cannot be read; the state beside it is not used", self._folder / _NOTE)
-            return None
+    def found(self, attempts: Collection[str], code: str) -> list[StateNote]:
+        """The state that one of these attempts left here with the same code, if there is one."""
+        note = read_note(self._folder / _NOTE)
         # A job that was deleted and submitted again under its old id is another job.
-        return note if note.attempt in attempts and note.code == code else None
+        return [note] if note is not None and note.attempt in attempts and note.code == code else []
 
     def copy(self, note: StateNote, target: Path) -> bool:
-        """Copies a state, and says whether it is whole: a machine may have lost its power while it wrote."""
-        shutil.copyfile(self.path_of(note), target)
-        found = pointer_for(target)
-        return (found.oid, found.size) == (note.oid, note.size)
+        """Copies a state, and says whether it is whole."""
+        return copied_whole(self.path_of(note), note, target)
 
     def forget(self) -> None:
         """Removes the job's state; it is over."""

@@ -12,10 +12,9 @@ from codex_worker.codex.attachments import ATTACHMENTS_FOLDER
 from codex_worker.codex.pointer_text import trouble_of
 from codex_worker.contract.ids import can_lie_on_disk
 from codex_worker.contract.paths import JOBS_FOLDER, project_and_path
-from codex_worker.contract.records import ResumePointer
 from codex_worker.errors import DataError, ResourceError, UserError, clause
 from codex_worker.git.lfs.cache import LfsCache
-from codex_worker.git.lfs.pointer import Pointer, parse_pointer, pointer_for
+from codex_worker.git.lfs.pointer import Pointer, parse_pointer
 from codex_worker.git.lfs.store import LfsStore, TransferProgress
 from codex_worker.git.ports import Snapshot
 from codex_worker.hub.fetch import Hub
@@ -23,6 +22,7 @@ from codex_worker.job.api import Absence, CellResult, Fetched, Published, Weight
 from codex_worker.publish.artifacts import publish_artifact
 from codex_worker.publish.cells import CellPublisher
 from codex_worker.queue.owned import OwnedJob
+from codex_worker.supervisor.carried_states import CarriedStates
 from codex_worker.supervisor.gathering import Gathering, say_what_was_spoilt
 from codex_worker.supervisor.job_folder import JobFolder
 
@@ -221,6 +221,7 @@ class RepositoryScanner(RepositoryReader):
         super().__init__(snapshot, store, cache, hub, folder, open_shared)
         self._owned = owned
         self._cells = CellPublisher(owned, store)
+        self._states = CarriedStates(owned, store)
 
     def fetch_resume(self) -> Path | None:
         """Copies what an earlier attempt left; where that is gone the job starts from its beginning."""
@@ -241,16 +242,16 @@ class RepositoryScanner(RepositoryReader):
 
     def publish_artifact(self, file: Path, folder: str) -> str:
         """A file of the job; answers its path in the repository."""
+        self._states.is_published(file)
         return publish_artifact(self._owned, self._store, file, folder)
 
     def save_resume(self, file: Path, epochs: float = 0.0) -> None:
         """Uploads the state that the next attempt goes on from, and names it in the lease."""
-        pointer = pointer_for(file)
-        self._store.upload([(pointer, file)])
-        number = self._owned.attempt.number
-        self._owned.save_resume(
-            ResumePointer(oid=pointer.oid, size=pointer.size, attempt=number, epochs=epochs)
-        )
+        self._states.save(file, epochs)
+
+    def forget_resume(self) -> None:
+        """The job is over: removes the carried state, where the store can."""
+        self._states.forget()
 
 
 def _never_sent(file: str, data: bytes | None, is_there: bool) -> str:

@@ -63,7 +63,8 @@ def offer_kept(
 
         def end(outcome: Outcome) -> None:
             log = folder.log_path.read_bytes() if folder.log_path.is_file() else b""
-            owned.end(outcome, log=bounded(log), metrics=folder.metrics())
+            if owned.end(outcome, log=bounded(log), metrics=folder.metrics()).is_final:
+                project.forget_resume()
 
         done = publish_waiting(outbox, project.publish_cells, project.publish_artifact, end)
     except LeaseLost as error:

@@ -1,4 +1,6 @@
-"""Saving where a training stands: at once on this disk, from time to time on the server, never in its way.
+"""Saving where a training stands: at once on this disk, from time to time elsewhere, never in its way.
+
+Elsewhere is the project's server, or a folder that several machines see.
 
 A resume state helps the next attempt and is no result. So nothing here fails an attempt: what cannot be saved
 is said once and tried again later, in a thread of its own, while the training goes on.
@@ -10,11 +12,13 @@ import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from codex_worker.clock import EventClock
 from codex_worker.contract.records import ResumePointer
 from codex_worker.errors import WorkerError, clause
 from codex_worker.supervisor.local_states import LocalState, StateNote, is_at_least_as_far
+from codex_worker.supervisor.shared_states import SharedStates
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +30,7 @@ _GIB = 1 << 30
 
 @dataclass(frozen=True)
 class CarryLimits:
-    """How often states go to the server, and how large ones."""
+    """How often states go elsewhere, and how large ones."""
 
     interval_s: float
     max_bytes: int
@@ -41,14 +45,24 @@ class StateOwner:
     code: str  # the handler and the version
     carried: ResumePointer | None  # what the lease names
 
-    def newest_here(self, local: LocalState) -> StateNote | None:
-        """What an earlier attempt left on this disk, where it is at least as far as what was carried."""
-        note = local.newest(self.earlier, self.code)
-        return note if note is not None and is_at_least_as_far(note, self.carried) else None
+    def left_at(self, place: LocalState | SharedStates) -> list[StateNote]:
+        """What earlier attempts left there that is at least as far as what was carried. Raises OSError."""
+        found = place.found(self.earlier, self.code)
+        return [note for note in found if is_at_least_as_far(note, self.carried)]
+
+
+class Carrier(Protocol):
+    """The project's server, as far as states go."""
+
+    def save_resume(self, file: Path, epochs: float) -> None:
+        """Uploads a state and names it in the lease."""
+
+    def forget_resume(self) -> None:
+        """Removes the uploaded state, where the server can."""
 
 
 class ResumeSaver:
-    """Saves one attempt's states. `carry` uploads one and names it in the lease."""
+    """Saves one attempt's states. With `shared`, they go there, and nothing is uploaded."""
 
     def __init__(
         self,
@@ -56,15 +70,17 @@ class ResumeSaver:
         owner: StateOwner,
         limits: CarryLimits,
         clock: EventClock,
-        carry: Callable[[Path, float], None],
+        carrier: Carrier,
         refresh: Callable[[], object] = lambda: None,
+        shared: SharedStates | None = None,
     ) -> None:
         self._local = local
         self._owner = owner
         self._limits = limits
         self._clock = clock
-        self._carry_file = carry
+        self._carrier = carrier
         self._refresh = refresh
+        self._shared = shared
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._done = threading.Event()
@@ -84,23 +100,31 @@ class ResumeSaver:
                 self._local.take(file)
                 self._epochs = epochs
         except OSError as error:
-            self._complain("on this disk", error)
+            self._complain(self._local.where, error)
             return
         if self._thread is None:
             self._local.forget_old()
+            if self._shared is not None:
+                self._shared.forget_old(self._clock.time())
             self._thread = threading.Thread(target=self._run, name="resume", daemon=True)
             self._thread.start()
         self._wake.set()
 
     def fetch(self, target: Path, fetch_carried: Callable[[], Path | None]) -> Path | None:
-        """What the attempt goes on from: this disk's state, copied to `target`, else the carried one."""
-        try:
-            note = self._owner.newest_here(self._local)
-            if note is not None and self._local.copy(note, target):
-                logger.info("The job goes on from the state that attempt %s left on this disk.", note.attempt)
-                return target
-        except OSError as error:
-            logger.warning("The state on this disk cannot be used: %s.", clause(error))
+        """What the attempt starts from: the furthest state at hand, copied to `target`, or the carried one.
+
+        Of equal ones this disk's counts, which is nearer than a volume.
+        """
+        for place, note in sorted(self._left(), key=lambda found: (-found[1].epochs, -found[1].number)):
+            try:
+                if place.copy(note, target):
+                    logger.info(
+                        "The job goes on from the state that attempt %s left %s.", note.attempt, place.where
+                    )
+                    return target
+                logger.warning("The state of attempt %s %s is damaged.", note.attempt, place.where)
+            except OSError as error:
+                logger.warning("The state %s cannot be used: %s.", place.where, clause(error))
         carried = self._owner.carried
         if carried is not None and carried.size > self._limits.max_bytes:
             logger.warning(
@@ -119,9 +143,32 @@ class ResumeSaver:
             self._over, self._is_wanted = True, is_wanted and not is_over
         self._wake.set()
         if self._thread is not None and self._is_wanted and not self._clock.wait(self._done, timeout_s):
-            logger.warning("There was no time to upload the last saved state; this disk keeps it.")
+            logger.warning("There was no time to carry the last saved state away; this disk keeps it.")
         if is_over:
             self._local.forget()
+
+    def forget(self) -> None:
+        """The job's end stands in the project: nobody goes on from any state of it."""
+        self._local.forget()
+        try:
+            if self._shared is not None:
+                self._shared.forget()
+            self._carrier.forget_resume()
+        except Exception as error:  # it takes room and does nothing else; the job is over
+            logger.warning("A state of the job is left on the server: %s", error)
+
+    def _left(self) -> list[tuple[LocalState | SharedStates, StateNote]]:
+        """Where earlier attempts left a state, and which."""
+        places: list[LocalState | SharedStates] = (
+            [self._local] if self._shared is None else [self._local, self._shared]
+        )
+        found: list[tuple[LocalState | SharedStates, StateNote]] = []
+        for place in places:
+            try:
+                found += [(place, note) for note in self._owner.left_at(place)]
+            except OSError as error:
+                logger.warning("The states %s cannot be read: %s.", place.where, clause(error))
+        return found
 
     def _run(self) -> None:
         try:
@@ -141,7 +188,7 @@ class ResumeSaver:
             settled = self._local.settle(self._owner.attempt, self._owner.code, epochs)
             self._newest = settled or self._newest
         except OSError as error:
-            self._complain("on this disk", error)
+            self._complain(self._local.where, error)
         if self._waits_to_be_carried() and (over or self._clock.monotonic() >= self._due_s):
             self._carry()
         return over
@@ -157,7 +204,7 @@ class ResumeSaver:
             return False
         if newest.size > self._limits.max_bytes:
             self._complain(
-                "on the server",
+                self._elsewhere,
                 f"it has {newest.size / _GIB:.1f} GiB, more than --resume-max-gib allows",
             )
             return False
@@ -169,16 +216,23 @@ class ResumeSaver:
             return
         began_s = self._clock.monotonic()
         try:
-            self._carry_file(self._local.path_of(note), note.epochs)
+            if self._shared is None:
+                self._carrier.save_resume(self._local.path_of(note), note.epochs)
+            else:
+                self._shared.keep(self._local.path_of(note), note, self._owner.earlier)
             self._carried_oid = note.oid
-            self._complained.discard("on the server")
+            self._complained.discard(self._elsewhere)
         except (WorkerError, OSError) as error:
-            self._complain("on the server", error)
+            self._complain(self._elsewhere, error)
             self._refresh()
         except Exception:  # a defect of ours must not end a training that goes well
             logger.exception("The training's state could not be uploaded; the training goes on")
         took_s = self._clock.monotonic() - began_s
         self._due_s = began_s + max(self._limits.interval_s, _SHARE * took_s)
+
+    @property
+    def _elsewhere(self) -> str:
+        return "on the server" if self._shared is None else self._shared.where
 
     def _complain(self, where: str, why: object) -> None:
         """Once, until it works again."""

@@ -62,6 +62,11 @@ class SeenJob:
         result = self.paths.in_values(dict(outcome.result))
         return replace(outcome, message=self.paths.shortened(outcome.message), result=result)
 
+    def forget(self) -> None:
+        """The job is over: what was saved for a next attempt is of no use any more."""
+        if self.resume is not None:
+            self.resume.forget()
+
     def lost(self) -> None:
         """The job belongs to somebody else: the child has to end."""
         if self.watch is not None:

@@ -7,6 +7,8 @@ from codex_worker.settings import Settings
 from codex_worker.supervisor.resume_saving import CarryLimits
 
 HOUR_S = 3600.0
+# A volume takes every state that is saved; one that it did not take is offered again after so long.
+SHARED_EVERY_S = 60.0
 
 
 def leave_s(grace_s: float) -> float:
@@ -54,6 +56,7 @@ class RuntimeSettings:
     resume: CarryLimits = field(
         default_factory=lambda: CarryLimits(Settings.resume_interval * 60, int(Settings.resume_max_gib * GIB))
     )
+    state_dir: Path | None = None  # where states go instead of the server
     save_every_s: float = Settings.save_interval * 60
     publishes_when_preempted: bool = Settings.publish_on_preemption
     limits: JobLimits = field(default_factory=JobLimits)

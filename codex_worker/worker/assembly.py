@@ -34,7 +34,14 @@ from codex_worker.supervisor.machine import Condition, memory_limit
 from codex_worker.supervisor.project_access import RepositoryScanner
 from codex_worker.supervisor.resume_saving import CarryLimits
 from codex_worker.supervisor.room_there import RoomThere
-from codex_worker.supervisor.settings import GIB, HOUR_S, JobLimits, RuntimeSettings, leave_s
+from codex_worker.supervisor.settings import (
+    GIB,
+    HOUR_S,
+    SHARED_EVERY_S,
+    JobLimits,
+    RuntimeSettings,
+    leave_s,
+)
 from codex_worker.supervisor.walls_here import walls_here
 from codex_worker.supervisor.weights import WeightsAtHand
 from codex_worker.worker.health import Health
@@ -231,7 +238,11 @@ class Assembly:
             preset=self._settings.preset,
             keep_jobs=self._settings.keep_jobs,
             publish_timeout_s=self._settings.publish_timeout_hours * HOUR_S,
-            resume=CarryLimits(self._settings.resume_interval * 60, int(self._settings.resume_max_gib * GIB)),
+            resume=CarryLimits(
+                SHARED_EVERY_S if self._settings.state_dir else self._settings.resume_interval * 60,
+                int(self._settings.resume_max_gib * GIB),
+            ),
+            state_dir=self._settings.state_dir,
             save_every_s=self._settings.save_interval * 60,
             publishes_when_preempted=self._settings.publish_on_preemption,
             limits=limits,

@@ -93,3 +93,4 @@ class NoProject:
     """For an end alone, of a project nothing is read or published."""
 
     publish_cells = publish_artifact = staticmethod(never)
+    forget_resume = staticmethod(lambda: None)

@@ -113,6 +113,9 @@ class FakeProject:
     def save_resume(self, file: Path, epochs: float = 0.0) -> None:
         pass
 
+    def forget_resume(self) -> None:
+        pass
+
     def publish_cells(self, results: Sequence[CellResult]) -> Published:
         self.on_publish()
         return Published(list(range(len(results))), {})

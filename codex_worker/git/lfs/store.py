@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from codex_worker.errors import DataError, UserError
 from codex_worker.git.lfs.cache import LfsCache
@@ -48,6 +48,14 @@ class LfsStore(Protocol):
         """Those of the pointers whose object the store does not have."""
 
 
+@runtime_checkable
+class StoreThatRemoves(LfsStore, Protocol):
+    """A store that lets go of an object. Servers have no call for that: there it stays for ever."""
+
+    def remove(self, pointer: Pointer) -> None:
+        """Removes the object, if it is there. Raises OSError."""
+
+
 class FileStore:
     """The store beside a repository on disk: `lfs/objects` in the git folder, as git-lfs has it for `file://`."""
 
@@ -88,6 +96,10 @@ class FileStore:
     def missing(self, pointers: Iterable[Pointer]) -> set[Pointer]:
         """See LfsStore."""
         return {pointer for pointer in pointers if self._objects.find(pointer) is None}
+
+    def remove(self, pointer: Pointer) -> None:
+        """See StoreThatRemoves."""
+        self._objects.path_of(pointer).unlink(missing_ok=True)
 
     def _copy_to(self, cache: LfsCache, pointer: Pointer) -> Path | DataError:
         source = self._objects.path_of(pointer)

@@ -251,6 +251,12 @@ def test_the_environment_sets_what_the_command_line_does_not(tmp_path, repositor
         (["--force-job", "team/genesis:j1"], ExitCode.USAGE, "or an https:// address"),
         (["--loop-interval", "0", "--project", "x"], ExitCode.USAGE, "--loop-interval is '0': it must be"),
         (["--loop-interval", "nan", "--project", "x"], ExitCode.USAGE, "a number from 1"),
+        (
+            ["--state-dir", "volume", "--project", "x"],
+            ExitCode.USAGE,
+            "There is no folder volume (--state-dir)",
+        ),
+        (["--state-dir", "/proc", "--project", "x"], ExitCode.USAGE, "/proc (--state-dir) cannot be written"),
         (["--max-job-retries", "1.5", "--project", "x"], ExitCode.USAGE, "a whole number"),
     ],
 )

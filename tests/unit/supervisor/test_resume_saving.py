@@ -31,6 +31,7 @@ class Server:
         self.clock = clock
         self.carried: list[tuple[bytes, float]] = []
         self.asked = 0
+        self.forgotten = 0
         self.refusal: Exception | None = None
         self.takes_s = 0.0
         self.free = threading.Event()
@@ -39,7 +40,7 @@ class Server:
     def is_asked(self, times: int) -> None:
         until(lambda: self.asked == times)
 
-    def carry(self, file: Path, epochs: float) -> None:
+    def save_resume(self, file: Path, epochs: float) -> None:
         self.asked += 1
         content = file.read_bytes()
         assert self.free.wait(30)
@@ -48,12 +49,23 @@ class Server:
             raise self.refusal
         self.carried.append((content, epochs))
 
+    def forget_resume(self) -> None:
+        self.forgotten += 1
+
 
 class Saving:
     """One attempt's saver, and the file that its child writes."""
 
     def __init__(
-        self, folder: Path, attempt=FIRST, earlier=(), job="one", code=CODE, carried=None, most=10**9
+        self,
+        folder: Path,
+        attempt=FIRST,
+        earlier=(),
+        job="one",
+        code=CODE,
+        carried=None,
+        most=10**9,
+        shared=None,
     ):
         self.folder = folder
         self.clock = ManualClock()
@@ -65,8 +77,9 @@ class Saving:
             StateOwner(attempt, frozenset(earlier), code, carried),
             CarryLimits(600.0, most),
             self.clock,
-            self.server.carry,
+            self.server,
             self.refresh,
+            shared,
         )
 
     def refresh(self) -> None:
@@ -83,8 +96,7 @@ class Saving:
         self.at_rest()
 
     def newest(self) -> str:
-        note = self.local.newest({FIRST, SECOND}, CODE)
-        return "" if note is None else note.oid
+        return "".join(note.oid for note in self.local.found({FIRST, SECOND}, CODE))
 
     def at_rest(self) -> None:
         until(lambda: self.clock.idle == 1)
@@ -221,7 +233,7 @@ def test_leaving_waits_for_no_server_longer_than_there_is_time(tmp_path, caplog)
     until(lambda: saving.clock.idle == 1)
     saving.clock.advance(60)
     leaving.join(30)
-    assert not leaving.is_alive() and "no time to upload" in caplog.text
+    assert not leaving.is_alive() and "no time to carry" in caplog.text
     saving.server.free.set()
 
 
