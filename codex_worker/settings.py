@@ -8,9 +8,11 @@ import argparse
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any
 
+from codex_worker.active_hours import Window, read_windows, read_zone
 from codex_worker.errors import UserError
 from codex_worker.token_server import SettingsSource, server_of
 
@@ -197,6 +199,22 @@ class Settings:
         "let the processor do jobs of the full preset where there is no GPU, which takes days; without it "
         "such jobs are left to other workers",
         variable="CODEX_ALLOW_CPU", parse=truth, default=False,
+    )  # fmt: skip
+    vram_headroom_gib: float = setting(
+        "leave so much of the GPU's memory to others: a job begins where it fits beside that, and is given "
+        "back where others come to need it",
+        variable="CODEX_VRAM_HEADROOM_GIB", metavar="GIB", parse=number(0, 10_000), default=2.0,
+        default_text="2",
+    )  # fmt: skip
+    active_hours: tuple[Window, ...] = setting(
+        "claim jobs only in these hours, and give the running one back at their end; several with commas "
+        "between them",
+        variable="CODEX_ACTIVE_HOURS", metavar="02:00-06:00", parse=read_windows, default=(),
+        default_text="always",
+    )  # fmt: skip
+    timezone: tzinfo | None = setting(
+        "the place whose clock tells the active hours, like Europe/London",
+        variable="CODEX_TIMEZONE", metavar="ZONE", parse=read_zone, default_text="the machine's own",
     )  # fmt: skip
     verbose: bool = setting("log details", variable="CODEX_VERBOSE", parse=truth, default=False)
     log_format: str = setting(

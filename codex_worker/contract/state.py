@@ -19,7 +19,10 @@ from codex_worker.errors import Kind
 
 # One sick machine must not use up a job's budget, and a job that no machine can do must end.
 FAILURES_A_WORKER = 4
+# Of a worker that is a guest on its machine: a long training takes a part of many nights.
+YIELDS = 100
 
+_GIVEN_BACK = {EndState.PREEMPTED, EndState.YIELDED}
 OLDER_FINAL_STATES = {"completed", "failed", "canceled"}
 
 
@@ -48,7 +51,8 @@ class State(StrEnum):
 class Budgets:
     """How often a job may come back."""
 
-    releases: int = 10  # preempted and yielded
+    releases: int = 10  # preempted, and yielded more often than that is free
+    yields: int = 0  # so often a job is given back for others' sake without using up anything
     failures: int = 3  # different workers that lost it, or failed with kind system or resource
 
     @property
@@ -171,15 +175,18 @@ def failed_by(facts: JobFacts, folder: str) -> list[End]:
     return [end for name, end in _failures(facts) if name.folder == folder]
 
 
-def releases_of(facts: JobFacts) -> int:
-    """How many attempts were given back."""
-    return sum(end.state in {EndState.PREEMPTED, EndState.YIELDED} for end in facts.ends.values() if end)
+def releases_of(facts: JobFacts, budgets: Budgets, *more: EndState) -> int:
+    """How many attempts were given back, with `more` that are about to be, as far as that counts."""
+    states = [*(end.state for end in facts.ends.values() if end), *more]
+    yields = states.count(EndState.YIELDED)
+    return states.count(EndState.PREEMPTED) + max(yields - budgets.yields, 0)
 
 
 def uses_up_budget(facts: JobFacts, state: EndState, kind: Kind | None, budgets: Budgets) -> str | None:
     """Whether one more end of this kind is the last one: a sentence, or None."""
-    if state in {EndState.PREEMPTED, EndState.YIELDED} and releases_of(facts) + 1 >= budgets.releases:
-        return f"It was given back {budgets.releases} times, which is as often as a job may be."
+    if state in _GIVEN_BACK and releases_of(facts, budgets, state) >= budgets.releases:
+        times = 1 + sum(end.state in _GIVEN_BACK for end in facts.ends.values() if end)
+        return f"It was given back {times} times, which is as often as a job may be."
     if not _is_machines(state, kind):
         return None
     newest = facts.newest  # the attempt that ends
@@ -244,7 +251,7 @@ def _is_used_up(facts: JobFacts, budgets: Budgets) -> bool:
     return (
         len(_failed_workers(facts)) >= budgets.failures
         or failures_of(facts) >= budgets.failures_in_all
-        or releases_of(facts) >= budgets.releases
+        or releases_of(facts, budgets) >= budgets.releases
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from codex_worker.active_hours import read_windows, read_zone
 from codex_worker.cli.options import settings_and_token
 from codex_worker.errors import UserError
 from codex_worker.settings import (
@@ -32,7 +33,12 @@ def read(given=None, file=None, environment=None) -> Settings:
 
 
 def test_every_setting_is_read_from_the_command_line_then_the_file_then_the_environment():
-    words: dict[object, tuple[str, str, str]] = {str: ("a", "b", "c"), folder: ("a", "b", "c")}
+    words: dict[object, tuple[str, str, str]] = {
+        str: ("a", "b", "c"),
+        folder: ("a", "b", "c"),
+        read_windows: ("01:00-02:00", "22:00-02:00", "03:00-04:00,05:00-24:00"),
+        read_zone: ("Europe/London", "UTC", "Asia/Kathmandu"),
+    }
     for each in all_settings():
         if (
             each.variable is None
@@ -77,6 +83,19 @@ def test_projects_are_a_list_on_the_command_line_and_words_in_a_variable():
         ("CODEX_MAX_IDLE_MINUTES", "nan", "a number from 0.01 to 100000"),
         ("CODEX_MAX_UPTIME_HOURS", "-1", "a number from 0.01 to 100000"),
         ("CODEX_LEAVE_AFTER_HOURS", "-1", "or 0"),
+        ("CODEX_VRAM_HEADROOM_GIB", "-1", "a number from 0"),
+        ("CODEX_ACTIVE_HOURS", "at night", "like 02:00-06:00"),
+        ("CODEX_ACTIVE_HOURS", "2-6", "like 02:00-06:00"),
+        ("CODEX_ACTIVE_HOURS", "02:00-06:00,", "like 02:00-06:00"),
+        ("CODEX_ACTIVE_HOURS", "02:00-06:00 22:00-23:00", "commas"),
+        ("CODEX_ACTIVE_HOURS", "24:00-06:00", "from 00:00 to 24:00"),
+        ("CODEX_ACTIVE_HOURS", "22:00-24:01", "from 00:00 to 24:00"),
+        ("CODEX_ACTIVE_HOURS", "02:60-06:00", "from 00:00 to 24:00"),
+        ("CODEX_ACTIVE_HOURS", "02:00-02:00", "leave it out"),
+        ("CODEX_TIMEZONE", "Europe/Londn", "like Europe/London"),
+        ("CODEX_TIMEZONE", "Europe", "like Europe/London"),
+        ("CODEX_TIMEZONE", "../../etc/passwd", "like Europe/London"),
+        ("CODEX_TIMEZONE", "/etc/localtime", "like Europe/London"),
         ("CODEX_PRESET", "small", "tiny or full"),
         ("CODEX_VERBOSE", "perhaps", "true or false"),
         ("CODEX_LOG_FORMAT", "xml", "text or json"),

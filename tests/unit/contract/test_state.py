@@ -156,6 +156,14 @@ def test_numbers_go_on_from_attempts_ends_and_the_lease():
 @pytest.mark.parametrize(
     ("state", "kind", "before", "is_last"),
     [
+        (EndState.YIELDED, None, [EndState.YIELDED] * 5, False),
+        (EndState.YIELDED, None, [EndState.YIELDED] * 6 + [EndState.PREEMPTED] * 5, False),
+        (EndState.YIELDED, None, [EndState.YIELDED] * 7 + [EndState.PREEMPTED] * 4, False),
+        (EndState.YIELDED, None, [EndState.YIELDED] * 12, False),
+        (EndState.YIELDED, None, [EndState.YIELDED] * 14, True),
+        (EndState.PREEMPTED, None, [EndState.YIELDED] * 5 + [EndState.PREEMPTED] * 8, False),
+        (EndState.PREEMPTED, None, [EndState.YIELDED] * 5 + [EndState.PREEMPTED] * 9, True),
+        (EndState.LOST, None, [EndState.YIELDED] * 20, False),
         (EndState.PREEMPTED, None, [EndState.PREEMPTED] * 8, False),
         (EndState.PREEMPTED, None, [EndState.PREEMPTED] * 9, True),
         (EndState.LOST, None, [EndState.LOST], False),
@@ -172,7 +180,7 @@ def test_releases_and_failures_have_budgets_of_their_own(state, kind, before, is
         attempts=[attempt(n, f"w{n}") for n in range(1, len(before) + 2)],
         ends=dict(end(n, earlier, worker=f"w{n}") for n, earlier in enumerate(before, 1)),
     )
-    assert bool(uses_up_budget(seen, state, kind, Budgets())) is is_last
+    assert bool(uses_up_budget(seen, state, kind, Budgets(yields=5))) is is_last
 
 
 @pytest.mark.parametrize(
