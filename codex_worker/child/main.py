@@ -17,10 +17,11 @@ from typing import Any
 
 from codex_worker.child import patching
 from codex_worker.child.callbacks import ChildCallbacks, Line, end_process
+from codex_worker.child.gpu_share import take_at_most
 from codex_worker.child.walls import Walls, raise_walls
 from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.errors import Kind, SystemFault, WorkerError
-from codex_worker.job.api import JobContext, Result, StopReason
+from codex_worker.job.api import Result, StopReason
 from codex_worker.job.channel import Assignment, Channel, LastWord
 from codex_worker.job.failures import describe
 from codex_worker.job.summary import Summary
@@ -50,9 +51,7 @@ def main(argv: list[str]) -> None:
     line = Line(channel, on_end=end_process)
     signal.signal(signal.SIGTERM, lambda *_: line.ask_to_stop(StopReason.PREEMPTED))
     line.start()
-    word = run_handler(
-        assignment.handler, assignment.job, ChildCallbacks(line, assignment.job, time.monotonic)
-    )
+    word = run_handler(assignment, ChildCallbacks(line, assignment.job, time.monotonic))
     line.tell(**word.to_message())
     # Threads and worker processes that a handler left behind must not keep the process alive.
     logging.shutdown()
@@ -61,10 +60,13 @@ def main(argv: list[str]) -> None:
     os._exit(word.exit_code)
 
 
-def run_handler(module: str, job: JobContext, callbacks: ChildCallbacks) -> LastWord:
+def run_handler(assignment: Assignment, callbacks: ChildCallbacks) -> LastWord:
     """Imports a handler and runs it; every way of failing becomes a kind and a sentence."""
+    module, job = assignment.handler, assignment.job
     try:
         patching.install()
+        if assignment.gpu_bytes is not None:
+            take_at_most(assignment.gpu_bytes)
         run = getattr(importlib.import_module(module), "run", None)
         if not callable(run):
             raise SystemFault(f"The handler {module} has no function run(job, callbacks).")

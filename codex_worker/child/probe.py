@@ -43,6 +43,7 @@ def _gpu(torch: Any) -> dict[str, Any]:
         "memory_bytes": int(about.total_memory),
         "free_bytes": int(torch.cuda.mem_get_info(0)[0]),
         "capability": f"{about.major}.{about.minor}",
+        "uuid": str(getattr(about, "uuid", "")),
     }
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from codex_worker.gitlab.preflight import CheckResult
     from codex_worker.worker.assembly import Assembly
 
-SETTINGS = ("project", "allow_cpu", *ACCESS)
+SETTINGS = ("project", "allow_cpu", "vram_headroom_gib", *ACCESS)
 MAX_PROJECTS = 200  # each takes some requests
 
 
@@ -133,7 +133,12 @@ def _machine(assembly: "Assembly") -> Iterable["CheckResult"]:
     from codex_worker.gitlab.preflight import CheckResult, Level
 
     probe = assembly.machine_probe()
-    for condition in (*probe.conditions(), probe.weights.condition(), *assembly.walls()):
+    for condition in (
+        *probe.conditions(),
+        *assembly.shared_gpu(),
+        probe.weights.condition(),
+        *assembly.walls(),
+    ):
         if condition.subject == "clock" and not condition.is_fatal:
             continue  # the server's findings say how far it is off
         level = Level.PROBLEM if condition.is_fatal else Level.WARNING if condition.remedy else Level.OK

@@ -39,8 +39,9 @@ exit codes:
   65  the forced job's project has to be changed by a person; running it again cannot help
   70  the forced job was canceled, or belongs to another worker now
   75  another worker may go on: this one was told to leave, or its time was over, while a job ran, and saved
-      its state; or it failed a job because of its machine, and leaves it to others for a while; or results
-      could not be published: they are kept in the work directory and offered at the next start
+      its state; or it failed a job because of its machine, and leaves it to others for a while; or it leaves
+      the GPU to others, or waits for --active-hours; or results could not be published: they are kept in the
+      work directory and offered at the next start
   78  unfit: no job that is left can be done as it is (disk full, work directory not writable, token refused,
       no GPU for a job of the full preset, two jobs in a row failed because of the machine)
 """

@@ -117,11 +117,12 @@ class Assignment:
 
     handler: str  # the module
     job: JobContext
+    gpu_bytes: int | None = None  # the most that its tensors may hold of a GPU; None: as much as there is
 
     def to_message(self) -> Message:
         """As it goes over the channel. Raises UserError for an entry that is too large for it."""
         job = {each.name: getattr(self.job, each.name) for each in fields(self.job)}
-        message = {"handler": self.handler, "job": as_json(job)}
+        message = {"handler": self.handler, "job": as_json(job), "gpu_bytes": self.gpu_bytes}
         if len(json.dumps(message)) > MAX_LINE_BYTES:
             raise UserError(
                 f"The entry of job {self.job.job_id} in the manifest is larger than "
@@ -133,7 +134,8 @@ class Assignment:
     def of_message(cls, message: Message) -> "Assignment":
         """The assignment in a supervisor's message, which can be believed."""
         job = message["job"]
-        return cls(message["handler"], JobContext(**{**job, "folder": Path(job["folder"])}))
+        context = JobContext(**{**job, "folder": Path(job["folder"])})
+        return cls(message["handler"], context, message.get("gpu_bytes"))
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ class Cause(StrEnum):
     CANCELED = "canceled"
     WITHDRAWN = "withdrawn"  # the manifest's entry is gone, for longer than a merge takes
     PREEMPTED = "preempted"  # the worker has to leave
+    YIELDED = "yielded"  # somebody else needs the GPU
+    HOURS_OVER = "hours over"  # of those in which the operator lets jobs run
     TIMEOUT = "timeout"
     DELETED = "deleted"  # a person deleted the job's folder
     LOST = "lost"  # another attempt owns the job, or somebody ended this one
@@ -95,6 +97,20 @@ ENDINGS: Mapping[Cause, Ending] = {
         EndState.PREEMPTED,
         Kind.PREEMPTED,
         "The worker had to leave; the job goes on with the next one.",
+        StopReason.PREEMPTED,
+    ),
+    Cause.YIELDED: Ending(
+        EndState.YIELDED,
+        Kind.PREEMPTED,
+        "Somebody else needs the memory of the GPU. The job's state is saved, and it goes on when there is "
+        "room again.",
+        StopReason.PREEMPTED,
+    ),
+    Cause.HOURS_OVER: Ending(
+        EndState.YIELDED,
+        Kind.PREEMPTED,
+        "The hours in which this machine does jobs are over. The job's state is saved, and it goes on in the "
+        "next ones, or with another worker before.",
         StopReason.PREEMPTED,
     ),
     Cause.TIMEOUT: Ending(

@@ -22,6 +22,7 @@ from codex_worker.retry import PUBLICATION, PUBLISH_PATIENCE_S, READ_PATIENCE_S,
 from codex_worker.supervisor.child_watch import ChildWatch, Leaving, Terms
 from codex_worker.supervisor.decide import Departure, outcome_of
 from codex_worker.supervisor.ending import AttemptEnd
+from codex_worker.supervisor.gpu_watch import NeighbourWatch
 from codex_worker.supervisor.handlers_found import choose_handler, find_handlers
 from codex_worker.supervisor.job_folder import JobFolder, remove_old
 from codex_worker.supervisor.local_states import LocalState
@@ -36,6 +37,7 @@ from codex_worker.supervisor.seen_job import SeenJob
 from codex_worker.supervisor.services import Services
 from codex_worker.supervisor.settings import RuntimeSettings
 from codex_worker.supervisor.shared_states import SharedStates
+from codex_worker.supervisor.tenancy import FREE, Admission, Tenancy
 from codex_worker.supervisor.truth import counted, truthful, with_cells, with_notes
 from codex_worker.supervisor.unpublished import Outbox, Owner
 
@@ -76,8 +78,10 @@ class Supervisor:
         clock: EventClock,
         secrets: Secrets,
         environment: Mapping[str, str],
+        tenancy: Tenancy | None = None,
     ) -> None:
         self._settings = settings
+        self.tenancy = tenancy or Tenancy(clock, settings.handlers_root)
         self._open_project = open_project
         self._clock = clock
         self._secrets = secrets
@@ -101,10 +105,11 @@ class Supervisor:
         if self._child is not None:
             self._child.kill()
 
-    def run(self, owned: OwnedJob, project: str, address: str) -> Outcome | None:
+    def run(self, owned: OwnedJob, project: str, address: str, admission: Admission = FREE) -> Outcome | None:
         """The attempt from its folder to its end; None where it came to belong to somebody else.
 
-        `project` is a name for people, `address` the repository that unpublished results go back to.
+        `project` is a name for people, `address` the repository that unpublished results go back to,
+        `admission` what the job may take of this machine.
         Raises ResourceError where this machine can't even make a folder: then the job is released.
         """
         if not self.leaving.event.is_set():
@@ -124,7 +129,9 @@ class Supervisor:
                     version=self._settings.version,
                 )
                 logger.info("The job folder is %s", folder.path)  # short in the job's own log
-                outcome = self._attempt(SeenJob(owned, address, folder, log, paths), project, outbox)
+                outcome = self._attempt(
+                    SeenJob(owned, address, folder, log, paths, admission), project, outbox
+                )
             log.close()
         remove_old(self._settings.work_dir, self._settings.keep_jobs)
         return outcome
@@ -171,13 +178,15 @@ class Supervisor:
         handlers = find_handlers(self._settings.handlers_root)
         handler = choose_handler(handlers, entry.job_type, entry.model_type, entry.mode)
         notes = options_of(entry).notes  # refused before anything is fetched
-        for note in notes:
+        for note in filter(None, (*notes, seen.admission.note)):
             seen.log.line("worker", note)
         opened = self._open_project(owned, folder, seen.address)
         seen.resume = self._resume_saver(seen, handler, opened)
         reading, publishing = self._back_off(READ_PATIENCE_S), self._back_off(PUBLISH_PATIENCE_S)
         services = Services(folder, opened, outbox, reading, publishing, seen.resume)
-        assignment = Assignment(handler, self._job(owned, project, opened.commit, folder.path))
+        assignment = Assignment(
+            handler, self._job(owned, project, opened.commit, folder.path), seen.admission.tensor_bytes
+        )
         departure = self._supervise(seen, assignment, services)
         if self.leaving.event.is_set():
             services.only_keep()
@@ -207,11 +216,14 @@ class Supervisor:
     def _supervise(self, seen: SeenJob, assignment: Assignment, services: Services) -> Departure:
         settings, folder, owned = self._settings, seen.folder, seen.owned
         message = assignment.to_message()  # refused before there is a process
-        environment = child_environment(
-            self._environment,
-            folder.path,
-            [settings.handlers_root, settings.code_root],
-            self._secrets.redact,
+        environment = (
+            child_environment(
+                self._environment,
+                folder.path,
+                [settings.handlers_root, settings.code_root],
+                self._secrets.redact,
+            )
+            | seen.admission.variables
         )
         walls = walls_around(folder.path, settings, environment)
         folder.give_to(walls.user)
@@ -221,10 +233,17 @@ class Supervisor:
         terms = Terms(settings.limits, settings.rhythm, self._deadline_s(owned))
         watch = ChildWatch(child, services, seen, terms, self._clock, self.leaving, self._give_up)
         seen.watch, self._child = watch, child
+        neighbours = NeighbourWatch(
+            self.tenancy, seen.admission, child.family, watch.wish, self._clock, settings.rhythm.memory_s
+        )
+        neighbours.begin()
+        departure = None
         try:
-            return watch.run(message)
+            departure = watch.run(message)
+            return departure
         finally:
             self._child = None
+            neighbours.end(is_whole=departure is not None and departure.result is not None)
 
     def _resume_saver(self, seen: SeenJob, handler: str, opened: OpenedProject) -> ResumeSaver:
         owned, root = seen.owned, self._settings.state_dir

@@ -68,11 +68,16 @@ def _over(sight: ChildState) -> Cause | None:
 
 
 def _saved_by(sight: ChildState, limits: JobLimits) -> float:
-    patience_s = limits.leave_s if sight.asked is Cause.PREEMPTED else limits.save_s
-    ends = [sight.asked_s + patience_s]
+    ends = [sight.asked_s + _patience_s(sight.asked, limits)]
     if sight.leaving_s is not None:
         ends.append(sight.leaving_s + limits.leave_s)
     return min(ends)
+
+
+def _patience_s(asked: Cause | None, limits: JobLimits) -> float:
+    if asked is Cause.PREEMPTED:
+        return limits.leave_s
+    return limits.yield_s if asked in {Cause.YIELDED, Cause.HOURS_OVER} else limits.save_s
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ class MachineProbe:
     weights: WeightsAtHand
     servers: Sequence[str] = ()
     allow_cpu: bool = False
+    tell: Callable[[Computing], object] = lambda found: None  # what computes here, as soon as that is known
 
     def __call__(self) -> Fitness:
         """Takes some seconds: it loads torch in a process of its own."""
@@ -59,11 +60,13 @@ class MachineProbe:
     def conditions(self) -> Iterator[Condition]:
         """Each as soon as it is known."""
         yield from conditions(self.settings.work_dir)
-        yield computing_condition(self._computing(), driver_listing(), self.allow_cpu)
+        found = self._computing()
+        self.tell(found)
+        yield computing_condition(found, driver_listing(), self.allow_cpu)
         for server in self.servers:
             # The machine's own clock, which the jobs' processes read as well.
-            if found := clock_condition(server_date_s(server), SystemClock().time()):
-                yield found
+            if wrong := clock_condition(server_date_s(server), SystemClock().time()):
+                yield wrong
 
     def _computing(self) -> Computing:
         try:

@@ -2,7 +2,7 @@
 
 A handler says it in a constant of its module, which is read without importing what computes:
 
-    FULL_NEEDS = {"memory_gb": 6, "disk_gb": 10, "model_gb": 2.4, "official_weights": True}
+    FULL_NEEDS = {"gpu_gb": 14, "memory_gb": 6, "disk_gb": 10, "model_gb": 2.4, "official_weights": True}
 """
 
 import ast
@@ -22,6 +22,7 @@ CONSTANT = "FULL_NEEDS"
 class FullNeeds:
     """Nothing is asked about what a handler does not declare."""
 
+    gpu_gb: float = 0.0  # of the GPU's memory, until a job of its kind was measured on that GPU
     memory_gb: float = 0.0  # of the machine, beside the GPU's own
     disk_gb: float = 0.0  # for the job folder: recordings, features, checkpoints, the state to go on from
     model_gb: float = 0.0  # the largest file that it publishes

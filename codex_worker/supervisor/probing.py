@@ -32,6 +32,7 @@ class Computing:
     memory_bytes: int = 0
     capability: str = ""
     torch: str = ""
+    uuid: str = ""  # the GPU's own, without what NVML writes before it
     error: str = ""
 
 
@@ -124,6 +125,7 @@ def _computing(found: Mapping[str, Any]) -> Computing:
         memory_bytes=int(found.get("memory_bytes") or 0),
         capability=str(found.get("capability", "")),
         torch=str(found.get("torch", "")),
+        uuid=str(found.get("uuid", "")),
         error=error,
     )
 

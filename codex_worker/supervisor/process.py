@@ -66,9 +66,13 @@ class ChildProcess:
         for number in (END_ALL, signal.SIGCONT):
             self._process.send_signal(number)
 
+    def family(self) -> list[int]:
+        """It and all that it started."""
+        return [self.pid, *descendants(self.pid)]
+
     def memory_bytes(self) -> int:
         """What it and all that it started hold."""
-        return memory_of([self.pid, *descendants(self.pid)])
+        return memory_of(self.family())
 
     def wait(self) -> int:
         """Its return code, once it and all that it started are gone."""

@@ -10,19 +10,27 @@ from codex_worker.supervisor.child_watch import ChildWatch, JobProgress
 from codex_worker.supervisor.job_folder import JobFolder
 from codex_worker.supervisor.logs import JobLog
 from codex_worker.supervisor.resume_saving import ResumeSaver
+from codex_worker.supervisor.tenancy import FREE, Admission
 
 
 class SeenJob:
     """An attempt as its threads share it: a supervision's view of the queue's job."""
 
     def __init__(
-        self, owned: OwnedJob, address: str, folder: JobFolder, log: JobLog, paths: MachinePaths
+        self,
+        owned: OwnedJob,
+        address: str,
+        folder: JobFolder,
+        log: JobLog,
+        paths: MachinePaths,
+        admission: Admission = FREE,
     ) -> None:
         self.owned = owned
         self.address = address
         self.folder = folder
         self.log = log
         self.paths = paths
+        self.admission = admission
         self.watch: ChildWatch | None = None
         self.resume: ResumeSaver | None = None
         self.publications = Publications(owned.entry.job_id, owned.repository, owned.entry)

@@ -27,6 +27,7 @@ class JobLimits:
     memory_bytes: int | None = None
     hang_s: float = Settings.hang_minutes * 60  # without a heartbeat, a call or a look at should_stop()
     save_s: float = 300.0  # for saving what is there after a cancellation or a timeout
+    yield_s: float = 60.0  # for the same when others wait for the GPU, or the hours for jobs are over
     leave_s: float = 20.0  # for the same when the machine is taken away; the rest of --grace is for the end
 
 

@@ -9,7 +9,7 @@ import torch
 
 @dataclass(frozen=True)
 class Machine:
-    """What the training runs on; `memory_bytes` is the accelerator's, None without one."""
+    """What the training runs on; `memory_bytes` is what it may use of the accelerator's, None without one."""
 
     device: str = "cpu"
     memory_bytes: int | None = None
@@ -20,9 +20,10 @@ def this_machine() -> Machine:
     """The accelerator of this machine, or its processor."""
     if not torch.cuda.is_available():
         return Machine()
+    share = torch.cuda.get_per_process_memory_fraction(0)  # of a card that others use as well
     return Machine(
         "cuda",
-        torch.cuda.get_device_properties(0).total_memory,
+        int(share * torch.cuda.get_device_properties(0).total_memory),
         torch.cuda.is_bf16_supported(including_emulation=False),
     )
 

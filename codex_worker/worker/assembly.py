@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import codex_worker
+from codex_worker.active_hours import ActiveHours
 from codex_worker.clock import EventClock, SystemEventClock
-from codex_worker.contract.state import Budgets
+from codex_worker.contract.state import YIELDS, Budgets
 from codex_worker.errors import SystemFault
 from codex_worker.git.credentials import Credentials, origin_of
 from codex_worker.git.gate import Gate
@@ -27,6 +28,10 @@ from codex_worker.queue.owned import OwnedJob
 from codex_worker.settings import DEFAULT_GITLAB_URL, Settings
 from codex_worker.supervisor.attempt import Secrets, Supervisor
 from codex_worker.supervisor.fitness import MachineProbe
+from codex_worker.supervisor.gpu_conditions import gpu_conditions
+from codex_worker.supervisor.gpu_gate import GpuGate
+from codex_worker.supervisor.gpu_memory import Card
+from codex_worker.supervisor.gpu_peaks import GpuPeaks
 from codex_worker.supervisor.handlers_found import handlers_root
 from codex_worker.supervisor.in_hand import Hands
 from codex_worker.supervisor.job_folder import JobFolder
@@ -42,6 +47,7 @@ from codex_worker.supervisor.settings import (
     RuntimeSettings,
     leave_s,
 )
+from codex_worker.supervisor.tenancy import Tenancy
 from codex_worker.supervisor.walls_here import walls_here
 from codex_worker.supervisor.weights import WeightsAtHand
 from codex_worker.worker.health import Health
@@ -81,6 +87,7 @@ class Assembly:
         self._environment = environment
         self._work_dir = settings.work_dir.resolve()
         self._leaving = threading.Event()
+        self._card = Card(environment)
         self._hub = Hub(hub_settings(settings, environment))
         self._shared = SharedProjects(
             settings.shared_checkpoints,
@@ -97,6 +104,7 @@ class Assembly:
             self._clock,
             Secrets(self._credentials.redact, self._credentials.refresh),
             self._environment,
+            self._tenancy(),
         )
         self._leaving = supervisor.leaving.event
         forced = self._forced
@@ -126,6 +134,31 @@ class Assembly:
             WeightsAtHand(self._hub, self._clock),
             self._servers(),
             self._settings.allow_cpu,
+            lambda found: self._card.found(found.uuid),
+        )
+
+    def shared_gpu(self) -> list[Condition]:
+        """What the GPU has free now, and what jobs have taken of it. The machine's probe comes first."""
+        return list(gpu_conditions(self._card.look, GpuPeaks(self._work_dir), self._headroom_bytes))
+
+    @property
+    def _headroom_bytes(self) -> int:
+        return int(self._settings.vram_headroom_gib * GIB)
+
+    def _tenancy(self) -> Tenancy:
+        settings = self._settings
+        return Tenancy(
+            self._clock,
+            handlers_root(),
+            ActiveHours(settings.active_hours, settings.timezone),
+            GpuGate(
+                self._card.look,
+                GpuPeaks(self._work_dir),
+                self._clock,
+                lambda: self._leaving,
+                self._headroom_bytes,
+            ),
+            settings.preset,
         )
 
     def _ask_first(self, address: str, size_bytes: int) -> None:
@@ -166,7 +199,7 @@ class Assembly:
     def open_queue(self, address: str) -> JobQueue:
         """The queue of the project at this address."""
         settings = QueueSettings(
-            budgets=Budgets(failures=self._settings.max_job_retries),
+            budgets=Budgets(failures=self._settings.max_job_retries, yields=YIELDS),
             claim_timeout_s=self._settings.claim_timeout_hours * HOUR_S,
             take_over_older_after_s=_hours(self._settings.take_over_older_after_hours),
             stays=self._settings.loop_interval >= 0,

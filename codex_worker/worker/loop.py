@@ -3,13 +3,14 @@
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from codex_worker.clock import EventClock
 from codex_worker.contract.exit_codes import ExitCode
+from codex_worker.contract.manifest import JobEntry
 from codex_worker.contract.records import EndState
 from codex_worker.errors import Kind, ResourceError, UserError, WorkerError
 from codex_worker.job.ends import Cause, exit_code
@@ -21,6 +22,8 @@ from codex_worker.supervisor.in_hand import AttemptInHand, Hands
 from codex_worker.supervisor.keeper import Keeper
 from codex_worker.supervisor.machine import unfitness
 from codex_worker.supervisor.republish import offer_again
+from codex_worker.supervisor.tenancy import Admission
+from codex_worker.worker.door import Door
 from codex_worker.worker.health import Health
 from codex_worker.worker.lifetime import LifeLimits, Lifetime
 from codex_worker.worker.looks import LOOK_WITHIN_S
@@ -77,6 +80,7 @@ class Worker:
         self._settings = settings
         self._health = health or Health()
         self._hands = hands or Hands()
+        self._door = Door(supervisor.tenancy)
         self._not_here: dict[tuple[str, str], str] = {}  # (address, job): why this machine does not begin it
         self._projects = WatchedProjects(source, open_queue, clock, supervisor.read_token_again)
         self._served: Counter[tuple[str, Hour]] = Counter()
@@ -174,11 +178,13 @@ class Worker:
     def _rest(self, leaving: threading.Event, at_most_s: float) -> None:
         """Waits for the next poll, or until there is news: a silent worker's job, the end of a late look."""
         left_s = min(self._settings.interval_s, at_most_s)
-        late = self._projects.under_way()
+        late, was_open = self._projects.under_way(), self._door.is_open
         while left_s >= 0 and not leaving.is_set():
             self._clock.wait(leaving, min(left_s, WATCH_EVERY_S))
             left_s -= WATCH_EVERY_S
             if left_s <= 0 or any(watched.silent for watched in self._projects):
+                return
+            if self._door.is_open and not was_open:
                 return
             if late - self._projects.under_way():
                 return
@@ -190,6 +196,11 @@ class Worker:
         if self._projects.could_not_be_read:
             logger.error("No project could be read.")
             return ExitCode.FAILED
+        if reasons := self._door.keeps_waiting:
+            logger.warning(
+                "Nothing can be begun now; another worker may do what is left. %s", " ".join(reasons)
+            )
+            return ExitCode.RELEASED
         if self._not_here:
             logger.error("Only jobs are left that this machine cannot do.")
             return ExitCode.UNFIT
@@ -210,20 +221,22 @@ class Worker:
 
     def _do_next(self) -> bool:
         """Claims and does the next job; False where none could be had."""
-        for candidate in in_order(self._for_this_machine(), self._served):
+        found = self._for_this_machine()
+        for candidate in in_order(found, self._served):
             if self._supervisor.leaving.event.is_set():
                 return False
             watched = self._projects[candidate.project]
-            owned = self._claim(watched, candidate)
-            if owned is not None:
+            admission = self._door.let_in(candidate, found[candidate], watched.project.name)
+            owned = None if admission is None else self._claim(watched, candidate)
+            if admission is not None and owned is not None:
                 self._served[candidate.project, candidate.hour] += 1
-                self._do(watched, owned)
+                self._do(watched, owned, admission)
                 return True
         return False
 
-    def _for_this_machine(self) -> list[Candidate]:
-        """What this machine can do of all that could be done; what it can't is said once."""
-        found = dict(self._projects.candidates())
+    def _for_this_machine(self) -> Mapping[Candidate, JobEntry | None]:
+        """What this machine can do now of all that could be done; what it can't is said once."""
+        found = self._door.those_of_this_hour(dict(self._projects.candidates()))
         if found:
             self._health.before_claim()
         reasons = {c: self._health.why_not(entry) for c, entry in found.items() if entry is not None}
@@ -236,7 +249,7 @@ class Worker:
             if said.get(key) != reason:
                 name = self._projects[candidate.project].project.name
                 logger.warning("Job %s of %s is not begun here. %s", candidate.job_id, name, reason)
-        return [candidate for candidate in found if reasons.get(candidate) is None]
+        return {candidate: entry for candidate, entry in found.items() if reasons.get(candidate) is None}
 
     def _claim(self, watched: WatchedProject, candidate: Candidate) -> OwnedJob | None:
         entry = next((view.entry for view in watched.views if view.job_id == candidate.job_id), None)
@@ -257,15 +270,15 @@ class Worker:
 
         return self._projects.guarded(watched, f"claim of {candidate.job_id}", claim)
 
-    def _do(self, watched: WatchedProject, owned: OwnedJob) -> Outcome | None:
+    def _do(self, watched: WatchedProject, owned: OwnedJob, admission: Admission) -> Outcome | None:
         with self._hands.holding(AttemptInHand.of(owned, watched.project.name)):
-            return self._attempt(watched, owned)
+            return self._attempt(watched, owned, admission)
 
-    def _attempt(self, watched: WatchedProject, owned: OwnedJob) -> Outcome | None:
+    def _attempt(self, watched: WatchedProject, owned: OwnedJob, admission: Admission) -> Outcome | None:
         job_id, project = owned.entry.job_id, watched.project
         logger.info("Job %s of %s: attempt %s begins", job_id, project.name, owned.attempt.name)
         try:
-            outcome = self._supervisor.run(owned, project.name, project.address)
+            outcome = self._supervisor.run(owned, project.name, project.address, admission)
         except WorkerError as error:
             # Without a folder there is no attempt: the job goes to another worker, and this one is unfit.
             self._give_back(watched, owned, Outcome(EndState.FAILED, Kind.RESOURCE, str(error)))
@@ -279,7 +292,7 @@ class Worker:
             logger.warning("Job %s of %s belongs to somebody else now", job_id, project.name)
         else:
             self._health.ended(job_id, outcome)
-            self._released = outcome.state is EndState.PREEMPTED
+            self._released = outcome.state in {EndState.PREEMPTED, EndState.YIELDED}
             watched.settling.own.add(job_id)
             self._settles_until_s = self._clock.monotonic() + self._settings.settle_s
             logger.info("Job %s of %s: %s. %s", job_id, project.name, outcome.state.value, outcome.message)
@@ -294,10 +307,16 @@ class Worker:
         self._stay_fit()
         watched = self._projects.watched(project)
         try:
-            self._health.before_claim()
             entry = next((view.entry for view in watched.queue.survey() if view.job_id == job_id), None)
+            candidate = Candidate(project.address, job_id, None)
+            if not self._door.those_of_this_hour({candidate: entry}):
+                return ExitCode.RELEASED
+            self._health.before_claim()
             if entry is not None and (reason := self._health.why_not(entry)):
                 raise ResourceError(f"Job {job_id} is not begun here. {reason}")
+            admission = self._door.let_in(candidate, entry, project.name)
+            if admission is None:
+                return ExitCode.RELEASED
             owned = watched.queue.claim(job_id, force=True)
         except WorkerError as error:
             logger.error("Project %s: %s", project.name, error)
@@ -313,7 +332,7 @@ class Worker:
                 project.name, job_id, project.address,
             )  # fmt: skip
             return ExitCode.BAD_DATA
-        outcome = self._do(watched, owned)
+        outcome = self._do(watched, owned, admission)
         leaving = self._supervisor.leaving.event
         while self._is_settling and not leaving.is_set():
             self._clock.wait(leaving, SETTLE_LOOK_EVERY_S)

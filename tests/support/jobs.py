@@ -19,6 +19,7 @@ from codex_worker.queue.owned import PublishedChange
 from codex_worker.supervisor.attempt import Secrets, Supervisor
 from codex_worker.supervisor.job_folder import JobFolder
 from codex_worker.supervisor.settings import JobLimits, Rhythm, RuntimeSettings
+from codex_worker.supervisor.tenancy import FREE, Tenancy
 from gitlab_jobs import JobQueue, Outcome, OwnedJob, QueueSettings
 from tests.support.event_clock import ManualClock, until
 
@@ -154,6 +155,8 @@ class Stage:
         self.projects: list[FakeProject] = []
         self.outcome: Outcome | None = None
         self._thread: threading.Thread | None = None
+        self.tenancy: Tenancy | None = None
+        self.admission = FREE
         self._supervisor: Supervisor | None = None
 
     def queue(self, worker_id: str = "tester") -> JobQueue:
@@ -168,7 +171,7 @@ class Stage:
     def supervisor(self) -> Supervisor:
         if self._supervisor is None:
             self._supervisor = Supervisor(
-                self.settings, self._open_project, self.clock, self.secrets, self.environment
+                self.settings, self._open_project, self.clock, self.secrets, self.environment, self.tenancy
             )
         return self._supervisor
 
@@ -179,7 +182,7 @@ class Stage:
         supervisor = self.supervisor
 
         def run() -> None:
-            self.outcome = supervisor.run(owned, "project", "memory://project")
+            self.outcome = supervisor.run(owned, "project", "memory://project", self.admission)
 
         self._thread = threading.Thread(target=run, daemon=True)
         self._thread.start()

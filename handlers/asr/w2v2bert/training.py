@@ -59,7 +59,7 @@ from handlers.told import counted, facts_of_training, naming_unmatched
 logger = logging.getLogger(__name__)
 
 # Of a machine, for the preset full: read by the supervisor before it claims a job (supervisor/needs.py).
-FULL_NEEDS = {"memory_gb": 6, "disk_gb": 15, "model_gb": 2.4, "official_weights": True}
+FULL_NEEDS = {"gpu_gb": 14, "memory_gb": 6, "disk_gb": 15, "model_gb": 2.4, "official_weights": True}
 
 FEATURE_CACHE_BYTES = 20_000_000_000
 FEATURE_CACHE_SHARE = 0.25  # of the free disk, where that is less

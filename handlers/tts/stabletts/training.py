@@ -47,7 +47,7 @@ from handlers.tts.stabletts.progress import VoiceProgress
 logger = logging.getLogger(__name__)
 
 # Of a machine, for the preset full: read by the supervisor before it claims a job (supervisor/needs.py).
-FULL_NEEDS = {"memory_gb": 4, "disk_gb": 5, "model_gb": 0.2, "official_weights": True}
+FULL_NEEDS = {"gpu_gb": 8, "memory_gb": 4, "disk_gb": 5, "model_gb": 0.2, "official_weights": True}
 
 
 def run(job: JobContext, callbacks: JobCallbacks) -> Result:

@@ -12,6 +12,9 @@ from handlers.base import Inferred, JobCallbacks, JobContext, Result, run_infere
 from handlers.tts.stabletts.inference import ReadyVoice
 from handlers.tts.stabletts.inference import infer as speak_cells
 
+# Of a machine, for the preset full: read by the supervisor before it claims a job (supervisor/needs.py).
+FULL_NEEDS = {"gpu_gb": 2}
+
 PUBLISHED = "mms-tts-"
 
 

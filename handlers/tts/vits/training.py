@@ -49,7 +49,7 @@ from handlers.tts.vits.inference import PUBLISHED
 logger = logging.getLogger(__name__)
 
 # Of a machine, for the preset full: read by the supervisor before it claims a job (supervisor/needs.py).
-FULL_NEEDS = {"memory_gb": 6, "disk_gb": 8, "model_gb": 0.2}
+FULL_NEEDS = {"gpu_gb": 8, "memory_gb": 6, "disk_gb": 8, "model_gb": 0.2}
 
 
 def run(job: JobContext, callbacks: JobCallbacks) -> Result:
