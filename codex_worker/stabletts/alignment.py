@@ -1,12 +1,18 @@
 """Which symbol each frame belongs to: monotonic alignment search (Kim et al. 2020, Glow-TTS, section 2.2)."""
 
+import logging
 from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
+from types import ModuleType
 
 import torch
 from torch import Tensor
 
 from codex_worker.errors import DataError
 from codex_worker.stabletts.padding import Padding
+
+logger = logging.getLogger(__name__)
 
 
 def check_alignable(symbols: Sequence[int], frames: Sequence[int]) -> None:
@@ -37,12 +43,35 @@ def durations(scores: Tensor, symbols: Padding, frames: Padding) -> Tensor:
     """Find the monotonic path of greatest score; return frames per symbol, int64 [B, Tx].
 
     `scores` is [B, Tx, Ty]. Every symbol lasts a frame at least; among equal paths a symbol begins as early
-    as it can. Stays on the device: for each symbol, the best frame to begin at is a running maximum over
-    frames, so the search takes as many steps as there are symbols (the frames are handled at once), and its
-    doubles hold the sums of float32 scores exactly. Raises DataError where a row has fewer frames than
-    symbols.
+    as it can. Sums are doubles, which hold those of float32 scores exactly. A row of no symbols and no frames
+    has zeros. Raises DataError where a row has fewer frames than symbols, if the lengths are known here.
+
+    On a GPU all of it is one kernel, where triton is there.
     """
     check_alignable(symbols.lengths, frames.lengths)
+    if scores.is_cuda and (kernel := _kernel()) is not None:
+        counts = (symbols.counts(scores.device), frames.counts(scores.device))
+        found: Tensor = kernel.durations_by_kernel(scores, *counts)
+        return found
+    return durations_by_symbol(scores, symbols, frames)
+
+
+@cache
+def _kernel() -> ModuleType | None:
+    """The module that needs triton, which comes with torch for CUDA; None where it cannot be imported."""
+    try:
+        return import_module("codex_worker.stabletts.alignment_kernel")
+    except ImportError as error:
+        logger.warning("Recordings are aligned without a kernel of their own, more slowly: %s", error)
+        return None
+
+
+def durations_by_symbol(scores: Tensor, symbols: Padding, frames: Padding) -> Tensor:
+    """Find what `durations` does in plain torch.
+
+    For each symbol, the best frame to begin at is a running maximum over frames, so the search takes as many
+    steps as there are symbols; the frames are handled at once.
+    """
     batch, n_symbols, n_frames = scores.shape
     scores = scores.double()
     if frames.mask is not None:
@@ -75,8 +104,8 @@ def _lengths_of_best_path(beginnings: Tensor, symbols: Padding, frames: Padding)
     """Walk back from each row's last symbol and frame."""
     batch, n_symbols, _ = beginnings.shape
     result = torch.zeros(batch, n_symbols, dtype=torch.int64, device=beginnings.device)
-    last_symbol = torch.tensor(symbols.lengths, device=beginnings.device) - 1
-    last_frame = torch.tensor(frames.lengths, device=beginnings.device) - 1
+    last_symbol = symbols.counts(beginnings.device) - 1
+    last_frame = (frames.counts(beginnings.device) - 1).clamp_min(0)
     for symbol in range(n_symbols - 1, -1, -1):
         begin = beginnings[:, symbol].gather(1, last_frame[:, None])[:, 0]
         real = last_symbol >= symbol

@@ -53,7 +53,7 @@ class Draws:
 class StableTTS(nn.Module):
     """The whole network; its parameters have the names of the published weights (StableTTS 1.1).
 
-    Lengths are int64 tensors, best left on the CPU: fetching them from a GPU waits for it.
+    Lengths are int64 tensors. On the CPU they are checked; on a GPU they stay, and nothing waits for it.
     """
 
     def __init__(self, settings: ModelSettings) -> None:
@@ -99,7 +99,10 @@ class StableTTS(nn.Module):
         reference_lengths: Tensor,
         draws: Draws,
     ) -> dict[str, Tensor]:
-        """Compute what `losses` does, for given draws."""
+        """Compute what `losses` does, for given draws.
+
+        Where the lengths are on a GPU, this is its work only, from the first kernel to the last.
+        """
         symbols = Padding.of(id_lengths, ids.shape[1], ids.device)
         frames = _padding(mel_lengths, mel)
         check_alignable(symbols.lengths, frames.lengths)

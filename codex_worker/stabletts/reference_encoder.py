@@ -72,5 +72,4 @@ class MelStyleEncoder(nn.Module):
             for layer in self.temporal:
                 x = layer(x, padding)
             x = padding.clear(self.fc(self.slf_attn(x, padding)))
-            lengths = torch.tensor(padding.lengths, device=x.device, dtype=x.dtype)
-            return x.sum(1) / lengths[:, None]
+            return x.sum(1) / padding.counts(x.device).clamp_min(1)[:, None].to(x.dtype)

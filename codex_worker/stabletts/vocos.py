@@ -73,7 +73,7 @@ class InverseSTFT(nn.Module):
         samples = self._overlap_add(frames)
         weight = self.window.square().expand(1, frames.shape[1], -1)
         envelope = self._overlap_add(padding.clear(weight))
-        end = torch.tensor(padding.lengths, device=samples.device)[:, None] * self.hop_length
+        end = padding.counts(samples.device)[:, None] * self.hop_length
         real = torch.arange(samples.shape[1], device=samples.device) < end
         return torch.where(real, samples / envelope.clamp_min(SMALLEST_ENVELOPE), 0.0)
 
