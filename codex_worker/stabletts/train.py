@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from codex_worker.stabletts.alignment import check_alignable
 from codex_worker.stabletts.checkpoint import (
     VoiceCheckpoint,
     VoiceDescription,
@@ -17,14 +18,16 @@ from codex_worker.stabletts.checkpoint import (
     write_checkpoint,
 )
 from codex_worker.stabletts.configuration import FULL, TINY, ModelSettings
-from codex_worker.stabletts.dataset import Dataset, EncodedUtterance, Samples, split
+from codex_worker.stabletts.dataset import Batch, Dataset, EncodedUtterance, Samples, split
 from codex_worker.stabletts.frontend.encoding import TextFrontend
 from codex_worker.stabletts.network import StableTTS
 from codex_worker.stabletts.new_letters import describe, start_from
 from codex_worker.stabletts.recipe import VoiceRecipe
+from codex_worker.stabletts.shapes import BatchShapes
 from codex_worker.stabletts.speak import Failed, Speaker, SpeakingSettings, Spoken, Verse
 from codex_worker.stabletts.symbols import official_symbols
 from codex_worker.stabletts.vocos import Vocos
+from codex_worker.training.graphs import MOST_SHAPES
 from codex_worker.training.parameters import groups_by_decay
 
 logger = logging.getLogger(__name__)
@@ -108,6 +111,12 @@ class VoiceTraining:
         self.judge = judge
         self.vocos = vocos
         self.training, self.validation = split(dataset.utterances, recipe.validated)
+        self._shapes = BatchShapes(
+            [(each.frames, len(each.ids)) for each in self.training],
+            recipe.batch_items,
+            recipe.batch_frames,
+            most=MOST_SHAPES,
+        )
 
     @property
     def device(self) -> torch.device:
@@ -122,10 +131,30 @@ class VoiceTraining:
         """Utterances of like length together, mixed anew in each epoch."""
         return self.recipe.batches([each.frames for each in self.training], epoch)
 
-    def losses(self, batch: Sequence[int]) -> dict[str, Tensor]:
-        """Losses of one batch under the chart's names."""
-        found = self._losses([self.training[index] for index in batch], None)
+    @property
+    def repeats(self) -> bool:
+        """Whether batches are padded to a few shapes, because the work for each is recorded: on a GPU."""
+        return self.device.type == "cuda"
+
+    def load(self, batch: Sequence[int], generator: torch.Generator | None) -> Batch:
+        """Read a batch; the generator decides which part of each utterance its voice is heard from.
+
+        Raises DataError where a recording is shorter than its text needs.
+        """
+        utterances = [self.training[index] for index in batch]
+        frames = [each.frames for each in utterances]
+        check_alignable([len(each.ids) for each in utterances], frames)
+        shape = self._shapes.holding(max(frames)) if self.repeats else None
+        return self.dataset.collate(utterances, generator, shape, pinned=self.device.type == "cuda")
+
+    def losses_of(self, batch: Batch) -> dict[str, Tensor]:
+        """Losses of a batch that was loaded, under the chart's names."""
+        found = self._losses(batch, None)
         return {name: found[own] for name, own in _NAMES.items()}
+
+    def losses(self, batch: Sequence[int]) -> dict[str, Tensor]:
+        """Load a batch, and give its losses under the chart's names."""
+        return self.losses_of(self.load(batch, None))
 
     def validate(self) -> dict[str, float]:
         """Losses over the held-out utterances, with the same noise, times and references each time."""
@@ -137,7 +166,8 @@ class VoiceTraining:
         for number, batch in enumerate(batches):
             chosen = [self.validation[index] for index in batch]
             frames, ids = sum(each.frames for each in chosen), sum(len(each.ids) for each in chosen)
-            found = self._losses(chosen, torch.Generator().manual_seed(number))
+            generator = torch.Generator().manual_seed(number)
+            found = self._losses(self.dataset.collate(chosen, generator), generator)
             for name in sums:
                 weight = ids if name == "duration" else frames
                 sums[name] += float(found[name]) * weight
@@ -177,17 +207,14 @@ class VoiceTraining:
         self.model.train(was_training)
         return tuple(heard.float().tolist())
 
-    def _losses(
-        self, utterances: Sequence[EncodedUtterance], generator: torch.Generator | None
-    ) -> dict[str, Tensor]:
-        batch = self.dataset.collate(utterances, generator)
-        device = self.device
+    def _losses(self, batch: Batch, generator: torch.Generator | None) -> dict[str, Tensor]:
+        batch = batch.to(self.device)
         return self.model.losses(
-            batch.ids.to(device, non_blocking=True),
+            batch.ids,
             batch.id_lengths,
-            batch.mel.to(device, non_blocking=True),
+            batch.mel,
             batch.mel_lengths,
-            batch.reference.to(device, non_blocking=True),
+            batch.reference,
             batch.reference_lengths,
             generator,
         )

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from codex_worker.errors import ModelError, ResourceError, UserError, clause
+from codex_worker.training.loading import loaded_ahead
 from codex_worker.training.resume import Learner, RunState, load_resume, save_resume, write_beside
 from codex_worker.training.schedule import Schedule
 from codex_worker.training.task import TrainingObserver, TrainingOutcome, TrainingSettings, TrainingTask
@@ -129,30 +130,31 @@ def fit(
         ]
         _enter_epoch(state, len(groups))
         model.train()
-        while state.step < len(groups):
-            if progress.should_stop():
-                stopped = True
-                break
-            # Batches may be packed differently in each epoch; the schedule follows the share that is done.
-            place = (state.epoch + state.step / len(groups)) * steps_per_epoch
-            for turn, own in zip(turns, schedules, strict=True):
-                turn.set_rates([schedule.factor(place) for schedule in own])
-            _seed_everything(settings.seed, state.epoch, state.step)
-            _update(run, groups[state.step])
-            state.step += 1
-            updates_here += 1
-            now = clock()
-            if run.unread.is_full:
-                run.read_numbers()
-            if now - reported_at >= settings.report_every_s:
-                run.read_numbers()
-                epochs_done = state.epoch + state.step / len(groups)
-                left_s = (now - began_at) / updates_here * (settings.epochs - epochs_done) * len(groups)
-                progress.report(epochs_done, _describe(state, settings, left_s))
-                reported_at = now
-            if now - saved_at >= progress.save_every_s:
-                run.save_resume()
-                saved_at = clock()
+        with loaded_ahead(task, groups, settings.seed, state.epoch, state.step) as arriving:
+            while state.step < len(groups):
+                if progress.should_stop():
+                    stopped = True
+                    break
+                # Batches may be packed differently in each epoch; the schedule follows the share done.
+                place = (state.epoch + state.step / len(groups)) * steps_per_epoch
+                for turn, own in zip(turns, schedules, strict=True):
+                    turn.set_rates([schedule.factor(place) for schedule in own])
+                _seed_everything(settings.seed, state.epoch, state.step)
+                _update(run, next(arriving))
+                state.step += 1
+                updates_here += 1
+                now = clock()
+                if run.unread.is_full:
+                    run.read_numbers()
+                if now - reported_at >= settings.report_every_s:
+                    run.read_numbers()
+                    epochs_done = state.epoch + state.step / len(groups)
+                    left_s = (now - began_at) / updates_here * (settings.epochs - epochs_done) * len(groups)
+                    progress.report(epochs_done, _describe(state, settings, left_s))
+                    reported_at = now
+                if now - saved_at >= progress.save_every_s:
+                    run.save_resume()
+                    saved_at = clock()
         run.read_numbers()
         if stopped:
             break

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from codex_worker.errors import UserError
 
@@ -52,6 +52,30 @@ class TrainingTask(Protocol):
 
     def save(self, path: Path, metadata: dict[str, str]) -> None:
         """Write the deployable checkpoint, with `metadata` added to its own."""
+
+
+@runtime_checkable
+class LoadingTask(Protocol):
+    """A `TrainingTask` whose batches are read ahead of their updates."""
+
+    def load(self, batch: Any, generator: Generator | None) -> Any:
+        """Read one of `batches`, in another thread; the chance in that comes from the generator."""
+
+    def losses_of(self, batch: Any) -> dict[str, Tensor]:
+        """What `losses` gives, of a batch that was loaded."""
+
+
+@runtime_checkable
+class RepeatingTask(LoadingTask, Protocol):
+    """A `LoadingTask` whose work may be recorded.
+
+    Where `repeats`, loaded batches are tuples of tensors in at most `graphs.MOST_SHAPES` shapes, and
+    `losses_of` does nothing but work on the device, the same for all batches of a shape.
+    """
+
+    @property
+    def repeats(self) -> bool:
+        """Whether that is so here."""
 
 
 class Opponent(Protocol):

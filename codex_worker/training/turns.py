@@ -9,9 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from codex_worker.training.averaging import WeightAverage
+from codex_worker.training.graphs import CudaGraphs, Recorder
 from codex_worker.training.masters import MasterWeights
 from codex_worker.training.resume import Learner
-from codex_worker.training.task import Opponent, TaskWithOpponent, TrainingSettings, TrainingTask
+from codex_worker.training.task import (
+    LoadingTask,
+    Opponent,
+    RepeatingTask,
+    TaskWithOpponent,
+    TrainingSettings,
+    TrainingTask,
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,7 @@ class Turn:
     device: torch.device
 
     def __post_init__(self) -> None:
-        self.full_rates = [group["lr"] for group in self.groups]
+        self.full_rates = [float(group["lr"]) for group in self.groups]
 
     @property
     def groups(self) -> list[dict[str, Any]]:
@@ -50,20 +58,23 @@ class Turn:
 
         Nothing here waits for the device. Raises what torch raises where memory runs out.
         """
-        optimizer, masters = self.learner.optimizer, self.learner.masters
-        optimizer.zero_grad(set_to_none=True)
-        if masters is not None:
-            masters.drop_gradients()
+        self.learner.optimizer.zero_grad(set_to_none=True)
+        if self.learner.masters is not None:
+            self.learner.masters.drop_gradients()
         sums: dict[str, Tensor] = {}
         for batch in batches:
-            with autocast(self.device, self.settings):
-                losses = self.losses(batch)
-            (losses[self.minimised] / len(batches)).backward()
-            if masters is not None:
-                masters.collect()
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + value.detach().float()
+            for name, value in self.backward(batch, 1.0 / len(batches)).items():
+                sums[name] = sums.get(name, 0.0) + value
         return Taken(sums, self.finish(sums, left_out))
+
+    def backward(self, batch: Any, share: float | Tensor) -> dict[str, Tensor]:
+        """Add a batch's share to the gradients, and return its losses."""
+        with autocast(self.device, self.settings):
+            losses = self.losses(batch)
+        (losses[self.minimised] * share).backward()
+        if self.learner.masters is not None:
+            self.learner.masters.collect()
+        return {name: value.detach().float() for name, value in losses.items()}
 
     def finish(self, sums: dict[str, Tensor], left_out: Tensor | None) -> Tensor:
         """Clip the gradients and move the weights and their average; whether that was left out, 0 or 1."""
@@ -82,12 +93,94 @@ class Turn:
         return left_out
 
 
+@dataclass
+class ReplayedTurn(Turn):
+    """A turn whose work is recorded, once for each shape of batches, and replayed.
+
+    All that recorded work reads or writes keeps its place: batches are copied to where the first of their
+    shape lies, gradients are cleared instead of dropped, rates are tensors. Batches are tuples of tensors.
+    """
+
+    record: Recorder
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._rates = [torch.tensor(rate, device=self.device) for rate in self.full_rates]
+        self._share = torch.ones((), device=self.device)  # of one batch in an update
+        self._told, self._left_out = (torch.zeros((), device=self.device) for _ in range(2))
+        self._names: list[str] = []
+        self._sums = torch.zeros(0, device=self.device)  # of the losses, in the order of their names
+        self._gradients: list[Tensor] = []
+        self._passes: dict[Any, tuple[Sequence[Tensor], Callable[[], None]]] = {}
+        self._finish: Callable[[], None] | None = None
+
+    def set_rates(self, factors: Sequence[float]) -> None:
+        """See `Turn.set_rates`."""
+        rates = zip(self.groups, self._rates, self.full_rates, factors, strict=True)
+        for group, rate, full_rate, factor in rates:
+            group["lr"] = rate.fill_(full_rate * factor)
+
+    def take(self, batches: Sequence[Any], left_out: Tensor | None = None) -> Taken:
+        """See `Turn.take`."""
+        passes = [self._pass_of(batch) for batch in batches]  # all are recorded before one counts
+        if self._finish is None:
+            self._told.fill_(1.0)  # recording moves no weight
+            self._finish = self.record(self._move)
+        self._sums.zero_()
+        self._share.fill_(1.0 / len(batches))
+        self._told.copy_(torch.zeros_like(self._told) if left_out is None else left_out)
+        for batch, (place, replay) in zip(batches, passes, strict=True):
+            for mine, new in zip(place, batch, strict=True):
+                mine.copy_(new, non_blocking=True)
+            replay()
+        self._finish()
+        return Taken(dict(zip(self._names, self._sums.unbind(), strict=True)), self._left_out)
+
+    def _pass_of(self, batch: Any) -> tuple[Sequence[Tensor], Callable[[], None]]:
+        """Where batches of this shape are put, and what goes forward and backward with what lies there."""
+        shape = tuple((tuple(each.shape), each.dtype) for each in batch)
+        if shape not in self._passes:
+            if not self._gradients:
+                self._gradients = [_cleared_gradient(each) for each in self._learning()]
+            place = type(batch)(*(each.to(self.device, copy=True) for each in batch))
+            self._passes[shape] = place, self.record(lambda: self._pass(place))
+            torch._foreach_zero_(self._gradients)
+        return self._passes[shape]
+
+    def _pass(self, batch: Any) -> None:
+        losses = self.backward(batch, self._share)
+        if not self._names:
+            self._names = list(losses)
+            self._sums = torch.zeros(len(losses), device=self.device)
+        self._sums += torch.stack(list(losses.values()))
+
+    def _move(self) -> None:
+        sums = dict(zip(self._names, self._sums.unbind(), strict=True))
+        self._left_out.copy_(self.finish(sums, self._told))
+        torch._foreach_zero_(self._gradients)
+
+    def _learning(self) -> list[Tensor]:
+        return [each for group in self.groups for each in group["params"] if each.requires_grad]
+
+
+def _cleared_gradient(parameter: Tensor) -> Tensor:
+    """The parameter's gradient, of zeros: where all backward passes add up, and which nobody replaces."""
+    parameter.grad = torch.zeros_like(parameter)
+    return parameter.grad
+
+
 def turns_of(task: TrainingTask, settings: TrainingSettings, device: torch.device) -> list[Turn]:
     """The turns of an update in their order; the last one is that of the task's own model."""
-    learner = _learner(task.model, task.parameter_groups(settings.learning_rate), settings, device)
+    repeats = isinstance(task, RepeatingTask) and task.repeats and settings.precision != "bf16_weights"
+    groups = task.parameter_groups(settings.learning_rate)
+    learner = _learner(task.model, groups, settings, device, recorded=repeats)
     if settings.ema_decay:
         learner = replace(learner, average=WeightAverage(learner.weights, settings.ema_decay))
-    own = Turn(learner, task.losses, "total", settings, device)
+    losses = task.losses_of if isinstance(task, LoadingTask) else task.losses
+    if repeats:
+        own: Turn = ReplayedTurn(learner, losses, "total", settings, device, CudaGraphs())
+    else:
+        own = Turn(learner, losses, "total", settings, device)
     if isinstance(task, TaskWithOpponent):
         return [_turn_of(task.opponent, settings, device), own]
     return [own]
@@ -109,20 +202,28 @@ def _turn_of(opponent: Opponent, settings: TrainingSettings, device: torch.devic
 
 
 def _learner(
-    model: nn.Module, groups: list[dict[str, Any]], settings: TrainingSettings, device: torch.device
+    model: nn.Module,
+    groups: list[dict[str, Any]],
+    settings: TrainingSettings,
+    device: torch.device,
+    *,
+    recorded: bool = False,
 ) -> Learner:
     """The network, and the optimizer of what learns in it."""
     masters = MasterWeights(model) if settings.precision == "bf16_weights" else None
     if masters is not None:
         groups = [{**group, "params": masters.of(group["params"])} for group in groups]
-    return Learner(model, _optimizer(groups, settings), None, masters=masters)
+    return Learner(model, _optimizer(groups, settings, recorded), None, masters=masters)
 
 
-def _optimizer(groups: list[dict[str, Any]], settings: TrainingSettings) -> torch.optim.Optimizer:
+def _optimizer(
+    groups: list[dict[str, Any]], settings: TrainingSettings, recorded: bool
+) -> torch.optim.Optimizer:
     return torch.optim.AdamW(
         groups,
         lr=settings.learning_rate,
         betas=settings.betas,
         weight_decay=settings.weight_decay,
         fused=True,
+        capturable=recorded,
     )

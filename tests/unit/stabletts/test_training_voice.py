@@ -16,6 +16,7 @@ from codex_worker.stabletts.dataset import Dataset, EncodedUtterance
 from codex_worker.stabletts.frontend.characters import CharactersFrontend
 from codex_worker.stabletts.frontend.compat import CompatFrontend
 from codex_worker.stabletts.network import StableTTS
+from codex_worker.stabletts.padding import Padding
 from codex_worker.stabletts.recipe import plan
 from codex_worker.stabletts.speak import Speaker
 from codex_worker.stabletts.symbols import intersperse
@@ -26,8 +27,10 @@ from codex_worker.stabletts.train import (
     begin_from,
     begin_from_scratch,
 )
+from codex_worker.training import turns
 from codex_worker.training.loop import fit
 from tests.support.present import present
+from tests.support.recorded import DoneAgain
 
 pytestmark = pytest.mark.slow  # most of them train
 
@@ -266,3 +269,25 @@ def test_a_checkpoint_holds_the_sound_of_a_recording_as_its_own_network_hears_it
     spoken_in = Speaker(loaded.network(), present(loaded.voice), None).listen(None)
     torch.testing.assert_close(spoken_in, heard)
     assert not torch.equal(spoken_in, loaded.network().fake_speaker)
+
+
+def test_a_replayed_training_learns_and_goes_on_after_an_interruption_as_if_there_was_none(
+    tmp_path, monkeypatch
+):
+    """As on a GPU, but that recorded work is done anew and that the lengths could be seen."""
+    monkeypatch.setattr(VoiceTraining, "repeats", True)
+    monkeypatch.setattr(turns, "CudaGraphs", DoneAgain)
+    monkeypatch.setattr(
+        Padding,
+        "of",
+        lambda lengths, size, device, dtype=torch.float32: Padding.on_device(lengths, size, dtype),
+    )
+    keys = {"epochs": 4, "learning_rate": 5e-3, "warmup_steps": 2}
+    whole, first, rest = (task(tmp_path / name, **keys) for name in ("a", "b", "b"))
+    watcher = Watcher()
+    fit(whole, whole.recipe.training, tmp_path / "a/run", watcher)
+    fit(first, first.recipe.training, tmp_path / "b/run", Watcher(stop_after=3))
+    fit(rest, rest.recipe.training, tmp_path / "b/run", Watcher())
+    assert watcher.rows[-1]["train_total_loss"] < 0.9 * watcher.rows[0]["train_total_loss"]
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(rest.model.state_dict()[name], value), name
