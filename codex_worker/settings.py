@@ -216,6 +216,11 @@ class Settings:
         "the place whose clock tells the active hours, like Europe/London",
         variable="CODEX_TIMEZONE", metavar="ZONE", parse=read_zone, default_text="the machine's own",
     )  # fmt: skip
+    without_spare: bool = setting(
+        "start a job's process when the job is there; else one waits that has loaded its libraries, with "
+        "half a GB of memory and none of a GPU",
+        variable="CODEX_WITHOUT_SPARE", parse=truth, default=False,
+    )  # fmt: skip
     verbose: bool = setting("log details", variable="CODEX_VERBOSE", parse=truth, default=False)
     log_format: str = setting(
         "how the worker's own log is written: lines for people, or a JSON object a line, for programs, with "

@@ -15,14 +15,14 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
-from codex_worker.child import patching
+from codex_worker.child import patching, ready
 from codex_worker.child.callbacks import ChildCallbacks, Line, end_process
 from codex_worker.child.gpu_share import take_at_most
 from codex_worker.child.walls import Walls, raise_walls
 from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.errors import Kind, SystemFault, WorkerError
 from codex_worker.job.api import Result, StopReason
-from codex_worker.job.channel import Assignment, Channel, LastWord
+from codex_worker.job.channel import PREPARE, Assignment, Channel, LastWord
 from codex_worker.job.failures import describe
 from codex_worker.job.summary import Summary
 
@@ -44,10 +44,7 @@ def main(argv: list[str]) -> None:
     for fd in (read_fd, write_fd):
         os.set_inheritable(fd, False)  # what the handler starts must not hold the channel open
     channel = Channel(os.fdopen(read_fd, "rb"), os.fdopen(write_fd, "wb"))
-    message = channel.receive()
-    if message is None:
-        sys.exit(ExitCode.FAILED)
-    assignment = Assignment.of_message(message)
+    assignment = _assignment(channel)
     line = Line(channel, on_end=end_process)
     signal.signal(signal.SIGTERM, lambda *_: line.ask_to_stop(StopReason.PREEMPTED))
     line.start()
@@ -58,6 +55,21 @@ def main(argv: list[str]) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(word.exit_code)
+
+
+def _assignment(channel: Channel) -> Assignment:
+    """Waits for it, ready for any job where the supervisor asks for that first."""
+    message = channel.receive()
+    is_ready = message == PREPARE
+    if is_ready:
+        message = ready.wait_ready(channel.receive, lambda: channel.send({"event": "alive"}))
+    if message is None:
+        sys.exit(ExitCode.FAILED)
+    assignment = Assignment.of_message(message)
+    ready.move_into(assignment.job.folder)
+    if is_ready:
+        ready.warm_gpu()
+    return assignment
 
 
 def run_handler(assignment: Assignment, callbacks: ChildCallbacks) -> LastWord:

@@ -29,7 +29,7 @@ _DATA_FOR_EACH_BYTE_OF_MEMORY = 2
 class Walls:
     """What a child may reach; everything else is closed to it where the machine can close it."""
 
-    folder: str  # its job folder, where it may write
+    folder: str  # where it may write
     readable: tuple[str, ...] = ()  # files and folders
     devices: tuple[str, ...] = ()  # read, written and controlled
     user: int | None = None  # None: it stays who the worker is

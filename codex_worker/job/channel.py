@@ -1,6 +1,7 @@
 """Messages between supervisor and child: one JSON object a line, over a pair of pipes.
 
-The supervisor's first message is an `Assignment`; the child's last one is its `LastWord`. Between them the
+The supervisor's first message is an `Assignment`, before which it may ask a child that has to wait to
+`PREPARE`; the child's last one is its `LastWord`. Between them the
 child sends calls (`{"id": 3, "call": "read_files", "arguments": {...}}`) and events
 (`{"event": "heartbeat", ...}`); the supervisor sends replies (`{"id": 3, "result": ...}` or
 `{"id": 3, "error": {"kind": ..., "message": ...}}`) and events (`{"event": "stop", "reason": ...}`).
@@ -46,6 +47,8 @@ _MAX_DIGITS = 20
 MAX_CONFIG_DEPTH, MAX_CONFIG_VALUES = 100, 500_000
 
 Message = dict[str, Any]
+# To a child that has no assignment yet: import what jobs need, and say when that is done.
+PREPARE: Message = {"event": "prepare"}
 
 
 class ChannelClosed(SystemFault):

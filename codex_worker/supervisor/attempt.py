@@ -32,11 +32,12 @@ from codex_worker.supervisor.reserve import Reserve
 from codex_worker.supervisor.resume_saving import ResumeSaver, StateOwner
 from codex_worker.supervisor.rounds import Complaints
 from codex_worker.supervisor.salvage import publish_left_behind
-from codex_worker.supervisor.sandbox import child_command, child_environment, walls_around
+from codex_worker.supervisor.sandbox import Equipment, equipment_for
 from codex_worker.supervisor.seen_job import SeenJob
 from codex_worker.supervisor.services import Services
 from codex_worker.supervisor.settings import RuntimeSettings
 from codex_worker.supervisor.shared_states import SharedStates
+from codex_worker.supervisor.spares import Spares, start_child
 from codex_worker.supervisor.tenancy import FREE, Admission, Tenancy
 from codex_worker.supervisor.truth import counted, truthful, with_cells, with_notes
 from codex_worker.supervisor.unpublished import Outbox, Owner
@@ -89,6 +90,7 @@ class Supervisor:
         self._give_up = threading.Event()
         self._child: ChildProcess | None = None
         self._reserve = Reserve(settings.work_dir)
+        self.spares = Spares(settings.work_dir, self._equip, clock, settings.spares)
         self.leaving = Leaving(clock)
 
     def leave(self) -> None:
@@ -114,7 +116,8 @@ class Supervisor:
         """
         if not self.leaving.event.is_set():
             self._give_up.clear()
-        with JobFolder.create(self._settings.work_dir, owned.entry.job_id, owned.attempt.name) as folder:
+        with self.spares.place_for(owned.entry.job_id, owned.attempt.name, admission.variables) as place:
+            folder = place.folder
             self._reserve.set_aside()
             outbox = Outbox(folder)
             outbox.belongs_to(Owner(address, owned.held))
@@ -130,7 +133,7 @@ class Supervisor:
                 )
                 logger.info("The job folder is %s", folder.path)  # short in the job's own log
                 outcome = self._attempt(
-                    SeenJob(owned, address, folder, log, paths, admission), project, outbox
+                    SeenJob(owned, address, place, log, paths, admission), project, outbox
                 )
             log.close()
         remove_old(self._settings.work_dir, self._settings.keep_jobs)
@@ -216,20 +219,10 @@ class Supervisor:
     def _supervise(self, seen: SeenJob, assignment: Assignment, services: Services) -> Departure:
         settings, folder, owned = self._settings, seen.folder, seen.owned
         message = assignment.to_message()  # refused before there is a process
-        environment = (
-            child_environment(
-                self._environment,
-                folder.path,
-                [settings.handlers_root, settings.code_root],
-                self._secrets.redact,
-            )
-            | seen.admission.variables
-        )
-        walls = walls_around(folder.path, settings, environment)
-        folder.give_to(walls.user)
-        child = ChildProcess(
-            partial(child_command, walls), environment, folder.path, partial(seen.log.read_from, source="job")
-        )
+        if seen.child is not None:
+            logger.info("A process was ready for the job.")
+        child = seen.child or start_child(folder, self._equip(folder.path, seen.admission.variables))
+        child.read_output(partial(seen.log.read_from, source="job"))
         terms = Terms(settings.limits, settings.rhythm, self._deadline_s(owned))
         watch = ChildWatch(child, services, seen, terms, self._clock, self.leaving, self._give_up)
         seen.watch, self._child = watch, child
@@ -239,11 +232,15 @@ class Supervisor:
         neighbours.begin()
         departure = None
         try:
-            departure = watch.run(message)
+            departure = watch.run(message, self.spares.keep_one_beside_a_job)
             return departure
         finally:
             self._child = None
             neighbours.end(is_whole=departure is not None and departure.result is not None)
+
+    def _equip(self, folder: Path, variables: Mapping[str, str]) -> Equipment:
+        """What a child is started with; `variables` are those of its job alone."""
+        return equipment_for(folder, self._settings, self._environment, self._secrets.redact, variables)
 
     def _resume_saver(self, seen: SeenJob, handler: str, opened: OpenedProject) -> ResumeSaver:
         owned, root = seen.owned, self._settings.state_dir

@@ -4,6 +4,7 @@ import logging
 import math
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from codex_worker.clock import EventClock
@@ -96,12 +97,13 @@ class ChildWatch:
         """How far the job is."""
         return self._conversation.progress
 
-    def run(self, assignment: Message) -> Departure:
-        """Gives the child its assignment, and watches until it is gone."""
+    def run(self, assignment: Message, meanwhile: Callable[[], None] = lambda: None) -> Departure:
+        """Gives the child its assignment, does something else `meanwhile`, and watches until it is gone."""
         self._exit.start()
         self._conversation.begin(assignment)
         self._rounds.begin()
         try:
+            meanwhile()
             self._watch()
         finally:
             self._end()

@@ -68,15 +68,35 @@ class JobFolder:
     @classmethod
     def create(cls, work_dir: Path, job_id: str, attempt: str) -> "JobFolder":
         """The folder for an attempt at a job. Raises UserError for a job id that is unfit for a path."""
-        problem = job_id_problem(job_id)
-        if problem:
-            raise UserError(problem)
-        return cls(work_dir / f"job_{job_id}_{attempt}")
+        return cls(_attempt_folder(work_dir, job_id, attempt))
+
+    def become(self, job_id: str, attempt: str) -> None:
+        """From now on it is the folder of an attempt: it and its notes get that name, no more.
+
+        A process that works in it goes on doing so, and walls around it stay where they are. Raises UserError
+        for a job id that is unfit for a path, and OSError where an attempt has left such a folder.
+        """
+        path = _attempt_folder(self.path.parent, job_id, attempt)
+        self.path.rename(path)
+        try:
+            self.notes.rename(notes_of(path))
+        except OSError:
+            path.rename(self.path)
+            raise
+        self.path, self.notes = path, notes_of(path)
+        (self.path / LOG_NAME).unlink(missing_ok=True)
+        self._show_log()
 
     def __enter__(self) -> "JobFolder":
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def remove_all(self) -> None:
+        """Removes it with its notes, and gives the name free."""
+        for path in (self.path, self.notes):
+            shutil.rmtree(path, ignore_errors=True)
         self.close()
 
     def close(self) -> None:
@@ -215,6 +235,13 @@ def _second_name(file: int, target: Path) -> None:
     except OSError:  # a disk without hard links, or somebody else's file
         with open(file, "rb", closefd=False) as source, target.open("xb") as copy:
             shutil.copyfileobj(source, copy)
+
+
+def _attempt_folder(work_dir: Path, job_id: str, attempt: str) -> Path:
+    problem = job_id_problem(job_id)
+    if problem:
+        raise UserError(problem)
+    return work_dir / f"job_{job_id}_{attempt}"
 
 
 def notes_of(folder: Path) -> Path:

@@ -128,9 +128,19 @@ _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory
 
 def memory_limit(proc: Path = Path("/proc"), cgroup_limits: tuple[Path, ...] = _CGROUP_LIMITS) -> int | None:
     """The bytes that a job may use on this machine or in this container; None where nobody says."""
-    found = [_total_memory(proc), *(_number(path) for path in cgroup_limits)]
+    found = [_of_machine(proc, "MemTotal"), *(_number(path) for path in cgroup_limits)]
     known = [value for value in found if value is not None]
     return max(min(known) - RESERVED_BYTES, min(known) // 2) if known else None
+
+
+def available_memory(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """The bytes that can be had now on this machine or in this container; None where nobody says."""
+    found = [_of_machine(proc, "MemAvailable")]
+    most, used = _number(cgroup / "memory.max"), _number(cgroup / "memory.current")
+    if most is not None and used is not None:
+        found.append(most - used + _cached(cgroup))
+    known = [value for value in found if value is not None]
+    return min(known) if known else None
 
 
 def memory_of(processes: Iterable[int], proc: Path = Path("/proc")) -> int:
@@ -152,11 +162,20 @@ def _anonymous_memory(folder: Path) -> int:
     return total
 
 
-def _total_memory(proc: Path) -> int | None:
+def _cached(cgroup: Path) -> int:
+    """What a container's kernel would drop at once: files that nobody has used for a while."""
     try:
-        first = (proc / "meminfo").read_text().splitlines()[0]
-        return int(first.split()[1]) * 1024
+        lines = (cgroup / "memory.stat").read_text().splitlines()
+        return next((int(line.split()[1]) for line in lines if line.startswith("inactive_file ")), 0)
     except (OSError, IndexError, ValueError):
+        return 0
+
+
+def _of_machine(proc: Path, what: str) -> int | None:
+    try:
+        lines = (proc / "meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{what}:"))
+    except (OSError, IndexError, ValueError, StopIteration):
         return None  # not Linux
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from codex_worker.supervisor.machine import Condition
-from codex_worker.supervisor.sandbox import child_environment, walls_around
+from codex_worker.supervisor.sandbox import equipment_for
 from codex_worker.supervisor.settings import RuntimeSettings
 
 # Loading torch from a cold disk takes a minute; a driver that hangs takes for ever.
@@ -47,13 +47,11 @@ def probe_computing(
         folder = Path(name)
         (folder / "home").mkdir()
         (folder / "tmp").mkdir()
-        roots = [settings.handlers_root, settings.code_root]
-        variables = child_environment(environment, folder, roots, redact)
-        walls = walls_around(folder, settings, variables)
+        equipment = equipment_for(folder, settings, environment, redact)
         process = subprocess.Popen(
-            (*COMMAND, walls.to_text()),
+            (*COMMAND, equipment.walls.to_text()),
             cwd=folder,
-            env=variables,
+            env=equipment.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

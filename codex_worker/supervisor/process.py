@@ -1,6 +1,7 @@
 """A child process with its channel: under a keeper, so that it ends with all it started."""
 
 import os
+import select
 import signal
 import subprocess
 import threading
@@ -18,7 +19,7 @@ _PUMP_PATIENCE_S = 5.0
 
 
 class ChildProcess:
-    """A running child. `pump` reads its output in a thread of its own.
+    """A running child. Its output waits in a pipe until somebody has it read.
 
     Raises SystemFault where no process can be started.
     """
@@ -28,7 +29,6 @@ class ChildProcess:
         command: Callable[[int, int], Sequence[str]],
         environment: Mapping[str, str],
         folder: Path,
-        pump: Callable[[BinaryIO], None],
     ) -> None:
         calls_read, calls_write = os.pipe()
         replies_read, replies_write = os.pipe()
@@ -54,6 +54,21 @@ class ChildProcess:
             os.fdopen(calls_read, "rb"), os.fdopen(replies_write, "wb"), max_line_bytes=MAX_RESULTS_BYTES
         )
         self.pid = self._process.pid
+        self._calls = calls_read
+        self._pump: threading.Thread | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it, or its keeper, is still there."""
+        return self._process.poll() is None
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether something waits in the channel, of which nothing was received yet."""
+        return bool(select.select([self._calls], [], [], 0)[0])
+
+    def read_output(self, pump: Callable[[BinaryIO], None]) -> None:
+        """`pump` reads what it has written and writes, in a thread of its own."""
         self._pump = threading.Thread(target=pump, args=(self._process.stdout,), name="output", daemon=True)
         self._pump.start()
 
@@ -77,5 +92,15 @@ class ChildProcess:
     def wait(self) -> int:
         """Its return code, once it and all that it started are gone."""
         return_code = self._process.wait()
-        self._pump.join(_PUMP_PATIENCE_S)
+        if self._pump is not None:
+            self._pump.join(_PUMP_PATIENCE_S)
         return return_code
+
+    def discard(self) -> None:
+        """Ends it where nobody has talked to it or read of it, and waits until it is gone."""
+        if self.is_running:
+            self.kill()
+        self._process.wait()
+        self.channel.close()
+        if self._process.stdout is not None:
+            self._process.stdout.close()

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from codex_worker import cores
@@ -24,6 +25,30 @@ _FOLDERS = ("HF_HOME", "TORCH_HOME")
 # Libraries ask for a name, and another user's number has none.
 _USER = "job"
 _TOKEN_FILES = ("token", "stored_tokens")
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """What a child is started with."""
+
+    environment: Mapping[str, str]
+    walls: Walls
+
+
+def equipment_for(
+    folder: Path,
+    settings: RuntimeSettings,
+    own: Mapping[str, str],
+    redact: Callable[[str], str],
+    added: Mapping[str, str] | None = None,
+) -> Equipment:
+    """What the child that works in `folder` is started with, as things are now.
+
+    `own` are our variables, of which it gets some; `added` are its job's.
+    """
+    roots = [settings.handlers_root, settings.code_root]
+    environment = child_environment(own, folder, roots, redact) | dict(added or {})
+    return Equipment(environment, walls_around(folder, settings, environment))
 
 
 def child_environment(
@@ -55,14 +80,15 @@ def child_environment(
 
 
 def walls_around(folder: Path, settings: RuntimeSettings, environment: Mapping[str, str]) -> Walls:
-    """The walls of a job that works in `folder`."""
+    """The walls of a job that is started in `folder`."""
     for shared in settings.shared:
         with suppress(OSError):  # what isn't there when the walls rise stays closed; it may be filled later
             shared.mkdir(parents=True, exist_ok=True)
     seen = readable(settings.code_root, settings.handlers_root, settings.shared, environment)
     is_another = problem(folder, seen) is None
     return Walls(
-        folder=str(folder),
+        # Where it is started, whatever name that has by the time it raises them.
+        folder=".",
         readable=seen,
         devices=devices(),
         user=user_for(folder) if is_another else None,

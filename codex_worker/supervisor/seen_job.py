@@ -7,9 +7,9 @@ from codex_worker.job.machine_paths import MachinePaths
 from codex_worker.publish.standing import Publications
 from codex_worker.queue.owned import Outcome, OwnedJob
 from codex_worker.supervisor.child_watch import ChildWatch, JobProgress
-from codex_worker.supervisor.job_folder import JobFolder
 from codex_worker.supervisor.logs import JobLog
 from codex_worker.supervisor.resume_saving import ResumeSaver
+from codex_worker.supervisor.spares import Room
 from codex_worker.supervisor.tenancy import FREE, Admission
 
 
@@ -20,14 +20,15 @@ class SeenJob:
         self,
         owned: OwnedJob,
         address: str,
-        folder: JobFolder,
+        place: Room,
         log: JobLog,
         paths: MachinePaths,
         admission: Admission = FREE,
     ) -> None:
         self.owned = owned
         self.address = address
-        self.folder = folder
+        self.folder = place.folder
+        self.child = place.child  # one that waits for the job, or None
         self.log = log
         self.paths = paths
         self.admission = admission

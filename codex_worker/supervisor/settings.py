@@ -1,6 +1,7 @@
 """What running a job goes by; what an operator may set of it comes from `codex_worker.settings`."""
 
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 
 from codex_worker.settings import Settings
@@ -17,6 +18,18 @@ def leave_s(grace_s: float) -> float:
 
 
 GIB = 1 << 30
+
+
+# What a spare process holds: torch, transformers and the rest, once they are imported.
+SPARE_BYTES = 512 << 20
+
+
+class SpareTime(Enum):
+    """When a process that is ready for the next job may be there."""
+
+    NEVER = "never"
+    BETWEEN_JOBS = "between jobs"
+    ALWAYS = "always"
 
 
 @dataclass(frozen=True)
@@ -60,5 +73,6 @@ class RuntimeSettings:
     state_dir: Path | None = None  # where states go instead of the server
     save_every_s: float = Settings.save_interval * 60
     publishes_when_preempted: bool = Settings.publish_on_preemption
+    spares: SpareTime = SpareTime.NEVER
     limits: JobLimits = field(default_factory=JobLimits)
     rhythm: Rhythm = field(default_factory=Rhythm)

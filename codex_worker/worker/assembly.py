@@ -43,10 +43,13 @@ from codex_worker.supervisor.settings import (
     GIB,
     HOUR_S,
     SHARED_EVERY_S,
+    SPARE_BYTES,
     JobLimits,
     RuntimeSettings,
+    SpareTime,
     leave_s,
 )
+from codex_worker.supervisor.spares import time_for_spares
 from codex_worker.supervisor.tenancy import Tenancy
 from codex_worker.supervisor.walls_here import walls_here
 from codex_worker.supervisor.weights import WeightsAtHand
@@ -256,9 +259,13 @@ class Assembly:
         return Repository(transport, self._clock, give_up=self._leaving)
 
     def _runtime_settings(self) -> RuntimeSettings:
+        memory_bytes = memory_limit()
+        spares = SpareTime.NEVER if self._settings.without_spare else time_for_spares(memory_bytes)
+        if memory_bytes is not None and spares is SpareTime.ALWAYS:
+            memory_bytes -= SPARE_BYTES
         limits = JobLimits(
             max_job_s=_hours(self._settings.max_job_hours),
-            memory_bytes=memory_limit(),
+            memory_bytes=memory_bytes,
             hang_s=self._settings.hang_minutes * 60,
             leave_s=leave_s(self._settings.grace),
         )
@@ -278,6 +285,7 @@ class Assembly:
             state_dir=self._settings.state_dir,
             save_every_s=self._settings.save_interval * 60,
             publishes_when_preempted=self._settings.publish_on_preemption,
+            spares=spares,
             limits=limits,
         )
 

@@ -106,6 +106,7 @@ class Worker:
             return ExitCode.UNFIT
         finally:
             self._over.set()
+            self._supervisor.spares.close()
             self._projects.close()
 
     def _loop(self) -> ExitCode:
@@ -124,6 +125,7 @@ class Worker:
             self._projects.remove_tombstones()
             idle_left_s = self._life.idle_left_s(idle_since_s)
             if stays and idle_left_s > 0:
+                self._supervisor.spares.keep_one()
                 self._rest(leaving, idle_left_s)
             elif self._is_settling:
                 self._clock.wait(leaving, SETTLE_LOOK_EVERY_S)
@@ -237,7 +239,9 @@ class Worker:
     def _for_this_machine(self) -> Mapping[Candidate, JobEntry | None]:
         """What this machine can do now of all that could be done; what it can't is said once."""
         found = self._door.those_of_this_hour(dict(self._projects.candidates()))
+        self._supervisor.spares.is_wanted = self._settings.interval_s >= 0 or len(found) > 1
         if found:
+            self._supervisor.spares.keep_one()  # it loads what it needs while the machine is probed
             self._health.before_claim()
         reasons = {c: self._health.why_not(entry) for c, entry in found.items() if entry is not None}
         said, self._not_here = self._not_here, {}
@@ -306,6 +310,8 @@ class Worker:
         """Does one job whoever has it, and nothing else."""
         self._stay_fit()
         watched = self._projects.watched(project)
+        self._supervisor.spares.is_wanted = False
+        self._supervisor.spares.keep_one()
         try:
             entry = next((view.entry for view in watched.queue.survey() if view.job_id == job_id), None)
             candidate = Candidate(project.address, job_id, None)

@@ -131,6 +131,7 @@ def fight(folder: Path, user: int) -> Battlefield:
         )
     )
     assert response["state"] == "completed", (response, output)
+    assert "A process was ready" in output  # its walls were raised before anybody knew the job
     (noted,) = folder.glob("work/job_one_*/left")
     left = [int(line) for line in noted.read_text().split()]
     return Battlefield(folder, user, response["result"], left, output)

@@ -64,6 +64,7 @@ def test_a_worker_is_gone_within_its_grace_and_what_it_could_not_publish_is_publ
     server.create_project("team/mark", {"worker": DEVELOPER}, repository=project.bare)
     code = handlers_with(tmp_path / "code", asr_w2v2bert_training=handler)
     environment = {
+        "CODEX_WITHOUT_SPARE": "true",
         "PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": f"{code}:{ROOT}",
         "GITLAB_TOKEN": server.create_token("worker", ["read_api", "read_repository", "write_repository"]),
     }  # fmt: skip

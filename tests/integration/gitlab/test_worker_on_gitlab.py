@@ -114,6 +114,7 @@ class Place:
     def process(self, code: Path, *options: str, **variables: str) -> tuple[int, str]:
         """A worker as people start it, until it ends; its exit code and what it said."""
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "PYTHONPATH": f"{code}:{ROOT}"}
+        environment["CODEX_WITHOUT_SPARE"] = "true"
         command = [
             sys.executable, "-m", "worker_entry", "--gitlab-url", self.server.url,
             "--work-dir", str(self.folder / "work"), "--worker-id", "tester", "--settle-minutes", "0",

@@ -52,6 +52,7 @@ def start(
 ) -> subprocess.Popen[str]:
     environment = {
         "PATH": os.environ["PATH"],
+        "CODEX_WITHOUT_SPARE": "true",
         "HOME": str(tmp_path),
         "PYTHONPATH": f"{code}:{ROOT}",
         **variables,

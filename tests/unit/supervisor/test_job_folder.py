@@ -5,7 +5,7 @@ import os
 import pytest
 
 from codex_worker.errors import ResourceError, SystemFault, UserError
-from codex_worker.supervisor.job_folder import UNPUBLISHED, JobFolder, notes_of, remove_old
+from codex_worker.supervisor.job_folder import UNPUBLISHED, FolderInUse, JobFolder, notes_of, remove_old
 
 
 def make(work_dir, name: str, age_s: float):
@@ -50,6 +50,28 @@ def test_a_folder_with_unpublished_results_is_kept(tmp_path):
 def test_a_job_id_that_is_unfit_for_a_path_is_refused(tmp_path, job_id):
     with pytest.raises(UserError):
         JobFolder.create(tmp_path, job_id, "1-0000abcd")
+
+
+def test_a_folder_becomes_that_of_an_attempt_with_its_notes_and_its_lock(tmp_path):
+    with JobFolder(tmp_path / ".spare-1") as folder:
+        (folder.path / "home/kept").touch()
+        folder.become("one", "1-a")
+        folder.log_path.write_text("a line")
+        assert folder.path == tmp_path / "job_one_1-a" and (folder.path / "home/kept").exists()
+        assert (folder.path / "logs.txt").read_text() == "a line"
+        assert not list(tmp_path.glob("**/.spare-1"))
+        with pytest.raises(FolderInUse):
+            JobFolder.create(tmp_path, "one", "1-a")
+
+
+def test_a_folder_does_not_become_that_of_an_attempt_that_was_there(tmp_path):
+    with JobFolder.create(tmp_path, "one", "1-a") as earlier:
+        (earlier.path / "result").touch()
+    with JobFolder(tmp_path / ".spare-1") as folder:
+        with pytest.raises(OSError):
+            folder.become("one", "1-a")
+        folder.remove_all()
+    assert (earlier.path / "result").exists() and earlier.log_path.exists()
 
 
 def test_a_work_directory_that_is_a_file_is_a_sentence(tmp_path):
