@@ -46,6 +46,7 @@ class RetrySchedule:
     longest_s: float
     tries: int | None = None  # None: as many as fit into the time
     timeout_s: float | None = None  # from the first try; no pause is begun that would end later
+    name: str = ""  # of what is tried again, where tries are counted
     passing: tuple[type[Exception], ...] = PASSING
     level: int = logging.WARNING  # of what the log says of each pause
 
@@ -58,20 +59,22 @@ class RetrySchedule:
 
 
 # A request to GitLab's API; the next poll asks again in any case. A refused token is its caller's affair.
-API = RetrySchedule(1.0, 60.0, tries=4, passing=(ServerUnreachable,), level=logging.DEBUG)
+API = RetrySchedule(1.0, 60.0, tries=4, name="request", passing=(ServerUnreachable,), level=logging.DEBUG)
 # A large file, or a question about some of them.
-LARGE_FILES = RetrySchedule(1.0, 60.0, tries=6, passing=(ServerUnreachable,), level=logging.INFO)
+LARGE_FILES = RetrySchedule(
+    1.0, 60.0, tries=6, name="large file", passing=(ServerUnreachable,), level=logging.INFO
+)
 # Fetching, committing and pushing once.
-TRANSACTION = RetrySchedule(2.0, 60.0, timeout_s=60.0)
+TRANSACTION = RetrySchedule(2.0, 60.0, timeout_s=60.0, name="transaction")
 # Results that took hours to make, while the server is away; for how long is the operator's choice.
-PUBLICATION = RetrySchedule(5.0, 15 * 60.0)
+PUBLICATION = RetrySchedule(5.0, 15 * 60.0, name="publication")
 # A GPU is not held by a server: after so long a result is kept, and the next job begins.
 PUBLISH_PATIENCE_S = 90.0
 # What a job needs for its work, before anything is computed; then its attempt has failed.
 READ_PATIENCE_S = 3600.0
 
 
-def _nothing() -> None:
+def _nothing(*_: object) -> None:
     """What there is to do between two tries, mostly."""
 
 
@@ -85,6 +88,7 @@ class BackOff:
     give_up: threading.Event = field(default_factory=threading.Event)  # set: the next failure is the last
     refresh: Callable[[], object] = _nothing  # before each new try; reads the token again
     chance: random.Random = field(default_factory=random.Random)
+    retried: Callable[[str], object] = _nothing  # told the schedule's name, once for each new try
 
     def insist(self, action: Callable[[], T]) -> T:
         """The action's answer. Raises its last error when the schedule is at its end, and others at once."""
@@ -113,6 +117,7 @@ class BackOff:
         return schedule.timeout_s is not None and ready_s > began_s + schedule.timeout_s
 
     def _say(self, state: tenacity.RetryCallState) -> None:
+        self.retried(self.schedule.name)
         logger.log(self.schedule.level, "%s Trying again in %.0f s.", _error_of(state), state.upcoming_sleep)
 
     def _rest(self, pause_s: float) -> None:

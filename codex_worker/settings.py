@@ -5,6 +5,7 @@ command line, else from the secrets file, else from the environment, else it is 
 """
 
 import argparse
+import ipaddress
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -71,6 +72,17 @@ def truth(text: str) -> bool:
 def folder(text: str) -> Path:
     """Reads a path; `~` is the user's home, also where no shell has replaced it."""
     return Path(text).expanduser()
+
+
+def own_address(text: str) -> str:
+    """Reads an address that this machine may listen on. Raises ValueError."""
+    value = "127.0.0.1" if text.strip().lower() == "localhost" else text.strip()
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError(
+            "it must be an address of this machine, as in 127.0.0.1 or ::1; 0.0.0.0 means all of them"
+        ) from None
 
 
 def several(text: str) -> tuple[str, ...]:
@@ -227,6 +239,16 @@ class Settings:
         "worker, project, job and attempt; it has what a job's process prints as well",
         variable="CODEX_LOG_FORMAT", metavar="text|json", parse=one_of("text", "json"), default="text",
         default_text="text",
+    )  # fmt: skip
+    metrics_port: int | None = setting(
+        "answer /metrics (for Prometheus), /healthz and /readyz over HTTP on this port",
+        variable="CODEX_METRICS_PORT", metavar="PORT", parse=number(1, 65535, whole=True),
+        default_text="none",
+    )  # fmt: skip
+    metrics_address: str = setting(
+        "listen there for --metrics-port; whoever reaches it can read the figures, which name no project",
+        variable="CODEX_METRICS_ADDRESS", metavar="ADDRESS", parse=own_address, default="127.0.0.1",
+        default_text="127.0.0.1, this machine alone",
     )  # fmt: skip
     weights_folder: Path | None = setting(
         "a folder with official weights that is looked at before the hub",

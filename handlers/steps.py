@@ -148,9 +148,16 @@ def leave_if_preempted(job: JobContext, callbacks: JobCallbacks, outcome: Traini
 
 
 class TrainingProgress:
-    """The loop's `TrainingObserver` over a job's callbacks; `columns` are those of the metrics file."""
+    """The loop's `TrainingObserver` over a job's callbacks.
 
-    def __init__(self, job: JobContext, callbacks: JobCallbacks, columns: Sequence[str]) -> None:
+    `columns` are those of the metrics file, `epoch_audio_s` is how much audio an epoch goes through.
+    """
+
+    def __init__(
+        self, job: JobContext, callbacks: JobCallbacks, columns: Sequence[str], *, epoch_audio_s: float = 0.0
+    ) -> None:
+        self._epoch_audio_s = epoch_audio_s
+        self._epochs_told: float | None = None  # the first report may be of epochs of another attempt
         self._job = job
         self._callbacks = callbacks
         self._table = MetricsTable(columns)
@@ -161,7 +168,11 @@ class TrainingProgress:
         return self._callbacks.should_stop()
 
     def report(self, epochs_completed: float, message: str) -> None:
-        """A sentence for people."""
+        """A sentence for people, and a number for the operator."""
+        if self._epochs_told is not None:
+            epochs_more = max(epochs_completed - self._epochs_told, 0.0)
+            self._callbacks.computed(epochs_more * self._epoch_audio_s)
+        self._epochs_told = epochs_completed
         say(self._callbacks, epochs_completed, message, "training")
 
     def metrics(self, row: dict[str, float]) -> None:

@@ -27,6 +27,7 @@ from codex_worker.job.channel import (
     MAX_OPEN_CALLS,
     BadMessage,
     Channel,
+    Computed,
     Heartbeat,
     Message,
 )
@@ -207,6 +208,10 @@ class ChildCallbacks:
         self._line.tell(**Heartbeat(epochs_completed, message, stage).to_message())
         if self._line.stop_reason is not None:
             raise stop_error(self._line.stop_reason)
+
+    def computed(self, audio_s: float) -> None:
+        """So many seconds of audio more were learnt from, read or spoken."""
+        self._line.tell(**Computed(audio_s).to_message())
 
     def should_stop(self) -> bool:
         """True when the job is to end."""

@@ -6,19 +6,19 @@ import threading
 
 from codex_worker.git.credentials import Credentials
 from codex_worker.settings import Settings
-from codex_worker.supervisor.in_hand import Hands
+from codex_worker.supervisor.figures import Figures
 from codex_worker.supervisor.json_lines import JsonLines
 from codex_worker.supervisor.logs import CHILD_LOGGER, RedactSecrets
 
 logger = logging.getLogger("worker")
 
 
-def start_logging(settings: Settings, credentials: Credentials, hands: Hands) -> None:
-    """Lines on standard error, from now on; no secrets in them. `hands` tells which attempt runs."""
+def start_logging(settings: Settings, credentials: Credentials, figures: Figures) -> None:
+    """Lines on standard error, from now on; no secrets in them. `figures` tells which attempt runs."""
     is_json = settings.log_format == "json"
     handler = logging.StreamHandler() if is_json or not sys.stderr.isatty() else _for_a_terminal()
     if is_json:
-        handler.setFormatter(JsonLines(str(settings.worker_id), hands, credentials.redact))
+        handler.setFormatter(JsonLines(str(settings.worker_id), figures, credentials.redact))
         _catch_what_python_prints()
     handler.addFilter(RedactSecrets(credentials.redact))
     level = logging.DEBUG if settings.verbose else logging.INFO

@@ -8,8 +8,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from codex_worker import __version__
 from codex_worker.child.keeper import descendants
 from codex_worker.cli.options import settings_and_token, warn_of_an_open_line
+from codex_worker.clock import SystemClock
 from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.errors import UserError, WorkerError
 from codex_worker.settings import Settings, add_options, all_settings
@@ -24,7 +25,9 @@ from codex_worker.settings import Settings, add_options, all_settings
 if TYPE_CHECKING:
     from codex_worker.git.credentials import Credentials
     from codex_worker.supervisor.attempt import Supervisor
-    from codex_worker.supervisor.in_hand import Hands
+    from codex_worker.supervisor.figures import Figures
+    from codex_worker.worker.assembly import Assembly
+    from codex_worker.worker.loop import Worker
 
 logger = logging.getLogger("worker")
 
@@ -81,20 +84,20 @@ def main(argv: Sequence[str] | None = None, program: str = "worker_entry.py") ->
 def work(given: Mapping[str, object], environment: Mapping[str, str]) -> int:
     """The worker with these options. Raises UserError for what a person has to fix first."""
     from codex_worker.cli.log_setup import start_logging
-    from codex_worker.supervisor.in_hand import Hands
+    from codex_worker.supervisor.figures import Figures
 
     os.umask(0o077)
     settings, credentials = settings_and_token(given, environment)
     settings = replace(settings, worker_id=settings.worker_id or _own_name(settings.work_dir))
-    hands = Hands()
-    start_logging(settings, credentials, hands)
+    figures = Figures()
+    start_logging(settings, credentials, figures)
     if given.get("token"):
         logger.warning(
             "The token on the command line can be read by every user of this machine. "
             "Use --env-file or $GITLAB_TOKEN instead."
         )
     try:
-        return _work(settings, credentials, environment, hands)
+        return _work(settings, credentials, environment, figures)
     except UserError as error:
         if settings.log_format != "json":
             raise
@@ -103,7 +106,7 @@ def work(given: Mapping[str, object], environment: Mapping[str, str]) -> int:
 
 
 def _work(
-    settings: Settings, credentials: "Credentials", environment: Mapping[str, str], hands: "Hands"
+    settings: Settings, credentials: "Credentials", environment: Mapping[str, str], figures: "Figures"
 ) -> int:
     from codex_worker.supervisor.shared_states import require_state_dir
     from codex_worker.worker.assembly import Assembly, keep_out_of_reach
@@ -115,7 +118,7 @@ def _work(
     if settings.state_dir is not None:
         settings = replace(settings, state_dir=require_state_dir(settings.state_dir))
     make_private(settings.work_dir)
-    assembly = Assembly(settings, credentials, environment, hands=hands)
+    assembly = Assembly(settings, credentials, environment, figures=figures)
     worker, supervisor = assembly.worker()
     over = threading.Event()
     _leave_on_signals(supervisor, settings.grace, over)
@@ -125,12 +128,44 @@ def _work(
             logger.error("%s", problem)
         return ExitCode.UNFIT
     try:
-        return worker.run()
+        with _metrics(settings, assembly, worker, supervisor):
+            return worker.run()
+    except UserError:
+        raise
     except WorkerError as error:
         logger.error("%s", error)
         return ExitCode.FAILED
     finally:
         over.set()
+
+
+@contextmanager
+def _metrics(
+    settings: Settings, assembly: "Assembly", worker: "Worker", supervisor: "Supervisor"
+) -> Iterator[None]:
+    """Within the block the worker can be asked how it is, where the operator wants that."""
+    if settings.metrics_port is None:
+        yield
+        return
+    from codex_worker.supervisor.handlers_found import find_handlers, handlers_root
+    from codex_worker.worker.metrics import Watched, registry_of
+    from codex_worker.worker.metrics_server import MetricsServer
+
+    job_types = frozenset(job_type for job_type, _, _ in find_handlers(handlers_root()))
+    figures = assembly.figures
+    watched = Watched(figures, assembly.tally, SystemClock(), worker.jobs, job_types, version=__version__)
+    server = MetricsServer(
+        registry_of(watched),
+        figures,
+        supervisor.leaving.event.is_set,
+        settings.metrics_address,
+        settings.metrics_port,
+    )
+    logger.info("Metrics: %s/metrics", server.url)
+    try:
+        yield
+    finally:
+        server.close()
 
 
 def _require_projects(settings: Settings, credentials: "Credentials") -> None:

@@ -18,6 +18,7 @@ from urllib.parse import urljoin
 
 from codex_worker.git.credentials import Credentials, origin_of
 from codex_worker.git.peers import is_family
+from codex_worker.tally import Tally, Traffic
 
 if TYPE_CHECKING:
     import requests
@@ -87,8 +88,9 @@ class Passage:
 class Gate:
     """Lets git use a token for repositories on the token's own server. Safe to share between threads."""
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: Credentials, tally: Tally | None = None) -> None:
         self._credentials = credentials
+        self.tally = tally or Tally()
         self._passages: dict[str, Passage] = {}
         self._lock = threading.Lock()
         self._server: _GateServer | None = None
@@ -215,6 +217,7 @@ class _Carrier(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length", "0"))
         if not 0 <= length <= _MAX_BODY_BYTES:
             raise OSError(f"git sent {length} bytes at once")
+        self.server.gate.tally.sent(Traffic.GIT, length)
         return self.rfile.read(length)
 
     def _chunks(self) -> Iterator[bytes]:
@@ -225,6 +228,7 @@ class _Carrier(BaseHTTPRequestHandler):
                 if not block:
                     raise OSError("git left in the middle of a push")
                 left -= len(block)
+                self.server.gate.tally.sent(Traffic.GIT, len(block))
                 yield block
             self.rfile.readline(64)
 
@@ -238,6 +242,7 @@ class _Carrier(BaseHTTPRequestHandler):
             self.send_header("Transfer-Encoding", "chunked")
         self._end_headers()
         for block in answer.raw.stream(_BLOCK_BYTES, decode_content=False):
+            self.server.gate.tally.received(Traffic.GIT, len(block))
             self.wfile.write(b"%x\r\n%b\r\n" % (len(block), block) if in_chunks else block)
         if in_chunks:
             self.wfile.write(b"0\r\n\r\n")

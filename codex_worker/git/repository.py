@@ -18,6 +18,7 @@ from codex_worker.errors import CacheBroken, PushRefused
 from codex_worker.git.ports import GitPort, Heads, PathChange, PushAnswer, RefMove, Snapshot
 from codex_worker.git.refusals import refusal_sentence
 from codex_worker.retry import TRANSACTION, BackOff
+from codex_worker.tally import Tally
 
 logger = logging.getLogger(__name__)
 
@@ -125,8 +126,13 @@ class Repository:
         *,
         chance: random.Random | None = None,
         give_up: threading.Event | None = None,
+        tally: Tally | None = None,
     ) -> None:
-        """Once `give_up` is set, a server that is away is not asked again within a transaction."""
+        """Once `give_up` is set, a server that is away is not asked again within a transaction.
+
+        `tally` counts what is tried again.
+        """
+        self._tally = tally or Tally()
         self._transport = transport
         self._give_up = give_up or threading.Event()
         self._clock = clock
@@ -164,6 +170,7 @@ class Repository:
             self._clock.sleep,
             self._give_up,
             chance=self._chance,
+            retried=self._tally.retried,
         )
         return back_off.insist(lambda: self._until_landed(transaction))
 

@@ -12,6 +12,7 @@ from codex_worker.clock import Clock
 from codex_worker.errors import AccessDenied, ServerUnreachable, SystemFault, UserError, clause
 from codex_worker.git.plain_session import TrustingAdapter
 from codex_worker.retry import API, BackOff, asked_for_s
+from codex_worker.tally import Tally
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,8 @@ class ScopeMissing(AccessDenied):
 class GitLabClient:
     """One server, as the token's user sees it. For one thread."""
 
-    def __init__(self, url: str, credentials: TokenHolder, clock: Clock) -> None:
+    def __init__(self, url: str, credentials: TokenHolder, clock: Clock, tally: Tally | None = None) -> None:
+        self._tally = tally
         self.url = url.rstrip("/")
         self._credentials = credentials
         self._clock = clock
@@ -113,7 +115,7 @@ class GitLabClient:
             self._gitlab = gitlab.Gitlab(
                 self.url,
                 private_token=token,
-                session=OneServerSession(self.url, self._clock),
+                session=OneServerSession(self.url, self._clock, self._tally),
                 timeout=TIMEOUT_S,
                 keep_base_url=True,
             )
@@ -148,12 +150,12 @@ class OneServerSession(requests.Session):
     All that is asked here may be asked twice: reading, and leaving a project.
     """
 
-    def __init__(self, url: str, clock: Clock) -> None:
+    def __init__(self, url: str, clock: Clock, tally: Tally | None = None) -> None:
         super().__init__()
         self.mount("https://", TrustingAdapter())
         self._url = url
         self._clock = clock
-        self._back_off = BackOff(API, clock.monotonic, clock.sleep)
+        self._back_off = BackOff(API, clock.monotonic, clock.sleep, retried=(tally or Tally()).retried)
 
     def request(self, *arguments: Any, **options: Any) -> requests.Response:
         """Raises ServerUnreachable where the server is overloaded or broken, also after some tries."""

@@ -213,6 +213,9 @@ class JobCallbacks(Protocol):
     ) -> None:
         """Reports progress. Raises JobCanceled, Preempted or JobTimeout when the job is to end."""
 
+    def computed(self, audio_s: float) -> None:
+        """So many seconds of audio more were learnt from, read or spoken; the operator's figures add them."""
+
     def should_stop(self) -> bool:
         """True when the job is to end; for loops that save before they leave."""
 

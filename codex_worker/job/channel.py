@@ -41,6 +41,7 @@ MAX_MESSAGE_BYTES = 1_000_000
 MAX_RESULTS_BYTES = 4_000_000
 # Calls of a child that wait for their reply; the supervisor answers one after the other.
 MAX_OPEN_CALLS = 8
+MAX_AUDIO_S = 1e9  # of one message: more than any project has
 MAX_STAGE_LENGTH = 60
 _MAX_DIGITS = 20
 # A manifest entry is bounded where it is read; this is for whatever reads it otherwise.
@@ -175,6 +176,28 @@ class Heartbeat:
             None if text is None else plain_text(text[:MAX_MESSAGE_LENGTH]),
             None if stage is None else plain_line(stage[:MAX_STAGE_LENGTH]),
         )
+
+
+@dataclass(frozen=True)
+class Computed:
+    """So much audio more has gone through the network."""
+
+    audio_s: float
+
+    def to_message(self) -> Message:
+        """As it goes over the channel; what is no amount counts as none."""
+        is_amount = math.isfinite(self.audio_s) and self.audio_s > 0
+        return {"event": "computed", "audio_s": float(self.audio_s) if is_amount else 0.0}
+
+    @classmethod
+    def of_message(cls, message: Message) -> "Computed":
+        """The amount in a child's message. Raises BadMessage for what is none."""
+        audio_s = message.get("audio_s")
+        if not isinstance(audio_s, int | float) or isinstance(audio_s, bool):
+            raise BadMessage("An amount of audio that is no number.")
+        if not 0 <= audio_s <= MAX_AUDIO_S:
+            raise BadMessage("An amount of audio without sense.")
+        return cls(float(audio_s))
 
 
 @dataclass(frozen=True)

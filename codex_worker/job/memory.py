@@ -212,6 +212,7 @@ class MemoryCallbacks:
         self.result: Result | None = None
         self.failure: str | None = None
         self._looks_left = stop_after_looks
+        self.audio_s = 0.0
         self._asked_for = reason
         self._reason: StopReason | None = None
 
@@ -226,6 +227,10 @@ class MemoryCallbacks:
         self.heartbeats.append(Heartbeat(epochs_completed, message, stage))
         if self.should_stop():
             raise stop_error(self._reason)
+
+    def computed(self, audio_s: float) -> None:
+        """Adds it up."""
+        self.audio_s += audio_s
 
     def should_stop(self) -> bool:
         """True once a stop was asked for."""

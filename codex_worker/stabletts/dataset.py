@@ -79,7 +79,11 @@ class Dataset:
     @property
     def speech_s(self) -> float:
         """Seconds of speech in all."""
-        return sum(utterance.frames for utterance in self.utterances) / self.mel.frames_per_second
+        return self.seconds_of(self.utterances)
+
+    def seconds_of(self, utterances: Sequence[EncodedUtterance]) -> float:
+        """Seconds of speech in some of them."""
+        return sum(utterance.frames for utterance in utterances) / self.mel.frames_per_second
 
     def mel_of(self, utterance: EncodedUtterance) -> Tensor:
         """The utterance's log-mel [M, T], read from disk."""

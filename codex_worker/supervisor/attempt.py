@@ -22,6 +22,7 @@ from codex_worker.retry import PUBLICATION, PUBLISH_PATIENCE_S, READ_PATIENCE_S,
 from codex_worker.supervisor.child_watch import ChildWatch, Leaving, Terms
 from codex_worker.supervisor.decide import Departure, outcome_of
 from codex_worker.supervisor.ending import AttemptEnd
+from codex_worker.supervisor.figures import ENDING, Figures
 from codex_worker.supervisor.gpu_watch import NeighbourWatch
 from codex_worker.supervisor.handlers_found import choose_handler, find_handlers
 from codex_worker.supervisor.job_folder import JobFolder, remove_old
@@ -41,6 +42,7 @@ from codex_worker.supervisor.spares import Spares, start_child
 from codex_worker.supervisor.tenancy import FREE, Admission, Tenancy
 from codex_worker.supervisor.truth import counted, truthful, with_cells, with_notes
 from codex_worker.supervisor.unpublished import Outbox, Owner
+from codex_worker.tally import Tally
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +82,12 @@ class Supervisor:
         secrets: Secrets,
         environment: Mapping[str, str],
         tenancy: Tenancy | None = None,
+        figures: Figures | None = None,
+        tally: Tally | None = None,
     ) -> None:
+        """`figures` and `tally` are for whoever watches the worker."""
+        self._figures = figures or Figures(clock)
+        self._tally = tally or Tally()
         self._settings = settings
         self.tenancy = tenancy or Tenancy(clock, settings.handlers_root)
         self._open_project = open_project
@@ -226,6 +233,7 @@ class Supervisor:
         terms = Terms(settings.limits, settings.rhythm, self._deadline_s(owned))
         watch = ChildWatch(child, services, seen, terms, self._clock, self.leaving, self._give_up)
         seen.watch, self._child = watch, child
+        watch.tell(self._figures.entered, self._figures.computed)
         neighbours = NeighbourWatch(
             self.tenancy, seen.admission, child.family, watch.wish, self._clock, settings.rhythm.memory_s
         )
@@ -237,6 +245,7 @@ class Supervisor:
         finally:
             self._child = None
             neighbours.end(is_whole=departure is not None and departure.result is not None)
+            self._figures.entered(ENDING)
 
     def _equip(self, folder: Path, variables: Mapping[str, str]) -> Equipment:
         """What a child is started with; `variables` are those of its job alone."""
@@ -308,13 +317,16 @@ class Supervisor:
             lambda pause_s: self._clock.wait(self._give_up, pause_s),
             self._give_up,
             self._secrets.refresh,
+            retried=self._tally.retried,
         )
 
     def _beat(self, seen: SeenJob, over: threading.Event) -> None:
         complaints = Complaints()
         while not self._clock.wait(over, self._settings.rhythm.beat_s):
+            self._figures.sign()
             try:
                 seen.beat(seen.progress)
+                self._figures.beaten()
             except LeaseLost as error:
                 logger.warning("%s", error)
                 seen.lost()

@@ -92,6 +92,10 @@ class ChildWatch:
         self._killed: Cause | None = None
         self._return_code: int | None = None
 
+    def tell(self, on_stage: Callable[[str], object], on_audio: Callable[[float], object]) -> None:
+        """Calls these with each new stage's name, and with the seconds of audio that were computed."""
+        self._conversation.on_stage, self._conversation.on_audio = on_stage, on_audio
+
     @property
     def progress(self) -> JobProgress:
         """How far the job is."""

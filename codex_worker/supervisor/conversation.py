@@ -19,6 +19,7 @@ from codex_worker.job.channel import (
     BadMessage,
     Channel,
     ChannelClosed,
+    Computed,
     Heartbeat,
     LastWord,
     Message,
@@ -114,6 +115,8 @@ class Conversation:
     def __init__(self, channel: Channel, services: Services, wishes: Wishes, clock: EventClock) -> None:
         self.progress = JobProgress()
         self.stage_changed = threading.Event()
+        self.on_stage: Callable[[str], object] = lambda stage: None  # told each new stage's name
+        self.on_audio: Callable[[float], object] = lambda audio_s: None  # told how much more was computed
         self.last_word: LastWord | None = None
         self._channel = channel
         self._services = services
@@ -187,7 +190,10 @@ class Conversation:
         elif event == "heartbeat":
             before, self.progress = self.progress, self.progress.after(Heartbeat.of_message(message))
             if before.stage != self.progress.stage:
+                self.on_stage(self.progress.stage)
                 self.stage_changed.set()
+        elif event == "computed":
+            self.on_audio(Computed.of_message(message).audio_s)
         elif event in ("result", "failed"):
             self.last_word = self.last_word or LastWord.of_message(message)
         elif event != "alive":

@@ -4,7 +4,7 @@ import json
 import logging
 from datetime import UTC, datetime
 
-from codex_worker.supervisor.in_hand import Hands
+from codex_worker.supervisor.figures import Figures
 from codex_worker.supervisor.logs import Redact
 
 # Threads that look after other projects and jobs while an attempt runs; all others belong to it.
@@ -18,15 +18,15 @@ class JsonLines(logging.Formatter):
     there is one. No value holds a secret, or ends the line.
     """
 
-    def __init__(self, worker_id: str, hands: Hands, redact: Redact) -> None:
+    def __init__(self, worker_id: str, figures: Figures, redact: Redact) -> None:
         super().__init__()
         self._worker_id = worker_id
-        self._hands = hands
+        self._figures = figures
         self._redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
         """Part of logging's protocol."""
-        attempt = None if _is_of_other_things(record) else self._hands.attempt
+        attempt = None if _is_of_other_things(record) else self._figures.attempt
         said_at_s = getattr(record, "said_at_s", record.created)  # a job's own line may have waited
         moment = datetime.fromtimestamp(said_at_s, UTC).isoformat(timespec="milliseconds")
         line = {

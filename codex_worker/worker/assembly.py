@@ -27,13 +27,13 @@ from codex_worker.queue.job_queue import JobQueue, QueueSettings
 from codex_worker.queue.owned import OwnedJob
 from codex_worker.settings import DEFAULT_GITLAB_URL, Settings
 from codex_worker.supervisor.attempt import Secrets, Supervisor
+from codex_worker.supervisor.figures import Figures
 from codex_worker.supervisor.fitness import MachineProbe
 from codex_worker.supervisor.gpu_conditions import gpu_conditions
 from codex_worker.supervisor.gpu_gate import GpuGate
 from codex_worker.supervisor.gpu_memory import Card
 from codex_worker.supervisor.gpu_peaks import GpuPeaks
 from codex_worker.supervisor.handlers_found import handlers_root
-from codex_worker.supervisor.in_hand import Hands
 from codex_worker.supervisor.job_folder import JobFolder
 from codex_worker.supervisor.machine import Condition, memory_limit
 from codex_worker.supervisor.project_access import RepositoryScanner
@@ -53,6 +53,7 @@ from codex_worker.supervisor.spares import time_for_spares
 from codex_worker.supervisor.tenancy import Tenancy
 from codex_worker.supervisor.walls_here import walls_here
 from codex_worker.supervisor.weights import WeightsAtHand
+from codex_worker.tally import Tally
 from codex_worker.worker.health import Health
 from codex_worker.worker.lifetime import LifeLimits
 from codex_worker.worker.loop import LoopSettings, Worker
@@ -77,16 +78,17 @@ class Assembly:
         credentials: Credentials,
         environment: Mapping[str, str],
         clock: EventClock | None = None,
-        hands: Hands | None = None,
+        figures: Figures | None = None,
     ) -> None:
         self._settings = settings
         self._server = settings.gitlab_url or DEFAULT_GITLAB_URL
         self._worker_id = settings.worker_id or "codex-worker"
         self._forced = job_of(settings.force_job) if settings.force_job else None
         self._credentials = credentials
-        self._gate = Gate(credentials)
+        self.tally = Tally()
+        self._gate = Gate(credentials, self.tally)
         self._clock = clock or SystemEventClock()
-        self._hands = hands or Hands()
+        self.figures = figures or Figures(self._clock)
         self._environment = environment
         self._work_dir = settings.work_dir.resolve()
         self._leaving = threading.Event()
@@ -95,7 +97,7 @@ class Assembly:
         self._shared = SharedProjects(
             settings.shared_checkpoints,
             lambda address: self._repository(address, "shared").snapshot(),
-            lambda address: open_store(address, credentials),
+            lambda address: open_store(address, credentials, self.tally),
             self._address_of,
         )
 
@@ -108,6 +110,8 @@ class Assembly:
             Secrets(self._credentials.redact, self._credentials.refresh),
             self._environment,
             self._tenancy(),
+            self.figures,
+            self.tally,
         )
         self._leaving = supervisor.leaving.event
         forced = self._forced
@@ -124,7 +128,7 @@ class Assembly:
         room = RoomThere(handlers_root(), self._ask_first, self._clock)
         health = Health(self.machine_probe(), self._settings.preset, room)
         worker = Worker(
-            source, self.open_queue, supervisor, self.open_project, self._clock, loop, health, self._hands
+            source, self.open_queue, supervisor, self.open_project, self._clock, loop, health, self.figures
         )
         return worker, supervisor
 
@@ -197,7 +201,7 @@ class Assembly:
         # Loads python-gitlab, which a worker for repositories on disk does not need.
         from codex_worker.gitlab.client import GitLabClient
 
-        return GitLabClient(self._server, self._credentials, self._clock)
+        return GitLabClient(self._server, self._credentials, self._clock, self.tally)
 
     def open_queue(self, address: str) -> JobQueue:
         """The queue of the project at this address."""
@@ -218,7 +222,7 @@ class Assembly:
 
     def open_project(self, owned: OwnedJob, folder: JobFolder, address: str) -> RepositoryScanner:
         """What an attempt reads with and publishes by."""
-        store = open_store(address, self._credentials)
+        store = open_store(address, self._credentials, self.tally)
         cache = LfsCache(self._work_dir / "lfs", LFS_CACHE_BYTES)
         files = owned.repository.snapshot()
         return RepositoryScanner(owned, files, store, cache, self._hub, folder, self._shared.open)
@@ -256,7 +260,7 @@ class Assembly:
             gate=self._gate,
             redact=self._credentials.redact,
         )
-        return Repository(transport, self._clock, give_up=self._leaving)
+        return Repository(transport, self._clock, give_up=self._leaving, tally=self.tally)
 
     def _runtime_settings(self) -> RuntimeSettings:
         memory_bytes = memory_limit()

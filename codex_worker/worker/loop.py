@@ -14,11 +14,11 @@ from codex_worker.contract.manifest import JobEntry
 from codex_worker.contract.records import EndState
 from codex_worker.errors import Kind, ResourceError, UserError, WorkerError
 from codex_worker.job.ends import Cause, exit_code
-from codex_worker.queue.job_queue import JobQueue
+from codex_worker.queue.job_queue import JobQueue, JobView
 from codex_worker.queue.owned import Outcome, OwnedJob
 from codex_worker.settings import Settings
 from codex_worker.supervisor.attempt import OpenProject, Supervisor
-from codex_worker.supervisor.in_hand import AttemptInHand, Hands
+from codex_worker.supervisor.figures import LOST, AttemptInHand, Figures
 from codex_worker.supervisor.keeper import Keeper
 from codex_worker.supervisor.machine import unfitness
 from codex_worker.supervisor.republish import offer_again
@@ -71,15 +71,15 @@ class Worker:
         clock: EventClock,
         settings: LoopSettings,
         health: Health | None = None,
-        hands: Hands | None = None,
+        figures: Figures | None = None,
     ) -> None:
-        """`hands` tells whoever watches which attempt runs."""
+        """`figures` is for whoever watches the worker."""
         self._supervisor = supervisor
         self._open_project = open_project
         self._clock = clock
         self._settings = settings
         self._health = health or Health()
-        self._hands = hands or Hands()
+        self._figures = figures or Figures()
         self._door = Door(supervisor.tenancy)
         self._not_here: dict[tuple[str, str], str] = {}  # (address, job): why this machine does not begin it
         self._projects = WatchedProjects(source, open_queue, clock, supervisor.read_token_again)
@@ -93,6 +93,7 @@ class Worker:
 
     def run(self) -> ExitCode:
         """The worker's exit code."""
+        self._figures.loop = threading.current_thread()
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
         self._life.begin(self._over)
         try:
@@ -101,6 +102,7 @@ class Worker:
             return self._loop()
         except ResourceError as error:
             logger.error("%s", error)
+            self._figures.is_unfit = True
             if self._settings.interval_s < 0:
                 self._stay_with_results()
             return ExitCode.UNFIT
@@ -115,9 +117,11 @@ class Worker:
         leaving = self._supervisor.leaving.event
         offer_again(self._settings.work_dir, self._projects.queue, self._open_project, self._clock)
         while not leaving.is_set():
+            self._figures.sign()
             self._keeper.look_after(self._over)
             self._stay_fit()
             self._projects.poll()
+            self._figures.polled(was_read=not self._projects.could_not_be_read)
             if self._do_next():
                 waited_s, idle_since_s = 0.0, None
                 continue
@@ -159,6 +163,7 @@ class Worker:
         end_s = self._clock.monotonic() + min(left_s, WATCH_EVERY_S)
         leaving = self._supervisor.leaving.event
         while self._keeper.holds_results and (left_s := end_s - self._clock.monotonic()) > 0:
+            self._figures.sign()
             if self._clock.wait(leaving, min(left_s, PUBLICATION_LOOK_EVERY_S)):
                 break
         return True
@@ -182,6 +187,7 @@ class Worker:
         left_s = min(self._settings.interval_s, at_most_s)
         late, was_open = self._projects.under_way(), self._door.is_open
         while left_s >= 0 and not leaving.is_set():
+            self._figures.sign()
             self._clock.wait(leaving, min(left_s, WATCH_EVERY_S))
             left_s -= WATCH_EVERY_S
             if left_s <= 0 or any(watched.silent for watched in self._projects):
@@ -259,6 +265,7 @@ class Worker:
         entry = next((view.entry for view in watched.views if view.job_id == candidate.job_id), None)
 
         def claim() -> OwnedJob | None:
+            self._figures.sign()
             if entry is not None and not candidate.is_takeover:
                 self._health.ask_server(candidate.project, entry)
             # A look that began just now and does not end must not hold the other projects up.
@@ -275,7 +282,7 @@ class Worker:
         return self._projects.guarded(watched, f"claim of {candidate.job_id}", claim)
 
     def _do(self, watched: WatchedProject, owned: OwnedJob, admission: Admission) -> Outcome | None:
-        with self._hands.holding(AttemptInHand.of(owned, watched.project.name)):
+        with self._figures.holding(AttemptInHand.of(owned, watched.project.name)):
             return self._attempt(watched, owned, admission)
 
     def _attempt(self, watched: WatchedProject, owned: OwnedJob, admission: Admission) -> Outcome | None:
@@ -292,6 +299,7 @@ class Worker:
             told = f"This worker could not run it ({type(error).__name__}); its own log says more."
             self._give_back(watched, owned, Outcome(EndState.FAILED, Kind.SYSTEM, told))
             return None
+        self._figures.ended(LOST if outcome is None else outcome.state.value)
         if outcome is None:
             logger.warning("Job %s of %s belongs to somebody else now", job_id, project.name)
         else:
@@ -303,6 +311,7 @@ class Worker:
         return outcome
 
     def _give_back(self, watched: WatchedProject, owned: OwnedJob, outcome: Outcome) -> None:
+        self._figures.ended(outcome.state.value)
         log = f"{outcome.message}\n".encode()
         self._projects.guarded(watched, f"end of {owned.entry.job_id}", lambda: owned.end(outcome, log=log))
 
@@ -338,9 +347,11 @@ class Worker:
                 project.name, job_id, project.address,
             )  # fmt: skip
             return ExitCode.BAD_DATA
+        self._figures.polled(was_read=True)
         outcome = self._do(watched, owned, admission)
         leaving = self._supervisor.leaving.event
         while self._is_settling and not leaving.is_set():
+            self._figures.sign()
             self._clock.wait(leaving, SETTLE_LOOK_EVERY_S)
             self._projects.look(watched)
         self._stay_with_results()
@@ -357,6 +368,10 @@ class Worker:
     def _is_settling(self) -> bool:
         """Whether a sync that was under way may still drop what the last job has published."""
         return self._clock.monotonic() < self._settles_until_s
+
+    def jobs(self) -> list[JobView]:
+        """All jobs that the last looks have seen; for whoever watches, from any thread."""
+        return [view for watched in self._projects for view in watched.views]
 
     def _watch(self) -> None:
         """Looks at unfinished jobs and unsettled projections, also while a job of ours is running."""

@@ -20,7 +20,11 @@ from codex_worker.settings import (
 
 ROOT = Path(__file__).parents[2]
 ONE, OTHER = "https://one.example.org", "https://other.example.org"
-CHOICES = {"preset": ("tiny", "full", "tiny"), "log_format": ("json", "text", "json")}
+CHOICES = {
+    "preset": ("tiny", "full", "tiny"),
+    "log_format": ("json", "text", "json"),
+    "metrics_address": ("::1", "localhost", "10.0.0.7"),
+}
 T1, T2 = "glpat-aaaaaaaaaaaaaaaaaaa1", "glpat-aaaaaaaaaaaaaaaaaaa2"
 
 
@@ -99,6 +103,11 @@ def test_projects_are_a_list_on_the_command_line_and_words_in_a_variable():
         ("CODEX_PRESET", "small", "tiny or full"),
         ("CODEX_VERBOSE", "perhaps", "true or false"),
         ("CODEX_LOG_FORMAT", "xml", "text or json"),
+        ("CODEX_METRICS_PORT", "0", "a whole number from 1 to 65535"),
+        ("CODEX_METRICS_PORT", "65536", "a whole number from 1 to 65535"),
+        ("CODEX_METRICS_PORT", "9100.5", "a whole number from 1"),
+        ("CODEX_METRICS_ADDRESS", "everywhere", "an address of this machine"),
+        ("CODEX_METRICS_ADDRESS", "127.0.0.1:9100", "an address of this machine"),
         ("HF_HUB_OFFLINE", "2", "true or false"),
     ],
 )

@@ -20,6 +20,7 @@ from codex_worker.git.lfs.objects import BLOCK_BYTES, OtherObject
 from codex_worker.git.lfs.pointer import Pointer, pointer_for
 from codex_worker.git.lfs.store import OnProgress, ProgressCount, not_uploaded
 from codex_worker.git.lfs.transport import REMEDIES, Denied, HttpSettings, LfsHttp, ObjectNotFound, passes
+from codex_worker.tally import Tally, Traffic
 
 T = TypeVar("T")
 # So many objects may be out of reach for reasons of their own; more, and it is the server.
@@ -43,11 +44,13 @@ class HttpStore:
         settings: HttpSettings | None = None,
         sleep: Callable[[float], None] | None = None,
         clock: Callable[[], float] = time.time,
+        tally: Tally | None = None,
     ) -> None:
+        """`tally` counts what goes over the line, and what is tried again."""
         self._project = url.rstrip("/").removesuffix(".git")
         self._credentials = credentials
         self._settings = settings or HttpSettings()
-        self._transport = LfsHttp(credentials, self._settings, sleep=sleep, clock=clock)
+        self._transport = LfsHttp(credentials, self._settings, sleep=sleep, clock=clock, tally=tally)
         self._batch = BatchClient(url, credentials, self._transport)
 
     def download(
@@ -162,6 +165,7 @@ class HttpStore:
                 while block := response.raw.read(BLOCK_BYTES, decode_content=False):
                     if stopped.is_set():
                         raise SystemFault(f"{what}: stopped.")
+                    self._transport.tally.received(Traffic.LARGE_FILES, len(block))
                     writer.write(block)
             return cache.path_of(pointer)
 
@@ -188,7 +192,7 @@ class HttpStore:
                 with self._transport.answer_to(
                     "PUT", action.href, headers, what, data=data, answer_timeout_s=timeout_s
                 ):
-                    pass
+                    self._transport.tally.sent(Traffic.LARGE_FILES, pointer.size)
             if verify := current.actions.get("verify"):
                 headers = {"Accept": MEDIA_TYPE, "Content-Type": MEDIA_TYPE, **self._batch.headers_of(verify)}
                 body = json.dumps({"oid": pointer.oid, "size": pointer.size}).encode()

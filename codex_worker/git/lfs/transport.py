@@ -18,6 +18,7 @@ from codex_worker.errors import DataError, Refused, ServerUnreachable, clause
 from codex_worker.git.credentials import Credentials, Origin, origin_of
 from codex_worker.git.plain_session import plain_session
 from codex_worker.retry import LARGE_FILES, BackOff, asked_for_s
+from codex_worker.tally import Tally
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +84,9 @@ class LfsHttp:
         *,
         sleep: Callable[[float], None] | None = None,
         clock: Callable[[], float] = time.time,
+        tally: Tally | None = None,
     ) -> None:
+        self.tally = tally or Tally()
         self._credentials = credentials
         self._settings = settings
         self._sleep = sleep
@@ -97,6 +100,7 @@ class LfsHttp:
             time.monotonic,
             self._sleep or stopped.wait,
             give_up=stopped,
+            retried=self.tally.retried,
         ).insist(attempt)
 
     @contextmanager

@@ -78,6 +78,7 @@ def infer(
     journal = WaitingResults(job.folder)
     with Publication(callbacks.scanner.publish_cells, chapters, journal=journal) as publication:
         for transcript in transcripts:
+            callbacks.computed(transcript.duration_s)
             for chapter, result in work.take(transcript):
                 publication.add(chapter, result)
         for chapter, result in work.rest():

@@ -237,7 +237,8 @@ class _Work:
             project_texts=as_written(texts, self.text_recipe.apply, vocabulary.letters, corpus.rare_letters),
         )
         say(self.callbacks, 0, f"Training on {len(plan.data.train)} recordings", "training")
-        progress = TrainingProgress(job, self.callbacks, METRICS_COLUMNS)
+        epoch_audio_s = sum(example.duration_s for example in plan.data.train)
+        progress = TrainingProgress(job, self.callbacks, METRICS_COLUMNS, epoch_audio_s=epoch_audio_s)
         return train_model(plan, training_folder(job, self.callbacks), progress, device=machine.device)
 
     def _recipe(self, hours: float, recordings: int, machine: Machine | None = None) -> TranscriberRecipe:

@@ -184,6 +184,7 @@ class _Work:
             logger.warning("%s: %s", chosen.label, answer.reason)
             self.failed[chosen.cell.id] = f"{chosen.label}: {answer.reason}"
             return None
+        self.callbacks.computed(answer.encoded.duration_s)
         if answer.notes:
             self.remarks[chosen.label] = list(answer.notes)
         encoded = answer.encoded

@@ -43,9 +43,10 @@ class VoiceProgress(TrainingProgress):
         task: SpeaksSamples,
         *,
         columns: Sequence[str] = METRICS,
+        epoch_audio_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(job, callbacks, columns)
+        super().__init__(job, callbacks, columns, epoch_audio_s=epoch_audio_s)
         self._task = task
         self._clock = clock
         self._spoken_at = clock()

@@ -227,7 +227,7 @@ def _fit(
     )
     folder = training_folder(job, callbacks)
     say(callbacks, 0, f"Training on {len(task.training)} recordings", "training")
-    progress = VoiceProgress(job, callbacks, task)
+    progress = VoiceProgress(job, callbacks, task, epoch_audio_s=dataset.seconds_of(task.training))
     outcome = fit(task, recipe.training, folder, progress)
     leave_if_preempted(job, callbacks, outcome)
     progress.speak_waiting()

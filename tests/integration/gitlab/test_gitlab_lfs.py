@@ -21,6 +21,7 @@ from codex_worker.git.lfs.http import HttpStore
 from codex_worker.git.lfs.pointer import Pointer, pointer_for
 from codex_worker.git.lfs.transport import HttpSettings
 from codex_worker.retry import LARGE_FILES, PASSING
+from codex_worker.tally import Tally, Traffic
 from tests.support.gitlab import GitLabServer
 from tests.support.gitlab.signed_in import signed_in
 from tests.support.present import present
@@ -41,6 +42,7 @@ class Setting:
         self.credentials = Credentials(self.token, server.url, env_file=self.env_file)
         self.env_file.write_text(f"GITLAB_TOKEN={self.token}\n")
         self.waits = []
+        self.tally = Tally()
         self.cache = LfsCache(folder / "cache", 50_000_000)
         self.store = self.open()
 
@@ -51,6 +53,7 @@ class Setting:
             settings=HttpSettings(**settings),
             sleep=self.waits.append,
             clock=NOW.timestamp,
+            tally=self.tally,
         )
 
     def recordings(self, count, size=3000):
@@ -96,6 +99,8 @@ def test_what_goes_up_comes_down_in_batches_of_a_hundred(setting):
     setting.server.requests.clear()
     setting.assert_downloads(objects)
     assert setting.server.requests == []
+    moved = {Traffic.LARGE_FILES: sum(pointer.size for pointer, _ in objects)}
+    assert setting.tally.sent_bytes == moved == setting.tally.received_bytes, "what is cached does not come"
 
 
 def test_large_objects_get_a_batch_of_their_own_right_before_they_move(setting):
@@ -178,6 +183,7 @@ def test_refusals_that_pass_are_tried_again(setting, status):
     setting.assert_downloads(objects)
     assert setting.server.faults.injected == {f"answer {status}": 4}
     assert len(setting.waits) == 4
+    assert setting.tally.retries == {"large file": 4}
 
 
 @pytest.mark.parametrize("moment", ["before", "after", "midway"])

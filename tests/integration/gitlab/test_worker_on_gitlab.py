@@ -15,6 +15,7 @@ from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.git.credentials import Credentials
 from codex_worker.git.lfs.pointer import parse_pointer, pointer_for
 from codex_worker.settings import Settings
+from codex_worker.tally import Traffic
 from codex_worker.worker import assembly
 from codex_worker.worker.assembly import Assembly
 from tests.support.event_clock import ManualClock, until
@@ -180,7 +181,8 @@ def test_a_token_that_ends_within_a_job_loses_nothing(place, monkeypatch, caplog
     place.project("team/mark")
     code = handlers_with(place.folder / "code", asr_w2v2bert_training=PUBLISH_TWICE)
     monkeypatch.setattr(assembly, "handlers_root", lambda: code)
-    worker, _ = place.assembly().worker()
+    made = place.assembly()
+    worker, _ = made.worker()
     thread, codes = in_background(worker)
     until(lambda: list(place.folder.glob("work/job_*/reached")))
 
@@ -208,6 +210,10 @@ def test_a_token_that_ends_within_a_job_loses_nothing(place, monkeypatch, caplog
     assert second == b"second.safetensors" * 1000
     attempts = [path for path in place.paths("team/mark") if "/attempt-" in path]
     assert len(attempts) == 1
+    assert made.tally.sent_bytes[Traffic.LARGE_FILES] == len(b"first.safetensors" + second) + 999 * 17
+    assert made.tally.sent_bytes[Traffic.GIT] > 1000 and made.tally.received_bytes[Traffic.GIT] > 1000
+    assert made.tally.retries["publication"] >= 1
+    assert made.figures.ends == {("asr", "training", "completed"): 1}
     assert place.token not in caplog.text and fresh not in caplog.text
 
 

@@ -47,10 +47,13 @@ class Town:
         repository = Repository(MemoryTransport(self.servers[address], fault), self.clock)
         return JobQueue(repository, worker_id, self.clock, QueueSettings(publish_timeout_s=1.0))
 
-    def start(self) -> threading.Thread:
-        worker = Worker(
+    def worker(self) -> Worker:
+        return Worker(
             self, self.queue, self.stage.supervisor, self.stage._open_project, self.clock, self.loop
         )
+
+    def start(self) -> threading.Thread:
+        worker = self.worker()
 
         def run() -> None:
             self.code = worker.run()

@@ -166,6 +166,15 @@ def test_a_finished_training_is_kept_for_another_attempt_only_where_inference_fo
     assert progress.needs_resume(finished=True) is kept
 
 
+def test_a_training_that_goes_on_counts_only_the_audio_of_this_attempt(tmp_path):
+    job = job_in(tmp_path / "job", mode="training")
+    callbacks = MemoryCallbacks(MemoryScanner({}, job), job)
+    progress = TrainingProgress(job, callbacks, ["epoch"], epoch_audio_s=1000.0)
+    for epochs in (20.5, 21.0, 23.5, 1.0, 1.5):  # the loop may begin anew
+        progress.report(epochs, "a message")
+    assert callbacks.audio_s == 3500.0
+
+
 def test_a_list_that_leaves_no_cell_is_refused_with_what_to_do(sample, tmp_path):
     _, files = sample
     config = {"training": {"include_verses": ["REV 99:99"]}}

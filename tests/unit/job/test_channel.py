@@ -12,7 +12,15 @@ import pytest
 from codex_worker.errors import Kind, UserError
 from codex_worker.job import channel as module
 from codex_worker.job.api import JobContext
-from codex_worker.job.channel import Assignment, BadMessage, Channel, ChannelClosed, Heartbeat, LastWord
+from codex_worker.job.channel import (
+    Assignment,
+    BadMessage,
+    Channel,
+    ChannelClosed,
+    Computed,
+    Heartbeat,
+    LastWord,
+)
 
 
 @pytest.fixture
@@ -79,6 +87,20 @@ def test_half_a_message_of_a_killed_process_is_the_end(ends):
 def test_a_heartbeat_without_sense_is_refused(message):
     with pytest.raises(BadMessage):
         Heartbeat.of_message(message)
+
+
+@pytest.mark.parametrize("audio_s", [None, "3", True, -1, float("inf"), float("nan"), 1e300, [1]])
+def test_an_amount_of_audio_without_sense_is_refused(audio_s):
+    with pytest.raises(BadMessage):
+        Computed.of_message({"event": "computed", "audio_s": audio_s})
+
+
+@pytest.mark.parametrize(
+    ("given", "arrives"), [(2.5, 2.5), (0, 0.0), (-1.0, 0.0), (float("nan"), 0.0), (float("inf"), 0.0)]
+)
+def test_an_amount_of_audio_arrives_and_what_is_none_as_nothing(ends, given, arrives):
+    ends[0].send(Computed(given).to_message())
+    assert Computed.of_message(ends[1].receive()) == Computed(arrives)
 
 
 @pytest.mark.parametrize(

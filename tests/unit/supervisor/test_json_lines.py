@@ -11,7 +11,7 @@ import pytest
 from codex_worker.cli.log_setup import start_logging
 from codex_worker.git.credentials import Credentials
 from codex_worker.settings import Settings
-from codex_worker.supervisor.in_hand import AttemptInHand, Hands
+from codex_worker.supervisor.figures import AttemptInHand, Figures
 from codex_worker.supervisor.json_lines import JsonLines
 from codex_worker.supervisor.logs import CHILD_LOGGER, SECRET_LINES, JobLog
 
@@ -22,12 +22,12 @@ ITS = {"project": "team/genesis", "job": "one", "attempt": "1-0000abcd"}
 
 
 @pytest.fixture
-def hands():
-    return Hands()
+def figures():
+    return Figures()
 
 
 @pytest.fixture
-def said(monkeypatch, hands):
+def said(monkeypatch, figures):
     """Everything that is logged as a worker with `--log-format json` does, read line by line."""
     root, before = logging.getLogger(), logging.getLogger().handlers[:]
     level, child_level = root.level, CHILD_LOGGER.level
@@ -36,7 +36,7 @@ def said(monkeypatch, hands):
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     settings = Settings(worker_id="tester", log_format="json")
-    start_logging(settings, Credentials(TOKEN, "https://gitlab.example"), hands)
+    start_logging(settings, Credentials(TOKEN, "https://gitlab.example"), figures)
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
     logging.captureWarnings(False)
     root.handlers[:] = before
@@ -50,10 +50,10 @@ def in_thread(name: str, message: str) -> None:
     thread.join()
 
 
-def test_a_line_has_its_time_and_names_and_no_job_where_there_is_none(hands):
+def test_a_line_has_its_time_and_names_and_no_job_where_there_is_none(figures):
     record = logging.LogRecord("codex_worker.x", logging.INFO, "x.py", 1, "%s of %d", ("one", 2), None)
     record.created = 1_767_225_600.25
-    assert json.loads(JsonLines("tester", hands, str).format(record)) == {
+    assert json.loads(JsonLines("tester", figures, str).format(record)) == {
         "time": "2026-01-01T00:00:00.250Z",
         "level": "INFO",
         "logger": "codex_worker.x",
@@ -63,9 +63,9 @@ def test_a_line_has_its_time_and_names_and_no_job_where_there_is_none(hands):
     }
 
 
-def test_each_line_of_an_attempt_names_it_whatever_thread_says_it_and_no_other_line_does(said, hands):
+def test_each_line_of_an_attempt_names_it_whatever_thread_says_it_and_no_other_line_does(said, figures):
     logging.getLogger("worker").info("before")
-    with hands.holding(ATTEMPT):
+    with figures.holding(ATTEMPT):
         for name in ("MainThread", "beat", "look", "report", "answers", "resume", "lfs_0", "Thread-7"):
             in_thread(name, name)
         for name in ("watch", "look-3", "keeper", "uptime"):
@@ -98,8 +98,8 @@ def test_a_traceback_is_a_field_and_holds_no_secret(said):
     assert TOKEN not in json.dumps(line) and "It failed with" in line["message"]
 
 
-def test_a_secret_in_a_name_is_taken_out_as_well(said, hands):
-    with hands.holding(AttemptInHand("one", "1-0000abcd", f"https://me:{TOKEN}@host/p", "asr", "training")):
+def test_a_secret_in_a_name_is_taken_out_as_well(said, figures):
+    with figures.holding(AttemptInHand("one", "1-0000abcd", f"https://me:{TOKEN}@host/p", "asr", "training")):
         logging.getLogger("worker").info("a line")
     assert TOKEN not in json.dumps(said())
 
@@ -117,10 +117,10 @@ def test_what_nobody_catches_is_a_line_with_its_traceback(said):
     assert "IndexError" in program_line["traceback"] and program_line["level"] == "CRITICAL"
 
 
-def test_what_a_jobs_process_prints_is_there_once_in_order_with_the_time_it_was_said(said, hands, tmp_path):
+def test_what_a_jobs_process_prints_is_there_once_in_order_with_the_time_it_was_said(said, figures, tmp_path):
     moments = iter(range(100, 200))
     log = JobLog(tmp_path / "logs.txt", str, lambda: next(moments))
-    with hands.holding(ATTEMPT), log.capturing():
+    with figures.holding(ATTEMPT), log.capturing():
         log.read_from(io.BytesIO(b"one\ntwo\nthree\nfour\nfive\n"), "job")
         assert len(said()) == 5 - (SECRET_LINES - 1), "a later line may still hold a secret with these"
         log.line("worker", "The attempt ended.")
@@ -155,7 +155,7 @@ def test_a_secret_that_a_process_prints_in_several_lines_is_shown_in_none(
 def test_text_has_no_lines_of_a_jobs_process(monkeypatch, tmp_path, capsys):
     level = logging.getLogger().level
     before = logging.getLogger().handlers[:]
-    start_logging(Settings(worker_id="tester"), Credentials(TOKEN, "https://gitlab.example"), Hands())
+    start_logging(Settings(worker_id="tester"), Credentials(TOKEN, "https://gitlab.example"), Figures())
     log = JobLog(tmp_path / "logs.txt", str, lambda: 0.0)
     log.line("job", "what it printed")
     log.close()
