@@ -148,12 +148,20 @@ def _metrics(
         yield
         return
     from codex_worker.supervisor.handlers_found import find_handlers, handlers_root
-    from codex_worker.worker.metrics import Watched, registry_of
+    from codex_worker.worker.metrics import Watched, registry_of, use_of
     from codex_worker.worker.metrics_server import MetricsServer
 
     job_types = frozenset(job_type for job_type, _, _ in find_handlers(handlers_root()))
     figures = assembly.figures
-    watched = Watched(figures, assembly.tally, SystemClock(), worker.jobs, job_types, version=__version__)
+    watched = Watched(
+        figures,
+        assembly.tally,
+        SystemClock(),
+        worker.jobs,
+        job_types,
+        lambda: use_of(assembly.card),
+        __version__,
+    )
     server = MetricsServer(
         registry_of(watched),
         figures,

@@ -76,6 +76,20 @@ class Card:
                 self._must_be_absent(nvml, error)
                 return None
 
+    def busy(self) -> float | None:
+        """The share of the last moments in which anything ran on it; None where it does not tell.
+
+        The driver's own figure (nvmlDeviceGetUtilizationRates), over a sixth of a second to a second.
+        """
+        with self._lock:
+            if self._handle is None:
+                return None
+            nvml = self._nvml
+            try:
+                return float(nvml.nvmlDeviceGetUtilizationRates(self._handle).gpu) / 100
+            except nvml.NVMLError:  # parts of cards have no such figure
+                return None
+
     def _begin_anew(self, nvml: Any) -> None:
         """At the next look: a driver may have been loaded again, and a card come back."""
         self._handle = None

@@ -92,7 +92,7 @@ class Assembly:
         self._environment = environment
         self._work_dir = settings.work_dir.resolve()
         self._leaving = threading.Event()
-        self._card = Card(environment)
+        self.card = Card(environment)
         self._hub = Hub(hub_settings(settings, environment))
         self._shared = SharedProjects(
             settings.shared_checkpoints,
@@ -141,12 +141,12 @@ class Assembly:
             WeightsAtHand(self._hub, self._clock),
             self._servers(),
             self._settings.allow_cpu,
-            lambda found: self._card.found(found.uuid),
+            lambda found: self.card.found(found.uuid),
         )
 
     def shared_gpu(self) -> list[Condition]:
         """What the GPU has free now, and what jobs have taken of it. The machine's probe comes first."""
-        return list(gpu_conditions(self._card.look, GpuPeaks(self._work_dir), self._headroom_bytes))
+        return list(gpu_conditions(self.card.look, GpuPeaks(self._work_dir), self._headroom_bytes))
 
     @property
     def _headroom_bytes(self) -> int:
@@ -159,7 +159,7 @@ class Assembly:
             handlers_root(),
             ActiveHours(settings.active_hours, settings.timezone),
             GpuGate(
-                self._card.look,
+                self.card.look,
                 GpuPeaks(self._work_dir),
                 self._clock,
                 lambda: self._leaving,

@@ -17,6 +17,7 @@ from codex_worker.clock import Clock
 from codex_worker.contract.state import State
 from codex_worker.queue.job_queue import JobView
 from codex_worker.supervisor.figures import OTHER, Figures
+from codex_worker.supervisor.gpu_memory import Card, CardTrouble
 from codex_worker.tally import Tally, Traffic
 
 PREFIX = "codex_worker_"
@@ -27,10 +28,21 @@ Samples = Iterable[tuple[tuple[str, ...], float]]  # the labels' values, and the
 class GpuUse:
     """One card, at one moment."""
 
-    name: str  # "0", "1", ... as the driver counts
+    name: str  # its kind, as the driver says
     used_bytes: int
     total_bytes: int
     busy: float | None = None  # the share of the time in which anything ran on it, 0 to 1
+
+
+def use_of(card: Card) -> Sequence[GpuUse]:
+    """The card that jobs compute on, now; empty where there is none, or it doesn't answer."""
+    try:
+        memory = card.look()
+    except CardTrouble:
+        return ()  # the loop meets it as well, and says so
+    if memory is None:
+        return ()
+    return (GpuUse(memory.name, memory.total_bytes - memory.free_bytes, memory.total_bytes, card.busy()),)
 
 
 @dataclass(frozen=True)
@@ -242,12 +254,13 @@ METRICS: Sequence[MetricKind] = (
         _lease_age,
     ),
     MetricKind(
-        "gpu_memory_bytes", "gauge", ("gpu", "what"), "a card's memory, `used` (by anybody) and `total`",
+        "gpu_memory_bytes", "gauge", ("gpu", "what"), "the card's memory, `used` (by anybody) and `total`",
         "`used` near `total` while no job runs: another tenant fills the card",
         _gpu_memory,
     ),
     MetricKind(
-        "gpu_busy_ratio", "gauge", ("gpu",), "the share of the last moments in which anything ran on a card",
+        "gpu_busy_ratio", "gauge", ("gpu",),
+        "the share of the last moments in which anything ran on the card",
         "under 0.3 for an hour of `training`",
         _gpu_busy,
     ),

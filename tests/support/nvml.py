@@ -21,6 +21,7 @@ class FakeCard:
     resident: dict[int, int | None] = field(default_factory=dict)
     hidden: int = 0  # of processes that a container doesn't see
     graphics: dict[int, int | None] = field(default_factory=dict)
+    busy_percent: int = 0
     errors: dict[str, int] = field(default_factory=dict)  # function -> what it raises
     parts: Sequence["FakeCard | None"] | None = None  # None: not split; an empty place is None
 
@@ -79,6 +80,10 @@ class FakeNvml:
         self._check(card, "memory")
         self.looks += 1
         return SimpleNamespace(total=card.total, free=card.free, used=card.total - card.free)
+
+    def nvmlDeviceGetUtilizationRates(self, card: FakeCard) -> SimpleNamespace:
+        self._check(card, "utilization")
+        return SimpleNamespace(gpu=card.busy_percent, memory=0)
 
     def nvmlDeviceGetComputeRunningProcesses_v3(self, card: FakeCard) -> list[SimpleNamespace]:
         self._check(card, "compute")

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pynvml
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -12,9 +13,11 @@ from codex_worker.contract.manifest import JobEntry
 from codex_worker.contract.state import JobFacts, State
 from codex_worker.queue.job_queue import JobView
 from codex_worker.supervisor.figures import LOST, MOST_STAGES, AttemptInHand, Figures
+from codex_worker.supervisor.gpu_memory import GIB, Card
 from codex_worker.tally import Tally, Traffic
-from codex_worker.worker.metrics import METRICS, GpuUse, Watched, metrics_table, registry_of
+from codex_worker.worker.metrics import METRICS, GpuUse, Watched, metrics_table, registry_of, use_of
 from tests.support.clock import FakeClock
+from tests.support.nvml import FakeCard, FakeNvml
 
 ROOT = Path(__file__).parents[3]
 ATTEMPT = AttemptInHand("one", "1-0000abcd", "team/genesis", "asr", "training")
@@ -143,6 +146,26 @@ def test_a_card_shows_its_memory_and_its_use_where_it_tells_that(seen):
     read = seen.read()
     assert read["gpu_memory_bytes", "0", "used"] == 10 and read["gpu_memory_bytes", "1", "total"] == 200
     assert read["gpu_busy_ratio", "0"] == 0.25 and ("gpu_busy_ratio", "1") not in read
+
+
+@pytest.mark.parametrize(
+    ("cards", "error", "use"),
+    [
+        ([FakeCard(resident={7: 4 * GIB}, busy_percent=40)], None, [(4 * GIB, 16 * GIB, 0.4)]),
+        (
+            [FakeCard(busy_percent=40, errors={"utilization": pynvml.NVML_ERROR_NOT_SUPPORTED})],
+            None,
+            [(0, 16 * GIB, None)],
+        ),
+        ([FakeCard(errors={"memory": pynvml.NVML_ERROR_GPU_IS_LOST})], None, []),
+        ([], None, []),
+        ([], pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, []),
+    ],
+    ids=["a card", "one that hides its use", "one that is lost", "none", "no driver"],
+)
+def test_what_the_driver_tells_of_the_card_is_shown_and_its_troubles_cost_nothing_else(cards, error, use):
+    card = Card({}, FakeNvml(*cards, error=error))
+    assert [(gpu.used_bytes, gpu.total_bytes, gpu.busy) for gpu in use_of(card)] == use
 
 
 def test_however_many_types_and_stages_there_are_named_the_series_stay_few(seen):
