@@ -238,13 +238,11 @@ class Supervisor:
             self.tenancy, seen.admission, child.family, watch.wish, self._clock, settings.rhythm.memory_s
         )
         neighbours.begin()
-        departure = None
         try:
-            departure = watch.run(message, self.spares.keep_one_beside_a_job)
-            return departure
+            return neighbours.end(watch.run(message, self.spares.keep_one_beside_a_job))
         finally:
             self._child = None
-            neighbours.end(is_whole=departure is not None and departure.result is not None)
+            neighbours.stop()
             self._figures.entered(ENDING)
 
     def _equip(self, folder: Path, variables: Mapping[str, str]) -> Equipment:

@@ -29,6 +29,7 @@ class Grant:
     """A job may compute on the card: what it may take, and what there was when it was let in."""
 
     kind: JobKind
+    free_bytes: int
     tensor_bytes: int  # the most that its tensors may hold
     foreign_bytes: int | None = None  # what others held; None where the driver doesn't tell
 
@@ -99,7 +100,7 @@ class GpuGate:
         if memory.free_bytes < needed:
             return self._too_full(kind, memory, estimate_bytes)
         tensors = max(memory.free_bytes - self.headroom_bytes - BESIDE_TENSORS_BYTES, 0)
-        return Grant(kind, tensors, memory.foreign_bytes(self._ours()))
+        return Grant(kind, memory.free_bytes, tensors, memory.foreign_bytes(self._ours()))
 
     def _had_room(self, needed_bytes: int) -> bool:
         """Whether there was room at every look of late, the first of them long enough ago."""

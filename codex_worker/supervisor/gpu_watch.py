@@ -3,10 +3,13 @@
 import logging
 import threading
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
 from codex_worker.clock import EventClock
+from codex_worker.errors import Kind
 from codex_worker.job.ends import Cause
-from codex_worker.supervisor.gpu_gate import Grant
+from codex_worker.supervisor.decide import Departure
+from codex_worker.supervisor.gpu_gate import GpuGate, Grant
 from codex_worker.supervisor.gpu_memory import CardMemory, CardTrouble
 from codex_worker.supervisor.tenancy import Admission, Tenancy
 
@@ -63,14 +66,37 @@ class NeighbourWatch:
         if self._grant is not None or self._tenancy.hours.windows:
             self._thread.start()
 
-    def end(self, *, is_whole: bool) -> None:
-        """The job's process is gone; `is_whole`: it came to its end by itself."""
+    def end(self, departure: Departure) -> Departure:
+        """The job's process is gone; how it left, with what is known here of the reason."""
+        self.stop()
+        gate = self._tenancy.gate
+        if gate is None or self._grant is None or self._thread.is_alive():
+            return departure
+        gate.measured(self._grant.kind, self._peak_bytes, is_whole=departure.result is not None)
+        if departure.kind is Kind.RESOURCE and departure.cause is None and self._others_took_its_share(gate):
+            return replace(departure, cause=Cause.YIELDED)
+        return departure
+
+    def stop(self) -> None:
+        """Watches no more."""
         self._over.set()
         if self._thread.ident is not None:
             self._thread.join(_PATIENCE_S)
-        gate = self._tenancy.gate
-        if gate is not None and self._grant is not None and not self._thread.is_alive():
-            gate.measured(self._grant.kind, self._peak_bytes, is_whole=is_whole)
+
+    def _others_took_its_share(self, gate: GpuGate) -> bool:
+        """Whether less is free, now that the job is gone, than when it was let in.
+
+        A neighbour may fill the card between two looks: the job that runs out of memory then is not to blame.
+        """
+        try:
+            memory = gate.look()
+        except CardTrouble:
+            return False
+        return (
+            memory is not None
+            and self._grant is not None
+            and memory.free_bytes + LEAST_GROWTH_BYTES < self._grant.free_bytes
+        )
 
     def _run(self) -> None:
         while not self._clock.wait(self._over, self._every_s):

@@ -130,6 +130,31 @@ def test_the_jobs_own_growth_and_a_short_peak_of_others_end_nothing(tmp_path):
     assert outcome is not None and outcome.state == "preempted"
 
 
+OUT_OF_MEMORY = """
+import os, time
+(folder / "pid").write_text(str(os.getpid()))
+while not (folder / "filled").exists():
+    time.sleep(0.01)
+raise MemoryError("CUDA out of memory.")
+"""
+
+
+@pytest.mark.parametrize(
+    ("resident_gib", "state", "kind"), [(14, "yielded", "preempted"), (1, "failed", "resource")]
+)
+def test_a_job_whose_share_a_neighbour_took_between_two_looks_has_not_failed(
+    tmp_path, resident_gib, state, kind
+):
+    stage, card = Stage(tmp_path, OUT_OF_MEMORY), FakeCard(resident={RESIDENT: GIB})
+    shared = shares(stage, card)
+    pid = begun(stage, shared, card, 1)
+    card.resident[RESIDENT] = resident_gib * GIB
+    del card.resident[pid]
+    (next(stage.work_dir.glob("job_*")) / "filled").touch()
+    outcome = stage.finish()
+    assert outcome is not None and (outcome.state, outcome.kind) == (state, kind)
+
+
 def look(stage: Stage, shared: Shared, times: int) -> None:
     """The job's watch looks at the card so often; time passes for nothing else."""
     until_looks = shared.nvml.looks + times

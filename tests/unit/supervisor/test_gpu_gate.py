@@ -187,7 +187,7 @@ def test_a_job_is_squeezed_where_others_have_grown_into_what_is_left_to_them(
     free_gib, holders, foreign_before, expected
 ):
     memory = CardMemory("NVIDIA T4", 16 * GIB, int(free_gib * GIB), holders)
-    assert is_squeezed(memory, [OURS], Grant(KIND, 8 * GIB, foreign_before), 2 * GIB) is expected
+    assert is_squeezed(memory, [OURS], Grant(KIND, 12 * GIB, 8 * GIB, foreign_before), 2 * GIB) is expected
 
 
 def test_the_check_shows_what_is_free_and_what_jobs_have_taken(tmp_path):
