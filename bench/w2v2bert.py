@@ -31,11 +31,11 @@ from codex_worker.asr.ctc_task import CtcTask
 from codex_worker.asr.features import SAMPLE_RATE, FeatureCache, FeatureExtractor
 from codex_worker.asr.networks.build import TINY_FRONTEND, build_model, tiny_config, use_fast_layers
 from codex_worker.asr.plan import TrainingPlan
-from codex_worker.asr.precision import Precision, fastest_precision
+from codex_worker.asr.precision import fastest_precision
 from codex_worker.asr.recipe import choose_recipe
 from codex_worker.asr.transcribe import DecodingSettings, Transcriber
 from codex_worker.asr.vocabulary import Vocabulary, build_vocabulary
-from codex_worker.training.machine import this_machine
+from codex_worker.training.machine import Precision, this_machine
 from tests.support.networks import full_config
 
 logger = logging.getLogger(__name__)

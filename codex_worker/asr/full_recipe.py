@@ -79,7 +79,7 @@ def full_recipe(
         test_split=test_split,
         max_duration_s=30.0,
         gradient_checkpointing=bool(memory),
-        precision="bf16" if machine.has_bf16 else "fp32",
+        precision=machine.precision,
         sort_by_length=True,
         augmentation=_augmentation(small, reasons),
     )
@@ -199,7 +199,7 @@ def _memory(base: Base, machine: Machine) -> str:
 
     Main memory is large and time is short on a CPU, so only a GPU's memory is economised on.
     """
-    roomy = ROOMY_BYTES * base.parameters / FULL_PARAMETERS * (1 if machine.has_bf16 else 2)
+    roomy = ROOMY_BYTES * base.parameters / FULL_PARAMETERS * (2 if machine.precision == "fp32" else 1)
     if machine.memory_bytes is None or machine.memory_bytes >= roomy:
         return ""
     return "gradient checkpointing: the GPU's memory is too small to keep all activations"

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from codex_worker.contract.options import TrainingOptions
+from codex_worker.training.task import TrainingPrecision
 
 Trains = Literal["all", "adapter"]  # the whole network, or only its adapters and its head
 
@@ -38,7 +39,7 @@ class TranscriberRecipe:
     test_split: float
     max_duration_s: float
     gradient_checkpointing: bool
-    precision: Literal["bf16", "fp32"]
+    precision: TrainingPrecision
     sort_by_length: bool  # recordings of like length share a batch
     augmentation: Augmentation
     averaging: float | None = None  # decay of the averaged weights, which are the ones that are kept
@@ -59,7 +60,7 @@ class TranscriberRecipe:
             warmup_steps=None,
             warmup_share=0.2,
             precision="fp32",
-            gradient_checkpointing=self.gradient_checkpointing or self.precision == "bf16",
+            gradient_checkpointing=self.gradient_checkpointing or self.precision != "fp32",
             augmentation=replace(self.augmentation, time_mask_share=0.0, band_masks=0),
             layer_drop=0.0,
             seed=self.seed + 1,

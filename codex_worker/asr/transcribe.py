@@ -18,13 +18,13 @@ from codex_worker.asr.features import pad_batch
 from codex_worker.asr.held_out_rate import HeldOutRate
 from codex_worker.asr.networks.build import frame_seconds, output_frames
 from codex_worker.asr.networks.hearing import logits_of
-from codex_worker.asr.precision import Precision, fastest_precision, with_precision
+from codex_worker.asr.precision import fastest_precision, fp16_products, with_precision
 from codex_worker.asr.words import PIECE_S, Word, cut_at_pauses, words_of
 from codex_worker.data.faults import Purpose
 from codex_worker.data.usable import hear
 from codex_worker.errors import DataError, ResourceError, WorkerError
 from codex_worker.training.batches import batches_by_length
-from codex_worker.training.machine import keep_cores, take_one_core
+from codex_worker.training.machine import Precision, keep_cores, take_one_core
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,6 @@ class Transcriber:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         on_gpu = self.device.type == "cuda"
         self.precision = self.settings.precision or fastest_precision(self.device)
-        self.dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         self.batch_seconds = self.settings.batch_seconds or (400.0 if on_gpu else 60.0)
         self.confidence = Confidence.stored(checkpoint.metadata)
         self.decoder = decoder_for(checkpoint.vocabulary, checkpoint.language, self.settings.decoding)
@@ -154,7 +153,11 @@ class Transcriber:
         """Log probabilities `[frames, symbols]` (float32, on the device) of inputs that fit one batch."""
         inputs, mask = pad_batch(features)
         with torch.inference_mode():
-            log_probs = logits_of(self.model, inputs, mask).float().log_softmax(-1)
+            with fp16_products(self.precision, self.device):
+                logits = logits_of(self.model, inputs, mask).float()
+            if self.precision == "fp16" and not logits.isfinite().all():  # they left its range
+                logits = logits_of(self.model, inputs, mask).float()
+            log_probs = logits.log_softmax(-1)
         return [log_probs[i, : output_frames(self.model, len(rows))] for i, rows in enumerate(features)]
 
     def _read_ahead(

@@ -77,8 +77,8 @@ def _stabletts(
             f"{checkpoint.name} says nothing of how it reads letters. Use the .safetensors file of a job."
         )
     vocos = read_vocos(fetch_vocoder()) if voice.vocoder == "vocos" else None
-    has_bf16 = device != "cpu" and this_machine().has_bf16
-    speaker = Speaker(loaded.network(), voice, vocos, device=device, has_bf16=has_bf16)
+    precision = "fp32" if device == "cpu" else this_machine().precision
+    speaker = Speaker(loaded.network(), voice, vocos, device=device, precision=precision)
     samples = None
     if reference is not None:
         samples = ready_samples(decode(reference, sample_rate=voice.mel.sample_rate))

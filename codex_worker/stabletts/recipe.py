@@ -12,6 +12,7 @@ from codex_worker.stabletts.configuration import MelSettings
 from codex_worker.training.batches import batches_by_length
 from codex_worker.training.loop import TrainingSettings
 from codex_worker.training.machine import Machine
+from codex_worker.training.task import TrainingPrecision
 
 Start = Literal["official", "checkpoint", "scratch"]
 
@@ -59,7 +60,7 @@ class Method:
     scratch_factor: int = SCRATCH_FACTOR
     batch_size: int = BATCH_SIZE
     tiny_updates: int = TINY_UPDATES
-    precision: Literal["bf16", "fp32"] | None = None  # None: by the machine
+    precision: TrainingPrecision | None = None  # None: by the machine
     frames_per_second: float = MelSettings().frames_per_second
     reasons: tuple[str, ...] = ()
 
@@ -141,7 +142,7 @@ def plan(
         betas=method.betas,
         clip_norm=1.0 if tiny and method.clip_norm else method.clip_norm,
         accumulation=accumulation,
-        precision=method.precision or ("bf16" if machine.has_bf16 else "fp32"),
+        precision=method.precision or machine.precision,
         ema_decay=ema_decay(updates),
         validate_every_epochs=max(1, epochs // 100),
         patience_epochs=patience,

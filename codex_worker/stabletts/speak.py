@@ -18,10 +18,11 @@ from codex_worker.stabletts.checkpoint import VoiceDescription
 from codex_worker.stabletts.flow import Solver, solver_named
 from codex_worker.stabletts.griffin_lim import GriffinLim
 from codex_worker.stabletts.mel import LogMel
-from codex_worker.stabletts.network import StableTTS
+from codex_worker.stabletts.network import Speech, StableTTS
 from codex_worker.stabletts.symbols import BLANK_ID
 from codex_worker.stabletts.verses import Failed, PhraseSound, Samples, Spoken, Verse, VerseSpeaking
 from codex_worker.stabletts.vocos import Vocos
+from codex_worker.training.machine import Precision
 
 EDGE_S = 0.15  # silence before and behind each verse
 WINDOW = 256  # verses that are sorted by length together; they come out nearly in order
@@ -67,7 +68,7 @@ class SpokenFile:
 class Speaker:
     """A voice that is ready to speak: network, vocoder and frontend on one device.
 
-    `vocos` is None where the voice uses Griffin-Lim. With `has_bf16` the network computes in bfloat16.
+    `vocos` is None where the voice uses Griffin-Lim. `precision` is what the network makes its products of.
     """
 
     def __init__(
@@ -77,12 +78,12 @@ class Speaker:
         vocos: Vocos | None,
         *,
         device: str = "cpu",
-        has_bf16: bool = False,
+        precision: Precision = "fp32",
     ) -> None:
         self.network = network.to(device).eval()
         self.voice = voice
         self.device = torch.device(device)
-        self.has_bf16 = has_bf16
+        self.precision = precision
         self.analyse = LogMel(voice.mel).to(device)
         self.vocos = vocos.to(device).eval() if vocos else None
         self.griffin_lim = None if vocos else GriffinLim(voice.mel).to(device)
@@ -141,18 +142,25 @@ class Speaker:
         ids = torch.full((len(texts), int(lengths.max())), BLANK_ID)
         for row, own in enumerate(texts):
             ids[row, : len(own)] = torch.tensor(own)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.has_bf16):
-            speech = self.network.synthesise(
-                ids.to(self.device),
-                lengths,
-                speaker,
-                steps=settings.steps,
-                temperature=settings.temperature,
-                length_scale=settings.length_scale,
-                guidance=settings.guidance,
-                solver=settings.solver,
-                generator=[torch.Generator().manual_seed(seed) for seed in seeds],
-            )
+
+        def speech_in(precision: Precision) -> Speech:
+            dtype = torch.float16 if precision == "fp16" else torch.bfloat16
+            with torch.autocast(self.device.type, dtype, enabled=precision != "fp32"):
+                return self.network.synthesise(
+                    ids.to(self.device),
+                    lengths,
+                    speaker,
+                    steps=settings.steps,
+                    temperature=settings.temperature,
+                    length_scale=settings.length_scale,
+                    guidance=settings.guidance,
+                    solver=settings.solver,
+                    generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+                )
+
+        speech = speech_in(self.precision)
+        if self.precision == "fp16" and not speech.mel.isfinite().all():  # it left the range of fp16
+            speech = speech_in("fp32")
         mel = speech.mel.float()
         frames, hop = speech.mel_lengths.tolist(), self.voice.mel.hop_length
         ends = speech.durations.cumsum(1).cpu().numpy() * hop

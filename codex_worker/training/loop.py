@@ -246,7 +246,8 @@ def _update(run: _Run, batches: Sequence[Any]) -> None:
 def _count(run: _Run, update: ReadUpdate) -> None:
     state = run.state
     if update.left_out:
-        _count_skipped(run, update)
+        if update.diverged:  # not where the losses of fp16 were only made too large: the next are smaller
+            _count_skipped(run, update)
         return
     state.skipped_in_a_row = 0
     state.batches_counted += update.batches

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from codex_worker.errors import ResourceError
 from codex_worker.training.averaging import WeightAverage
+from codex_worker.training.loss_scale import LossScale
 from codex_worker.training.masters import MasterWeights
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class Learner:
     average: WeightAverage | None
     opponent: "Learner | None" = None
     masters: MasterWeights | None = None  # what the optimizer and the average work on, where there are any
+    scale: LossScale | None = None  # of a training in fp16
 
     @property
     def weights(self) -> dict[str, Tensor]:
@@ -157,6 +159,7 @@ def _held(learner: Learner) -> dict[str, Any]:
     return {
         "model": learner.state(),
         "optimizer": learner.optimizer.state_dict(),
+        "scale": None if learner.scale is None else learner.scale.state(),
         "average": None if average is None else {"tensors": average.tensors, "updates": average.updates},
     }
 
@@ -171,6 +174,8 @@ def _restore(learner: Learner, content: dict[str, Any]) -> None:
     optimizer.load_state_dict(content["optimizer"])
     for group, options in zip(optimizer.param_groups, own_options, strict=True):
         group.update(options)
+    if learner.scale is not None and content.get("scale") is not None:
+        learner.scale.restore(content["scale"])
     if average is not None and content["average"] is not None:
         average.restore(content["average"]["tensors"], content["average"]["updates"])
     elif average is not None:

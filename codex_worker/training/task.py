@@ -13,9 +13,10 @@ if TYPE_CHECKING:  # whoever trains with the loop alone needs no manifest, nor w
     from codex_worker.contract.options import TrainingOptions
 
 
-TrainingPrecision = Literal["bf16", "bf16_weights", "fp32"]
-"""How a run multiplies: in fp32; in bf16 by autocast; or with weights that are bf16 themselves, rounded from
-fp32 ones that learn (`training.masters`)."""
+TrainingPrecision = Literal["bf16", "bf16_weights", "fp16", "fp32"]
+"""How a run multiplies: in fp32; in bf16 by autocast, or in fp16 with losses that are scaled
+(`training.loss_scale`); or with weights that are bf16 themselves, rounded from fp32 ones that learn
+(`training.masters`)."""
 
 
 class TrainingTask(Protocol):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from codex_worker.training.averaging import WeightAverage
 from codex_worker.training.graphs import CudaGraphs, Recorder
+from codex_worker.training.loss_scale import LossScale
 from codex_worker.training.masters import MasterWeights
 from codex_worker.training.resume import Learner
 from codex_worker.training.task import (
@@ -28,6 +29,7 @@ class Taken:
 
     losses: dict[str, Tensor]  # 0-dim, summed over the batches
     left_out: Tensor  # 0-dim float32, 1 where the numbers were not finite and nothing was changed
+    diverged: Tensor  # 0-dim float32, 1 where no smaller scale of the losses (fp16) would have helped
 
 
 @dataclass
@@ -65,24 +67,31 @@ class Turn:
         for batch in batches:
             for name, value in self.backward(batch, 1.0 / len(batches)).items():
                 sums[name] = sums.get(name, 0.0) + value
-        return Taken(sums, self.finish(sums, left_out))
+        return Taken(sums, *self.finish(sums, left_out))
 
     def backward(self, batch: Any, share: float | Tensor) -> dict[str, Tensor]:
         """Add a batch's share to the gradients, and return its losses."""
         with autocast(self.device, self.settings):
             losses = self.losses(batch)
-        (losses[self.minimised] * share).backward()
+        loss, scale = losses[self.minimised] * share, self.learner.scale
+        (loss if scale is None else loss * scale.factor).backward()
         if self.learner.masters is not None:
             self.learner.masters.collect()
         return {name: value.detach().float() for name, value in losses.items()}
 
-    def finish(self, sums: dict[str, Tensor], left_out: Tensor | None) -> Tensor:
-        """Clip the gradients and move the weights and their average; whether that was left out, 0 or 1."""
+    def finish(self, sums: dict[str, Tensor], told: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Clip the gradients and move the weights and their average; `left_out` and `diverged` of `Taken`."""
         parameters = [parameter for group in self.groups for parameter in group["params"]]
-        norm = nn.utils.clip_grad_norm_(parameters, self.settings.clip_norm or math.inf)
-        numbers = torch.stack([norm.to(self.device), *sums.values()])
-        broken = (~numbers.isfinite().all()).float()
-        left_out = broken if left_out is None else torch.maximum(broken, left_out)
+        scale = self.learner.scale
+        if scale is not None:
+            scale.take_from([each.grad for each in parameters if each.grad is not None])
+        norm = nn.utils.clip_grad_norm_(parameters, self.settings.clip_norm or math.inf).to(self.device)
+        losses = torch.stack(list(sums.values()))
+        broken = (~(losses.isfinite().all() & norm.isfinite())).float()
+        diverged, left_out = broken, broken if told is None else torch.maximum(broken, told)
+        if scale is not None:
+            diverged = broken * ~scale.overflowed(losses, norm)
+            scale.move(broken, told)
         # The fused step looks at this before it touches anything (torch's own GradScaler sets it too).
         self.learner.optimizer.found_inf = left_out  # type: ignore[attr-defined]
         self.learner.optimizer.step()
@@ -90,7 +99,7 @@ class Turn:
             self.learner.masters.round()
         if self.learner.average is not None:
             self.learner.average.update(left_out)
-        return left_out
+        return left_out, diverged
 
 
 @dataclass
@@ -107,7 +116,7 @@ class ReplayedTurn(Turn):
         super().__post_init__()
         self._rates = [torch.tensor(rate, device=self.device) for rate in self.full_rates]
         self._share = torch.ones((), device=self.device)  # of one batch in an update
-        self._told, self._left_out = (torch.zeros((), device=self.device) for _ in range(2))
+        self._told, self._left_out, self._diverged = (torch.zeros((), device=self.device) for _ in range(3))
         self._names: list[str] = []
         self._sums = torch.zeros(0, device=self.device)  # of the losses, in the order of their names
         self._gradients: list[Tensor] = []
@@ -134,7 +143,7 @@ class ReplayedTurn(Turn):
                 mine.copy_(new, non_blocking=True)
             replay()
         self._finish()
-        return Taken(dict(zip(self._names, self._sums.unbind(), strict=True)), self._left_out)
+        return Taken(dict(zip(self._names, self._sums.unbind(), strict=True)), self._left_out, self._diverged)
 
     def _pass_of(self, batch: Any) -> tuple[Sequence[Tensor], Callable[[], None]]:
         """Where batches of this shape are put, and what goes forward and backward with what lies there."""
@@ -156,7 +165,8 @@ class ReplayedTurn(Turn):
 
     def _move(self) -> None:
         sums = dict(zip(self._names, self._sums.unbind(), strict=True))
-        self._left_out.copy_(self.finish(sums, self._told))
+        for mine, new in zip((self._left_out, self._diverged), self.finish(sums, self._told), strict=True):
+            mine.copy_(new)
         torch._foreach_zero_(self._gradients)
 
     def _learning(self) -> list[Tensor]:
@@ -188,7 +198,8 @@ def turns_of(task: TrainingTask, settings: TrainingSettings, device: torch.devic
 
 def autocast(device: torch.device, settings: TrainingSettings) -> torch.autocast:
     """The precision that a run computes in."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16")
+    dtype = torch.float16 if settings.precision == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, dtype=dtype, enabled=settings.precision in {"bf16", "fp16"})
 
 
 def _turn_of(opponent: Opponent, settings: TrainingSettings, device: torch.device) -> Turn:
@@ -213,7 +224,8 @@ def _learner(
     masters = MasterWeights(model) if settings.precision == "bf16_weights" else None
     if masters is not None:
         groups = [{**group, "params": masters.of(group["params"])} for group in groups]
-    return Learner(model, _optimizer(groups, settings, recorded), None, masters=masters)
+    scale = LossScale(device) if settings.precision == "fp16" else None
+    return Learner(model, _optimizer(groups, settings, recorded), None, masters=masters, scale=scale)
 
 
 def _optimizer(

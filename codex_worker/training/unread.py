@@ -20,6 +20,7 @@ class ReadUpdate:
     batches: int
     losses: dict[str, float]  # summed over the batches
     left_out: bool  # its numbers were not finite, and it changed nothing
+    diverged: bool  # and that was not for the scale of its losses (fp16)
 
 
 @dataclass
@@ -36,7 +37,8 @@ class UnreadUpdates:
     def add(self, epoch: int, update: int, batches: int, turns: Sequence[Taken]) -> None:
         """Keep an update's numbers (a copy: the next update may write over them)."""
         losses = {name: value for taken in turns for name, value in taken.losses.items()}
-        numbers = torch.stack([turns[-1].left_out, *losses.values()])
+        diverged = torch.stack([taken.diverged for taken in turns]).amax()
+        numbers = torch.stack([turns[-1].left_out, diverged, *losses.values()])
         self._waiting.append((epoch, update, batches, list(losses), numbers))
 
     def read(self) -> list[ReadUpdate]:
@@ -46,6 +48,15 @@ class UnreadUpdates:
             return []
         table = torch.stack([numbers for *_, numbers in waiting]).tolist()
         return [
-            ReadUpdate(epoch, update, batches, dict(zip(names, numbers, strict=True)), left_out != 0.0)
-            for (epoch, update, batches, names, _), (left_out, *numbers) in zip(waiting, table, strict=True)
+            ReadUpdate(
+                epoch,
+                update,
+                batches,
+                dict(zip(names, numbers, strict=True)),
+                left_out != 0.0,
+                diverged != 0.0,
+            )
+            for (epoch, update, batches, names, _), (left_out, diverged, *numbers) in zip(
+                waiting, table, strict=True
+            )
         ]

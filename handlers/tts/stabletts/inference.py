@@ -133,7 +133,7 @@ def stabletts_voice(
         voice,
         vocoder_of(options, callbacks, voice.vocoder),
         device=where.device,
-        has_bf16=where.has_bf16,
+        precision=where.precision,
     )
     reference = find_reference(job, project, sample_rate=voice.mel.sample_rate)
     project.note(reference.said, logging.INFO)

@@ -14,13 +14,9 @@ def test_a_processor_reads_with_what_it_multiplies_fastest(monkeypatch, amx, exp
     assert fastest_precision(CPU) == expected
 
 
-@pytest.mark.parametrize(("has_bf16", "expected"), [(True, "bf16"), (False, "fp32")])
-def test_a_gpu_that_only_emulates_bf16_reads_in_fp32(monkeypatch, has_bf16, expected):
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_bf16)
-    assert fastest_precision(torch.device("cuda")) == expected
-
-
-@pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("bf16", torch.bfloat16), ("fp16", torch.float32), ("fp32", torch.float32)]
+)
 def test_the_network_reads_in_the_numbers_that_were_chosen(precision, dtype):
     model = with_precision(build_model(tiny_config(build_vocabulary(["god made all"]))), precision, CPU)
     assert {parameter.dtype for parameter in model.parameters()} == {dtype}

@@ -6,7 +6,7 @@ import torch
 
 from codex_worker.asr.checkpoint import TranscriberCheckpoint
 from codex_worker.asr.corpus import TranscribedClip
-from codex_worker.asr.networks.build import TINY_FRONTEND, build_model, tiny_config
+from codex_worker.asr.networks.build import TINY_FRONTEND, build_model, tiny_config, use_fast_layers
 from codex_worker.asr.transcribe import (
     FIRST_ROUND,
     DecodingSettings,
@@ -15,6 +15,7 @@ from codex_worker.asr.transcribe import (
 )
 from codex_worker.asr.vocabulary import build_vocabulary
 from codex_worker.asr.words import cut_at_pauses, words_of
+from tests.support.networks import small_conformer
 from tests.support.noted import noted
 from tests.support.spoken import sample_utterances
 
@@ -125,3 +126,36 @@ def test_silence_is_an_error_and_not_an_empty_text(transcriber):
     transcript = transcriber.transcribe_samples([np.zeros(32_000, np.float32)])[0]
     assert "silence" in transcript.error
     assert not transcript.is_uncertain
+
+
+@pytest.fixture(scope="module")
+def conformer():
+    torch.manual_seed(0)
+    network = build_model(small_conformer(VOCABULARY))
+    use_fast_layers(network)
+    return TranscriberCheckpoint(network, VOCABULARY, TINY_FRONTEND)
+
+
+def log_probs(checkpoint, precision):
+    reader = Transcriber(checkpoint, DecodingSettings(precision=precision), device="cpu")
+    inputs = [TINY_FRONTEND(noise(seconds)) for seconds in (1.0, 2.0)]
+    return torch.cat(reader.frame_log_probs(inputs))
+
+
+def test_reading_in_fp16_is_near_fp32_but_not_the_same(conformer):
+    exact, rough = log_probs(conformer, "fp32"), log_probs(conformer, "fp16")
+    assert 0 < (rough - exact).abs().max() < 0.02 * exact.abs().max()
+
+
+def test_what_leaves_the_range_of_fp16_is_read_in_fp32(conformer):
+    exact = log_probs(conformer, "fp32")
+
+    def large(module, inputs, made):
+        return made * 2.0**30 / 2.0**30
+
+    hook = conformer.model.lm_head.register_forward_hook(large)
+    try:
+        assert torch.equal(log_probs(conformer, "fp16"), log_probs(conformer, "fp32"))
+    finally:
+        hook.remove()
+    assert exact.isfinite().all()

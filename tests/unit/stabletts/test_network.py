@@ -181,7 +181,11 @@ def test_changed_weights_are_heard(tiny, change):
     torch.testing.assert_close(copy.deepcopy(tiny).state_dict(), tiny.state_dict())
 
 
-def test_speaking_in_bfloat16_is_near_float32(tiny):
+HALVES = pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+
+
+@HALVES
+def test_speaking_in_halved_numbers_is_near_float32(tiny, dtype):
     ids, _, reference = batch()
     speakers = tiny.speaker(reference, torch.tensor([12, 7, 4]))
 
@@ -189,17 +193,18 @@ def test_speaking_in_bfloat16_is_near_float32(tiny):
         return tiny.synthesise(ids, LENGTHS, speakers, steps=4, guidance=2.0, generator=seeds(1, 2, 3))
 
     exact = speak()
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", dtype):
         rough = speak()
     if torch.equal(exact.mel_lengths, rough.mel_lengths):
         assert (rough.mel - exact.mel).norm() < 0.05 * exact.mel.norm()
     assert rough.mel.dtype == torch.float32 and rough.mel.isfinite().all()
 
 
-def test_training_in_bfloat16_gives_finite_gradients_of_the_parameters_own_type(tiny):
+@HALVES
+def test_training_in_halved_numbers_gives_finite_gradients_of_the_parameters_own_type(tiny, dtype):
     ids, mel, reference = batch()
     lengths = (LENGTHS, torch.tensor([40, 30, 20]), torch.tensor([12, 7, 4]))
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", dtype):
         losses = tiny.train().losses(ids, lengths[0], mel, lengths[1], reference, lengths[2])
     losses["total"].backward()
     for parameter in tiny.parameters():

@@ -302,3 +302,19 @@ def test_words_of_a_verse_in_several_phrases_follow_each_other(speaker):
     assert [word.text for word in one.words] == text.split()
     assert all(before.end_s <= after.start_s for before, after in zip(one.words, one.words[1:], strict=False))
     assert one.words[-1].end_s <= one.samples.size / RATE
+
+
+def test_a_voice_that_leaves_the_range_of_fp16_speaks_in_fp32(speaker):
+    rough = Speaker(speaker.network, speaker.voice, speaker.vocos, precision="fp16")
+    estimator = speaker.network.decoder.estimator
+    exact, half = (speak(each, verses("mama na baba"))[0].samples for each in (speaker, rough))
+    assert half.shape == exact.shape and not np.array_equal(half, exact)
+
+    def large(module, inputs, made):
+        return made * 2.0**30 / 2.0**30
+
+    hook = estimator.final_proj.register_forward_hook(large)
+    try:
+        assert np.array_equal(*(speak(each, verses("mama na baba"))[0].samples for each in (speaker, rough)))
+    finally:
+        hook.remove()
