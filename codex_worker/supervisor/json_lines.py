@@ -8,7 +8,7 @@ from codex_worker.supervisor.figures import Figures
 from codex_worker.supervisor.logs import Redact
 
 # Threads that look after other projects and jobs while an attempt runs; all others belong to it.
-_NOT_THE_ATTEMPTS = ("watch", "look-", "keeper", "uptime", "grace", "metrics")
+_NOT_THE_ATTEMPTS = ("watch", "look-", "keeper", "uptime", "grace", "metrics", "spare", "prefetch")
 
 
 class JsonLines(logging.Formatter):

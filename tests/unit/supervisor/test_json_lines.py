@@ -68,7 +68,7 @@ def test_each_line_of_an_attempt_names_it_whatever_thread_says_it_and_no_other_l
     with figures.holding(ATTEMPT):
         for name in ("MainThread", "beat", "look", "report", "answers", "resume", "lfs_0", "Thread-7"):
             in_thread(name, name)
-        for name in ("watch", "look-3", "keeper", "uptime"):
+        for name in ("watch", "look-3", "keeper", "spare"):
             in_thread(name, f"other: {name}")
     logging.getLogger("worker").info("after")
     lines = said()
