@@ -82,6 +82,7 @@ def test_inference_writes_only_cells_without_text_and_never_an_empty_one(trained
     assert inferred["cells_written"] + inferred["cells_skipped"] == len(project.unheard)
     report = next(data for name, data in callbacks.scanner.artifacts.items() if "transcripts" in name)
     assert {row["cell"] for row in json.loads(report)} == set(project.unheard)
+    assert callbacks.audio_s > 0.5 * len(project.unheard), "what was listened to counts for the operator"
 
 
 def test_training_goes_on_from_a_checkpoint_of_the_project(trained, sample, tmp_path):
