@@ -53,6 +53,7 @@ class Figures:
         self.loop: threading.Thread | None = None  # the one whose end is the worker's
         self.attempt: AttemptInHand | None = None
         self.was_read = False  # a poll has read the projects, once
+        self.publishes_kept = False  # results of earlier attempts, which may take an hour without a sign
         self.is_unfit = False  # this machine may claim no jobs
 
     @contextmanager
@@ -67,6 +68,16 @@ class Figures:
             self.entered(None)
             with self._lock:
                 self.attempt = self._beaten_at_s = None
+
+    @contextmanager
+    def publishing_kept(self) -> Iterator[None]:
+        """Within the block large files may be on their way; each request has its own limit."""
+        self.publishes_kept = True
+        try:
+            yield
+        finally:
+            self.publishes_kept = False
+            self.sign()
 
     def entered(self, stage: str | None) -> None:
         """The attempt's next stage begins now; None: it is over."""

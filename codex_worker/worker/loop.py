@@ -115,7 +115,8 @@ class Worker:
         waited_s, idle_since_s = 0.0, None
         stays = self._settings.interval_s >= 0
         leaving = self._supervisor.leaving.event
-        offer_again(self._settings.work_dir, self._projects.queue, self._open_project, self._clock)
+        with self._figures.publishing_kept():
+            offer_again(self._settings.work_dir, self._projects.queue, self._open_project, self._clock)
         while not leaving.is_set():
             self._figures.sign()
             self._keeper.look_after(self._over)

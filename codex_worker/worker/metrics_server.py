@@ -40,7 +40,7 @@ def health_of(figures: Figures) -> HealthAnswer:
     """Whether the worker lives: its loop's thread does, and something has gone on lately."""
     if figures.loop is not None and not figures.loop.is_alive():
         return HealthAnswer(False, "The worker's loop has ended.")
-    if (silent_s := figures.silent_s) > SILENT_FOR_S:
+    if (silent_s := figures.silent_s) > SILENT_FOR_S and not figures.publishes_kept:
         return HealthAnswer(False, f"The last sign of life was {silent_s:.0f} s ago.")
     return HealthAnswer(True, "ok")
 

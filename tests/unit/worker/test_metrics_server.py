@@ -93,6 +93,15 @@ def test_a_worker_is_healthy_as_long_as_it_gives_signs_of_life(asked):
     assert asked.ask("/healthz")[0] == 200
 
 
+def test_a_worker_that_uploads_what_an_earlier_attempt_left_is_healthy_however_long_that_takes(asked):
+    with asked.figures.publishing_kept():
+        asked.clock.advance(10 * SILENT_FOR_S)
+        assert asked.ask("/healthz")[0] == 200
+    assert asked.ask("/healthz")[0] == 200, "its end is a sign of life"
+    asked.clock.advance(2 * SILENT_FOR_S)
+    assert asked.ask("/healthz")[0] == 503
+
+
 def test_a_worker_whose_loop_has_ended_is_not_healthy(asked):
     asked.figures.loop = threading.current_thread()
     assert asked.ask("/healthz")[0] == 200
