@@ -85,14 +85,14 @@ class GpuGate:
         self._looks.append(_Look(self._clock.monotonic(), memory.free_bytes + own_bytes))
 
     def _admit(self, kind_on: Callable[[str], JobKind], estimate_bytes: int) -> Grant | str | None:
-        memory = self.look()
+        memory = self._without_ours()
         if memory is None:
             return None
         kind = kind_on(memory.name)
         needed = self._needed_bytes(memory, kind, estimate_bytes)
         if memory.free_bytes >= needed and not self._had_room(needed):
             self._clock.wait(self._leaving(), BETWEEN_LOOKS_S)
-            again = self.look()
+            again = self._without_ours()
             if again is None:
                 return None
             memory = replace(again, free_bytes=min(again.free_bytes, memory.free_bytes))
@@ -101,6 +101,13 @@ class GpuGate:
             return self._too_full(kind, memory, estimate_bytes)
         tensors = max(memory.free_bytes - self.headroom_bytes - BESIDE_TENSORS_BYTES, 0)
         return Grant(kind, memory.free_bytes, tensors, memory.foreign_bytes(self._ours()))
+
+    def _without_ours(self) -> CardMemory | None:
+        """The card as it is once what the worker itself has running there is over."""
+        memory = self.look()
+        if memory is None:
+            return None
+        return replace(memory, free_bytes=memory.free_bytes + memory.held_by(self._ours()))
 
     def _had_room(self, needed_bytes: int) -> bool:
         """Whether there was room at every look of late, the first of them long enough ago."""

@@ -52,19 +52,25 @@ class Card:
     def __init__(self, environment: Mapping[str, str], nvml: Any = None) -> None:
         self._visible = environment.get(VISIBLE)
         self._nvml = nvml
+        self._is_used = True
         self._seen = ""  # the identity of the card that torch computes on
         self._handle: Any = None
         self._lock = threading.Lock()  # the loop, a job's watch and the metrics ask
         self._said = False
 
-    def found(self, uuid: str) -> None:
-        """Torch has named its first card: with cards of several kinds its order need not be the driver's."""
+    def found(self, uuid: str | None) -> None:
+        """Torch has named its first card: with cards of several kinds its order need not be the driver's.
+
+        None: it computes on the processor, whatever the driver sees.
+        """
         with self._lock:
-            self._seen, self._handle = uuid, None
+            self._is_used, self._seen, self._handle = uuid is not None, uuid or "", None
 
     def look(self) -> CardMemory | None:
         """Its memory now; None where there is no NVIDIA card or it doesn't tell. Raises CardTrouble."""
         with self._lock:
+            if not self._is_used:
+                return None
             nvml = self._nvml = self._nvml or _pynvml()
             try:
                 if self._handle is None:

@@ -141,7 +141,7 @@ class Assembly:
             WeightsAtHand(self._hub, self._clock),
             self._servers(),
             self._settings.allow_cpu,
-            lambda found: self.card.found(found.uuid),
+            lambda found: self.card.found(None if found.device == "cpu" else found.uuid),
         )
 
     def shared_gpu(self) -> list[Condition]:

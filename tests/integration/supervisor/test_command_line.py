@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -359,6 +360,16 @@ def test_a_machine_that_cannot_compute_claims_nothing(tmp_path, repository, torc
     status, output = run(tmp_path, "--project", repository, "--preset", "tiny", code=code)
     assert status == ExitCode.UNFIT, output
     assert words in output and "No job is claimed." in output
+    assert not claims(repository)
+
+
+def test_outside_its_hours_a_worker_leaves_the_jobs_and_says_which_hours_those_are(tmp_path, repository):
+    code = handlers_with(tmp_path / "code", asr_w2v2bert_training="return {}")
+    hour = (datetime.now(UTC).hour + 12) % 24
+    hours = ("--active-hours", f"{hour:02}:00-{hour:02}:59", "--timezone", "UTC")
+    status, output = run(tmp_path, "--project", repository, *hours, code=code)
+    assert status == ExitCode.RELEASED, output
+    assert f"in these hours only: {hour:02}:00-{hour:02}:59 UTC" in output
     assert not claims(repository)
 
 

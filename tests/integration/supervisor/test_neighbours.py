@@ -14,6 +14,7 @@ from codex_worker.supervisor.gpu_memory import Card
 from codex_worker.supervisor.gpu_peaks import GpuPeaks, JobKind
 from codex_worker.supervisor.gpu_watch import LOOKS_IN_A_ROW
 from codex_worker.supervisor.tenancy import Admission, Tenancy
+from codex_worker.worker.projects import ProjectAddress
 from tests.integration.supervisor.test_worker_loop import Town, job, server
 from tests.support.event_clock import until
 from tests.support.jobs import Stage
@@ -202,6 +203,13 @@ def test_outside_the_hours_a_worker_that_does_not_stay_claims_nothing_and_says_s
     assert town.run() is ExitCode.RELEASED
     assert town.order() == []
     assert caplog.text.count("in these hours only: 02:00-06:00 Europe/London") == 2, "once, and at the end"
+
+
+def test_outside_the_hours_a_named_job_waits_as_well(town, caplog):
+    by_day(town)
+    town.loop = replace(town.loop, force_job=(ProjectAddress("a", "a"), "one"))
+    assert town.run() is ExitCode.RELEASED
+    assert town.order() == [] and "in these hours only" in caplog.text
 
 
 def test_outside_the_hours_a_worker_without_jobs_has_nothing_to_say(tmp_path, caplog):

@@ -114,6 +114,13 @@ def test_looks_while_a_job_ran_spare_the_next_one_its_wait(tmp_path):
     assert gate.clock.waited == [10.0], "what was long ago says nothing of now"
 
 
+def test_what_a_job_of_ours_still_holds_will_be_free_for_the_next(tmp_path):
+    gate = Gate(tmp_path, FakeCard(resident={OURS: 12 * GIB, RESIDENT: GIB}))
+    found = gate.admit()
+    assert isinstance(found, Grant)
+    assert (found.free_bytes, found.foreign_bytes) == (15 * GIB, GIB)
+
+
 @pytest.mark.parametrize(
     ("card", "is_let_in"),
     [

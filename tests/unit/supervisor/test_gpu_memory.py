@@ -26,6 +26,8 @@ SPLIT = FakeCard("GPU-dddddddd-1111-2222-3333-444444444444", "split", parts=[Non
         ([FIRST, SECOND], None, SECOND.uuid.removeprefix("GPU-"), "second"),
         ([FIRST, SECOND], "0", SECOND.uuid.removeprefix("GPU-"), "second"),
         ([FIRST, SECOND], None, "an identity that NVML doesn't know", "first"),
+        # It may use none of them: a torch without CUDA.
+        ([FIRST, SECOND], None, None, None),
         ([FIRST, SECOND], "2", "", None),
         ([FIRST, SECOND], "-1", "", None),
         ([FIRST, SECOND], "", "", None),
