@@ -31,8 +31,9 @@ BATCHES_AHEAD = 4
 class CtcTask:
     """A `TrainingTask`: a CTC network and its examples."""
 
-    def __init__(self, model: PreTrainedModel, plan: TrainingPlan) -> None:
+    def __init__(self, model: PreTrainedModel, plan: TrainingPlan, *, row_multiple: int = 1) -> None:
         self.model = model
+        self.row_multiple = row_multiple  # of the input rows of a batch
         self.vocabulary = plan.vocabulary
         self.sounds = plan.sounds
         self.data = plan.data
@@ -97,7 +98,9 @@ class CtcTask:
         epoch, place = batch
         for near in range(place, min(place + 1 + BATCHES_AHEAD, len(self._epoch_batches))):
             self._read(epoch, near)
-        inputs, mask = pad_batch([rows.result() for rows in self._ahead.pop((epoch, place))])
+        inputs, mask = pad_batch(
+            [rows.result() for rows in self._ahead.pop((epoch, place))], self.row_multiple
+        )
         items = self._epoch_batches[place]
         logits = logits_of(self.model, inputs, mask)
         lengths = [output_frames(self.model, int(rows)) for rows in mask.sum(1)]

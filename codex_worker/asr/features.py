@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import math
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -84,9 +85,12 @@ def normalised_waveform(samples: np.ndarray) -> np.ndarray:
     return centred / np.sqrt(centred.var() + 1e-7)
 
 
-def pad_batch(features: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Inputs `[B, longest, ...]` padded with zeros and their mask `[B, longest]`."""
-    longest = max(len(rows) for rows in features)
+def pad_batch(features: Sequence[np.ndarray], multiple: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs `[B, longest, ...]` padded with zeros and their mask `[B, longest]`.
+
+    `longest` is a multiple of `multiple`.
+    """
+    longest = multiple * math.ceil(max(len(rows) for rows in features) / multiple)
     inputs = np.zeros((len(features), longest, *features[0].shape[1:]), dtype=np.float32)
     mask = np.zeros((len(features), longest), dtype=np.int64)
     for index, rows in enumerate(features):

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from codex_worker.asr.ctc_task import CtcTask
 from codex_worker.asr.finish import finish
 from codex_worker.asr.learning import READS_CER, NotLearnt, not_learnt, require_differing_texts, unread_rate
+from codex_worker.asr.networks.compiled import ROW_MULTIPLE, compiled_layers, gains
 from codex_worker.asr.plan import TrainedModel, TrainingPlan
 from codex_worker.asr.recipe_settings import TranscriberRecipe
 from codex_worker.asr.watch import RunWatch
@@ -73,7 +75,10 @@ def _run(
 ) -> TrainedModel:
     recipe = plan.recipe
     torch.manual_seed(recipe.seed)
-    task = CtcTask(plan.make_model(), plan)
+    model = plan.make_model()
+    where = torch.device(device) if device else next(model.parameters()).device
+    is_compiled = recipe.precision == "bf16" and gains(model, where)
+    task = CtcTask(model, plan, row_multiple=ROW_MULTIPLE if is_compiled else 1)
     limit = unread_rate(plan.texts)
     watch = RunWatch(progress, number, task.updates_per_epoch)
     settings = TrainingSettings.of(
@@ -88,7 +93,7 @@ def _run(
         warmup_share=recipe.warmup_share,
         schedule="linear",
         accumulation=recipe.accumulation,
-        precision=recipe.precision,
+        precision="bf16_weights" if is_compiled else recipe.precision,
         ema_decay=recipe.averaging,
         # Readings of the training recordings themselves tell little, so they are made less often.
         validate_every_epochs=max(
@@ -98,7 +103,7 @@ def _run(
         seed=recipe.seed,
         device=device,
     )
-    with keep_cores():
+    with keep_cores(), compiled_layers(model) if is_compiled else nullcontext():
         outcome = fit(task, settings, folder, watch)
     if outcome.best_epoch is None and outcome.ended != "stopped":
         raise _not_learnt(plan, watch, limit)

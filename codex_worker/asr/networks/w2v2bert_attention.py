@@ -37,11 +37,14 @@ class RelativeKeyAttention(Wav2Vec2BertSelfAttention):
         rows = length
         if query.device.type == "cpu":
             rows = max(_FEWEST_ROWS, _CPU_BIAS_NUMBERS // (batch * self.num_heads * length))
-        attended = [
-            self._attend(query[:, :, start : start + rows], key, value, attention_mask, start)
-            for start in range(0, length, rows)
-        ]
-        joined = attended[0] if len(attended) == 1 else torch.cat(attended, dim=2)
+        if rows >= length:  # no loop: a compiled pass would be made for its number of turns
+            joined = self._attend(query, key, value, attention_mask, 0)
+        else:
+            parts = [
+                self._attend(query[:, :, start : start + rows], key, value, attention_mask, start)
+                for start in range(0, length, rows)
+            ]
+            joined = torch.cat(parts, dim=2)
         return self.linear_out(joined.transpose(1, 2).reshape(batch, length, -1)), None
 
     def _attend(
@@ -102,7 +105,8 @@ def _laid_out(near: torch.Tensor, start: int, length: int, left: int, right: int
     # One column more than there are distances: read on in steps of one less, each row is shifted by one.
     after = near[..., -1:].expand(-1, -1, -1, length - start - right)
     by_distance = torch.cat([before, near, after], dim=-1)  # -(start + N - 1) .. L - 1 - start, and one
-    return by_distance.flatten(2)[..., count - 1 : -1].unfold(-1, length, count + length - 1)
+    shifted = by_distance.flatten(2)[..., count - 1 : -1].unflatten(-1, (count, count + length - 1))
+    return shifted[..., :length]
 
 
 def use_fast_attention(model: nn.Module) -> int:
