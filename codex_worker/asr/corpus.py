@@ -97,23 +97,36 @@ class Corpus:
 
 
 class Sounds:
-    """Recordings as the network reads them: decoded at 16 kHz when first needed, then from disk."""
+    """Recordings as the network reads them: decoded at 16 kHz when first needed, then from disk.
 
-    def __init__(self, frontend: FeatureExtractor, cache: FeatureCache) -> None:
+    `speeds` are those that a training will ask for: whoever has the samples at hand already makes the
+    features of all of them, so that no epoch decodes anything again.
+    """
+
+    def __init__(
+        self, frontend: FeatureExtractor, cache: FeatureCache, speeds: Sequence[float] = (1.0,)
+    ) -> None:
         self.frontend = frontend
         self.cache = cache
+        self.speeds = speeds
 
     def features(self, example: Example, speed: float = 1.0) -> np.ndarray:
         """Input rows of one example, spoken `speed` times as fast (tempo and pitch, as a tape would)."""
-        key = example.sound if speed == 1.0 else f"{example.sound}-x{speed:g}"
-        return self.cache.get(key, self.frontend, lambda: self._compute(example.utterance, speed))
+        return self._kept(example, speed, lambda: read_samples(example.utterance, self.frontend.sample_rate))
 
     def features_of(self, example: Example, samples: np.ndarray) -> np.ndarray:
-        """Input rows of one example whose samples are at hand; `features` finds them again."""
-        return self.cache.get(example.sound, self.frontend, lambda: self.frontend(samples))
+        """Input rows of one example whose samples are at hand; `features` finds them again, at each speed."""
+        rows = self._kept(example, 1.0, lambda: samples)
+        for speed in self.speeds:
+            if self.cache.has_room(rows.size):  # or what comes in would only push out what is there
+                self._kept(example, speed, lambda: samples)
+        return rows
 
-    def _compute(self, utterance: TranscribedClip, speed: float) -> np.ndarray:
-        samples = read_samples(utterance, self.frontend.sample_rate)
+    def _kept(self, example: Example, speed: float, samples: Callable[[], np.ndarray]) -> np.ndarray:
+        key = example.sound if speed == 1.0 else f"{example.sound}-x{speed:g}"
+        return self.cache.get(key, self.frontend, lambda: self._compute(samples(), speed))
+
+    def _compute(self, samples: np.ndarray, speed: float) -> np.ndarray:
         if speed != 1.0:
             from codex_worker.audio.resample import resample
 

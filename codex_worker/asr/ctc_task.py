@@ -24,7 +24,7 @@ from codex_worker.asr.trainable import AdapterAndHead, Layers
 from codex_worker.training.batches import batches_by_length
 from codex_worker.training.machine import take_one_core
 
-# In the first epochs each recording is decoded anew for each speed: a GPU must not wait for that.
+# Recordings whose features did not fit into the cache are decoded anew: a GPU must not wait for that.
 BATCHES_AHEAD = 4
 
 
@@ -95,18 +95,20 @@ class CtcTask:
 
     def losses(self, batch: tuple[int, int]) -> dict[str, Tensor]:
         """Mean CTC loss of one batch; the next batches' features are read meanwhile."""
-        epoch, place = batch
-        for near in range(place, min(place + 1 + BATCHES_AHEAD, len(self._epoch_batches))):
-            self._read(epoch, near)
-        inputs, mask = pad_batch(
-            [rows.result() for rows in self._ahead.pop((epoch, place))], self.row_multiple
-        )
-        items = self._epoch_batches[place]
+        inputs, mask = self.read_batch(batch)
+        items = self._epoch_batches[batch[1]]
         logits = logits_of(self.model, inputs, mask)
         lengths = [output_frames(self.model, int(rows)) for rows in mask.sum(1)]
         return {
             "total": ctc_loss(logits, lengths, [self._labels[i] for i in items], self.vocabulary.blank_id)
         }
+
+    def read_batch(self, batch: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Inputs `[B, longest, ...]` of a batch and their mask; the next ones are being read from now on."""
+        epoch, place = batch
+        for near in range(place, min(place + 1 + BATCHES_AHEAD, len(self._epoch_batches))):
+            self._read(epoch, near)
+        return pad_batch([rows.result() for rows in self._ahead.pop((epoch, place))], self.row_multiple)
 
     def validate(self) -> dict[str, float]:
         """`val_total_loss`, `val_cer` and, where there are words, `val_wer` on the validation examples."""

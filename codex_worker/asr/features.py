@@ -137,6 +137,10 @@ class FeatureCache:
             features = compute().astype(np.float16)
         return features.astype(np.float32)
 
+    def has_room(self, numbers: int) -> bool:
+        """Whether features of so many numbers fit in beside all that is there."""
+        return self._bytes + numbers * np.dtype(np.float16).itemsize < self.max_bytes
+
     def _store(self, path: Path, features: np.ndarray) -> None:
         size = features.nbytes + 128
         if size > self.max_bytes:

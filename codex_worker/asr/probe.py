@@ -8,7 +8,6 @@ Then the winner trains on parts of them, which tells what more recordings would 
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,7 +30,7 @@ from codex_worker.errors import ModelError, ResourceError, UserError
 from codex_worker.forecast.probed import Measured, ProbeReading, ProbeReport, ProbeRun, measured
 from codex_worker.text.error_rate import edit_distance
 from codex_worker.text.normalise import TextRecipe
-from codex_worker.training.machine import Machine, keep_cores, take_one_core, this_machine
+from codex_worker.training.machine import Machine, this_machine
 
 MIN_TO_PROBE = 20  # recordings: of fewer none can be spared to measure on
 PARTS = (0.25, 0.5)  # of the recordings, for the winner
@@ -124,9 +123,10 @@ class _Entry:
         """Reads all recordings at every speed: the time of a run is for learning."""
         start = subject.start
         settings.say(f"Preparing {len(clips)} recordings for {subject.name}")
-        sounds = Sounds(start.frontend, FeatureCache(settings.folder / "features", CACHE_BYTES))
         sizing = start.network(start.vocabulary([text_recipe.apply(clip.text) for clip in clips]))
         recipe = _recipe(subject, whole, settings.machine)
+        cache = FeatureCache(settings.folder / "features", CACHE_BYTES)
+        sounds = Sounds(start.frontend, cache, recipe.augmentation.speeds)
         corpus = prepare(
             clips,
             normalise=text_recipe.apply,
@@ -136,9 +136,6 @@ class _Entry:
             max_duration_s=recipe.max_duration_s,
             workers=settings.workers,
         )
-        with keep_cores(), ThreadPoolExecutor(settings.workers, initializer=take_one_core) as pool:
-            for speed in recipe.augmentation.speeds:
-                list(pool.map(lambda example, at=speed: sounds.features(example, at), corpus.examples))
         return cls(subject, sounds, corpus, text_recipe, whole)
 
     def own(self, data: Split) -> Split:

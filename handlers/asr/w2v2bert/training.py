@@ -165,7 +165,9 @@ class _Work:
         self.start = start
         self.text_recipe = text_recipe
         self.notes: list[str] = []  # what a person should know of the start
-        self.sounds = Sounds(start.frontend, FeatureCache(job.folder / "features", _cache_bytes(job.folder)))
+        speeds = self._recipe(1.0, 1).augmentation.speeds  # the same for any number of recordings
+        cache = FeatureCache(job.folder / "features", _cache_bytes(job.folder))
+        self.sounds = Sounds(start.frontend, cache, speeds)
 
     def corpus(self, clips: Sequence[TranscribedClip], listed: FetchedCells) -> Corpus:
         """Publishes what the recordings are like, and gives those that the page lists as used."""

@@ -3,6 +3,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from codex_worker.asr import corpus
+from codex_worker.asr.corpus import Sounds, examples_of, needs_of
 from codex_worker.asr.features import (
     SAMPLE_RATE,
     FeatureCache,
@@ -120,3 +122,45 @@ def test_the_same_bytes_have_the_same_key_wherever_they_lie(tmp_path):
     (tmp_path / "b").write_bytes(b"sound")
     (tmp_path / "c").write_bytes(b"other")
     assert content_key(tmp_path / "a") == content_key(tmp_path / "b") != content_key(tmp_path / "c")
+
+
+def sample_clip():
+    from tests.support.spoken import sample_utterances
+
+    return sample_utterances("train")[0]
+
+
+def prepared(folder, speeds, max_bytes=10**8):
+    """One recording of the sample as a job prepares it, and its sounds."""
+    clip = sample_clip()
+    sounds = Sounds(FeatureExtractor(), FeatureCache(folder, max_bytes), speeds)
+    examples, left_out = examples_of(
+        [clip],
+        learnt=str,
+        written=str,
+        needs=needs_of(str, sounds.frontend, lambda rows: rows, 40.0),
+        sounds=sounds,
+        workers=1,
+    )
+    assert not left_out
+    return examples[0], sounds
+
+
+def test_a_recording_is_decoded_once_for_all_the_speeds_of_a_training(tmp_path, monkeypatch):
+    speeds = (0.95, 1.0, 1.05)
+    example, sounds = prepared(tmp_path / "ahead", speeds)
+    _, without = prepared(tmp_path / "without", ())
+    expected = {speed: without.features(example, speed) for speed in speeds}
+    monkeypatch.setattr(corpus, "read_samples", lambda *_: pytest.fail("it is decoded anew"))
+    for speed in speeds:
+        assert np.array_equal(sounds.features(example, speed), expected[speed]), speed
+
+
+def test_speeds_that_do_not_fit_are_left_to_the_epoch_that_needs_them(tmp_path):
+    _, roomy = prepared(tmp_path / "roomy", (0.95, 1.0, 1.05))
+    size = max(path.stat().st_size for path in (tmp_path / "roomy").glob("*.npy"))
+    example, sounds = prepared(tmp_path / "tight", (0.95, 1.0, 1.05), max_bytes=round(1.5 * size))
+    assert [path.name for path in (tmp_path / "tight").glob("*.npy")] == [
+        path.name for path in (tmp_path / "roomy").glob(f"{example.sound}-log_mel*")
+    ]
+    assert np.array_equal(sounds.features(example, 0.95), roomy.features(example, 0.95))
