@@ -55,14 +55,16 @@ class NetworkFamily:
     network: type[PreTrainedModel]  # with a CTC head, `lm_head`
     fine_tuning: Mapping[str, Any]
     reads: Literal["log_mel", "waveform"]
+    trial_rows: int  # of input that show whether a configuration makes a network
 
 
 FAMILIES: dict[str, NetworkFamily] = {
     "wav2vec2-bert": NetworkFamily(
-        Wav2Vec2BertConfig, Wav2Vec2BertForCTC, {**_NO_DROPOUT, "add_adapter": True}, "log_mel"
+        Wav2Vec2BertConfig, Wav2Vec2BertForCTC, {**_NO_DROPOUT, "add_adapter": True}, "log_mel", 400
     ),
-    "wav2vec2": NetworkFamily(Wav2Vec2Config, Wav2Vec2ForCTC, _NO_DROPOUT, "waveform"),
-    SmallLstmConfig.model_type: NetworkFamily(SmallLstmConfig, SmallLstmForCTC, {}, "log_mel"),
+    "wav2vec2": NetworkFamily(Wav2Vec2Config, Wav2Vec2ForCTC, _NO_DROPOUT, "waveform", 32_000),
+    # An LSTM that is only tried out takes torch a long while for each row, and is the same at all of them.
+    SmallLstmConfig.model_type: NetworkFamily(SmallLstmConfig, SmallLstmForCTC, {}, "log_mel", 2),
 }
 """The architectures that a transcriber may have, by the `model_type` of their configuration.
 
@@ -83,7 +85,6 @@ _LIMITS = {
 }
 _LARGEST_NUMBER = 100_000  # of any other: widths, letters, distances
 _MOST_NUMBERS = 32  # of a list: one for each convolution of a front end
-_TRIAL_ROWS = {"log_mel": 400, "waveform": 32_000}
 
 
 # Frames of 40 ms: a letter of quick speech still has one, and half as many frames are half the work.
@@ -194,7 +195,7 @@ def config_from(fields: object) -> PretrainedConfig:
         frontend = frontend_of(config)
         network = outline(config)
         parameters = int(network.num_parameters())
-        _try_out(network, frontend)
+        _try_out(network, frontend, FAMILIES[model_type].trial_rows)
     # Whatever a made-up configuration makes transformers raise, the file is to blame.
     except Exception as error:
         raise DataError(f"The model's configuration cannot be built ({clause(error)[:300]}).") from error
@@ -216,11 +217,11 @@ def outline(config: PretrainedConfig) -> PreTrainedModel:
         return build_model(config)
 
 
-def _try_out(network: PreTrainedModel, frontend: FeatureExtractor) -> None:
-    """Reads some seconds of nothing, without computing: many a wrong number shows only there."""
+def _try_out(network: PreTrainedModel, frontend: FeatureExtractor, rows: int) -> None:
+    """Reads so many rows of nothing, without computing: many a wrong number shows only there."""
     columns = (frontend.stacked_frames * MEL_BINS,) if frontend.kind == "log_mel" else ()
     with torch.no_grad(), torch.device("meta"):
-        network.eval()(torch.zeros(1, _TRIAL_ROWS[frontend.kind], *columns))
+        network.eval()(torch.zeros(1, rows, *columns))
 
 
 def _own_settings(family: NetworkFamily) -> set[str]:

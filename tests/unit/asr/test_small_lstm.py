@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from codex_worker.asr.networks.build import build_model, config_from, tiny_config
 from codex_worker.asr.vocabulary import build_vocabulary
@@ -43,6 +44,22 @@ def test_what_is_said_at_one_end_can_change_how_the_other_end_is_read(changed):
 def test_its_configuration_is_read_back_as_it_is():
     config = tiny_config(VOCABULARY)
     assert config_from(config.to_dict()).to_dict() == config.to_dict()
+
+
+def test_trying_a_configuration_out_does_not_go_through_it_row_by_row():
+    """Without numbers torch takes an LSTM apart, into some dozens of operations for each row."""
+
+    class Counts(TorchDispatchMode):
+        operations = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            self.operations += 1
+            return func(*args, **(kwargs or {}))
+
+    fields = tiny_config(VOCABULARY).to_dict()
+    with Counts() as counted:
+        config_from(fields)
+    assert counted.operations < 2000
 
 
 @pytest.mark.parametrize(
