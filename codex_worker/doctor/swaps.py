@@ -16,9 +16,7 @@ from codex_worker.text.error_rate import edit_distance
 
 MOST_OTHERS, FEWEST_OTHERS = 12, 6  # texts that a recording is compared with
 LIKE_LENGTH = 1.6  # longer or shorter ones by more than this are told by the pace
-LEAST_UNLIKE = (
-    0.5  # of the letters: texts that differ in fewer sound alike, and which is said nobody can tell
-)
+LEAST_UNLIKE = 0.5  # of the letters: of texts that differ in fewer nobody can tell which is said
 SHORTEST_COMPARED = 20  # letters; single words are too alike
 NEAR = 0.02  # of the logarithm of a letter's probability: texts that differ by less are equally likely
 KNOWN_SHARE = 0.8  # of the recordings must prefer their own texts; a reader that knows fewer cannot tell
