@@ -23,8 +23,9 @@ _LONGEST_SECRET = 8000
 
 Redact = Callable[[str], str]
 
-# What a job's own process prints is shown here as well, line by line, where the worker's log wants it.
+# What a job's own process prints is shown here as well, line by line, where the worker's log wants it (INFO).
 CHILD_LOGGER = logging.getLogger("job")
+CHILD_LOGGER.setLevel(logging.WARNING)
 _WORKER = "worker"  # the source of lines that are not the child's
 
 
