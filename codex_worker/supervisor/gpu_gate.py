@@ -18,8 +18,10 @@ BETWEEN_LOOKS_S = 10.0
 # A look that is older says nothing of now.
 OLDEST_LOOK_S = 60.0
 _MOST_LOOKS = 100
-# With so much of it free the card is nobody else's. A job that takes more than fits has its own ways.
+# With so much of it free the card is nobody else's: a job begins there with less than it is known to take,
+# but not with less than this part of that. It makes its batches smaller.
 EMPTY_SHARE = 0.9
+LEAST_PART = 0.5
 # What a process holds of a card beside its tensors: CUDA's context and the libraries' code. An allowance.
 BESIDE_TENSORS_BYTES = 3 * GIB // 4
 
@@ -121,7 +123,8 @@ class GpuGate:
 
     def _needed_bytes(self, memory: CardMemory, kind: JobKind, estimate_bytes: int) -> int:
         job = self._peaks.of(kind) or estimate_bytes
-        return min(job + self.headroom_bytes, int(EMPTY_SHARE * memory.total_bytes))
+        at_least = max(EMPTY_SHARE * memory.total_bytes, LEAST_PART * job + self.headroom_bytes)
+        return min(job + self.headroom_bytes, int(at_least))
 
     def _too_full(self, kind: JobKind, memory: CardMemory, estimate_bytes: int) -> str:
         measured = self._peaks.of(kind)

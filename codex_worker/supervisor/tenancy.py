@@ -13,7 +13,7 @@ from codex_worker.supervisor.gpu_peaks import JobKind
 from codex_worker.supervisor.needs import needs_of
 
 # What a job of the tiny preset holds of a card is CUDA's context, and little else. An allowance.
-TINY_GPU_GB = 1.0
+TINY_GPU_GB = 2.0
 
 
 @dataclass(frozen=True)

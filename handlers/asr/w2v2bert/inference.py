@@ -27,7 +27,7 @@ from handlers.told import counted, facts_of_choice, naming_unmatched
 logger = logging.getLogger(__name__)
 
 # Of a machine, for the preset full: read by the supervisor before it claims a job (supervisor/needs.py).
-FULL_NEEDS = {"gpu_gb": 5}
+FULL_NEEDS = {"gpu_gb": 6}
 
 _WITHHELD = {
     Doubt.TOO_WRONG: "the transcriber reads too many letters wrong; its reading is in the report",

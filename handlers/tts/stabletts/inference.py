@@ -29,7 +29,7 @@ from handlers.tts.stabletts.voices import find_reference
 logger = logging.getLogger(__name__)
 
 # Of a machine, for the preset full: read by the supervisor before it claims a job (supervisor/needs.py).
-FULL_NEEDS = {"gpu_gb": 3}
+FULL_NEEDS = {"gpu_gb": 5}
 
 FRAMES_PER_BATCH_ON_A_PROCESSOR = 2_000
 REPORT_EVERY = 20

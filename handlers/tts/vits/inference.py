@@ -13,7 +13,7 @@ from handlers.tts.stabletts.inference import ReadyVoice
 from handlers.tts.stabletts.inference import infer as speak_cells
 
 # Of a machine, for the preset full: read by the supervisor before it claims a job (supervisor/needs.py).
-FULL_NEEDS = {"gpu_gb": 2}
+FULL_NEEDS = {"gpu_gb": 3}
 
 PUBLISHED = "mms-tts-"
 

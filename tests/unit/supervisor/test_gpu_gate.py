@@ -63,7 +63,8 @@ class Gate:
         (0, 15, True),
         (1.5, 15, True),
         (2, 15, False),
-        (0, 40, True),
+        (0, 27, True),
+        (0, 40, False),
     ],
 )
 def test_a_job_is_let_in_where_its_peak_and_the_headroom_are_free(
@@ -140,7 +141,7 @@ def test_a_card_that_tells_less_is_judged_by_what_it_tells(tmp_path, card, is_le
     [
         ("full", 0, True, False),
         ("full", 8, False, False),
-        ("tiny", 8, True, False),
+        ("tiny", 12, True, False),
         ("tiny", 14, True, True),
     ],
 )

@@ -7,6 +7,7 @@ import torch
 
 from codex_worker.asr.precision import fastest_precision
 from codex_worker.asr.recipe import choose_recipe
+from codex_worker.child.gpu_share import take_at_most
 from codex_worker.contract.options import TrainingOptions
 from codex_worker.stabletts.recipe import plan
 from codex_worker.training.machine import Machine, this_machine
@@ -63,8 +64,25 @@ def test_all_recipes_follow_it(card):
     assert other.training.precision == "fp32", "as it is published"
 
 
+@pytest.mark.parametrize(("part", "share"), [(0.25, 0.25), (1, 1), (2, 1)])
+def test_a_job_plans_with_its_share_of_a_card_that_others_use_as_well(card, monkeypatch, part, share):
+    memory, _ = card
+    shares: dict[int, float] = {}
+
+    def set_share(share: float, device: int) -> None:
+        assert 0 <= share <= 1, "torch raises ValueError"
+        shares[device] = share
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: bool(shares))
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", set_share)
+    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda device: shares[device])
+    take_at_most(int(part * memory))
+    assert this_machine().memory_bytes == int(share * memory)
+
+
 def test_a_processor_trains_in_fp32(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    take_at_most(0)  # there is nothing to share
     assert this_machine() == Machine() and Machine().precision == "fp32"
 
 
