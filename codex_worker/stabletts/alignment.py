@@ -1,18 +1,20 @@
 """Which symbol each frame belongs to: monotonic alignment search (Kim et al. 2020, Glow-TTS, section 2.2)."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
-from types import ModuleType
 
 import torch
 from torch import Tensor
 
-from codex_worker.errors import DataError
+from codex_worker.errors import DataError, clause
 from codex_worker.stabletts.padding import Padding
 
 logger = logging.getLogger(__name__)
+
+Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(scores [B, Tx, Ty], symbols [B], frames [B]) to frames per symbol [B, Tx], all on one device."""
 
 
 def check_alignable(symbols: Sequence[int], frames: Sequence[int]) -> None:
@@ -46,24 +48,33 @@ def durations(scores: Tensor, symbols: Padding, frames: Padding) -> Tensor:
     as it can. Sums are doubles, which hold those of float32 scores exactly. A row of no symbols and no frames
     has zeros. Raises DataError where a row has fewer frames than symbols, if the lengths are known here.
 
-    On a GPU all of it is one kernel, where triton is there.
+    On a GPU all of it is one kernel, where that can be used.
     """
     check_alignable(symbols.lengths, frames.lengths)
-    if scores.is_cuda and (kernel := _kernel()) is not None:
-        counts = (symbols.counts(scores.device), frames.counts(scores.device))
-        found: Tensor = kernel.durations_by_kernel(scores, *counts)
-        return found
+    if scores.is_cuda and (kernel := proven_kernel(scores.device)) is not None:
+        return kernel(scores, symbols.counts(scores.device), frames.counts(scores.device))
     return durations_by_symbol(scores, symbols, frames)
 
 
 @cache
-def _kernel() -> ModuleType | None:
-    """The module that needs triton, which comes with torch for CUDA; None where it cannot be imported."""
+def proven_kernel(device: torch.device) -> Kernel | None:
+    """The kernel, once it has found what the plain code finds on a small batch; None where it has not.
+
+    It needs triton, which comes with torch for CUDA, and triton needs a C compiler when a kernel is first run.
+    """
     try:
-        return import_module("codex_worker.stabletts.alignment_kernel")
-    except ImportError as error:
-        logger.warning("Recordings are aligned without a kernel of their own, more slowly: %s", error)
+        kernel: Kernel = import_module("codex_worker.stabletts.alignment_kernel").durations_by_kernel
+        scores = torch.arange(2 * 5 * 12, device=device).view(2, 5, 12).remainder(7).float()  # some are equal
+        lengths = torch.tensor([5, 3], device=device), torch.tensor([12, 7], device=device)
+        found = kernel(scores, *lengths)
+        wrong = not torch.equal(found, durations_by_symbol(scores, *map(Padding.on_device, lengths, (5, 12))))
+    except Exception as error:  # whatever a compiler or a driver says; the plain code needs neither
+        logger.warning("Recordings are aligned without a kernel of their own, more slowly: %s", clause(error))
         return None
+    if wrong:
+        logger.warning("The kernel that aligns recordings computes wrongly here; the slower way is used")
+        return None
+    return kernel
 
 
 def durations_by_symbol(scores: Tensor, symbols: Padding, frames: Padding) -> Tensor:

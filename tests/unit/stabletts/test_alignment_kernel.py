@@ -102,9 +102,42 @@ def test_scores_that_are_no_numbers_stay_within_the_tables(by_kernel):
 
 
 def test_without_a_gpu_nothing_asks_for_triton(monkeypatch):
-    monkeypatch.setattr(alignment, "_kernel", lambda: pytest.fail("asked for the kernel"))
+    monkeypatch.setattr(alignment, "proven_kernel", lambda device: pytest.fail("asked for the kernel"))
     scores = torch.randn(1, 2, 4)
     assert durations(scores, Padding.of([2], 2, CPU), Padding.of([4], 4, CPU)).sum() == 4
+
+
+def no_compiler(*_):
+    raise RuntimeError("Failed to find C compiler.")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "said"),
+    [
+        (None, None),
+        (no_compiler, "more slowly: Failed to find C compiler"),
+        (lambda scores, symbols, frames: torch.ones(2, 5, dtype=torch.int64), "computes wrongly here"),
+    ],
+    ids=["right", "not compiled", "wrong"],
+)
+def test_a_kernel_is_used_only_after_it_has_proven_itself(by_kernel, monkeypatch, caplog, kernel, said):
+    alignment.proven_kernel.cache_clear()
+    if kernel is not None:
+        monkeypatch.setattr(sys.modules[MODULE], "durations_by_kernel", kernel)
+    found = alignment.proven_kernel(CPU)
+    alignment.proven_kernel.cache_clear()
+    if said is None:
+        assert found is by_kernel and not caplog.records
+    else:
+        assert found is None and said in caplog.text
+
+
+def test_without_triton_the_slower_way_is_used_and_said(monkeypatch, caplog):
+    alignment.proven_kernel.cache_clear()
+    monkeypatch.setitem(sys.modules, MODULE, None)
+    assert alignment.proven_kernel(CPU) is None
+    alignment.proven_kernel.cache_clear()
+    assert "more slowly" in caplog.text
 
 
 @pytest.mark.parametrize("capability", [75, 90])
