@@ -60,7 +60,7 @@ def durations(scores: Tensor, symbols: Padding, frames: Padding) -> Tensor:
 def proven_kernel(device: torch.device) -> Kernel | None:
     """The kernel, once it has found what the plain code finds on a small batch; None where it has not.
 
-    It needs triton, which comes with torch for CUDA, and triton needs a C compiler when a kernel is first run.
+    It needs triton, which comes with torch for CUDA, and that needs a C compiler when a kernel first runs.
     """
     try:
         kernel: Kernel = import_module("codex_worker.stabletts.alignment_kernel").durations_by_kernel

@@ -39,6 +39,7 @@ FRAMES_PER_GIB = 1_200
 FRAMES_WITHOUT_ACCELERATOR = 4_000
 WARMUP_STEPS = 200
 PADDING = 1.25  # batches of like length carry little of it
+UPDATES_PER_VALIDATION = 100  # at least, of the full network: on a GPU that is a few seconds
 WITHOUT_A_JUDGE = (
     "the last checkpoint is delivered, with averaged weights, and training does not end early: no "
     "transcriber listens, and a voice's validation losses do not tell how it sounds (the authors in "
@@ -144,7 +145,7 @@ def plan(
         accumulation=accumulation,
         precision=method.precision or machine.precision,
         ema_decay=ema_decay(updates),
-        validate_every_epochs=max(1, epochs // 100),
+        validate_every_epochs=_validate_every(epochs, per_epoch, patience, tiny),
         patience_epochs=patience,
         device=machine.device,
     )
@@ -243,6 +244,15 @@ def _epochs(
         f"{epochs} epochs of about {per_epoch} updates: {updates:.0f} updates for {hours:.1f} hours of speech"
     )
     return epochs
+
+
+def _validate_every(epochs: int, per_epoch: int, patience: int | None, tiny: bool) -> int:
+    """Epochs from one validation to the next; a run has ten of them, and patience sees five, where it can."""
+    every = max(1, epochs // 100)
+    if tiny:
+        return every
+    seldom = min(epochs // 10, epochs if patience is None else patience // 5)
+    return max(every, min(UPDATES_PER_VALIDATION // per_epoch, seldom))
 
 
 def _patience(

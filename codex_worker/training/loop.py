@@ -21,7 +21,13 @@ from codex_worker.errors import ModelError, ResourceError, UserError, clause
 from codex_worker.training.loading import loaded_ahead
 from codex_worker.training.resume import Learner, RunState, load_resume, save_resume, write_beside
 from codex_worker.training.schedule import Schedule
-from codex_worker.training.task import TrainingObserver, TrainingOutcome, TrainingSettings, TrainingTask
+from codex_worker.training.task import (
+    SparingObserver,
+    TrainingObserver,
+    TrainingOutcome,
+    TrainingSettings,
+    TrainingTask,
+)
 from codex_worker.training.turns import Taken, Turn, autocast, turns_of
 from codex_worker.training.unread import ReadUpdate, UnreadUpdates
 
@@ -283,9 +289,11 @@ def _validate(run: _Run) -> dict[str, float]:
 
 
 def _keep_best(run: _Run, row: dict[str, float]) -> None:
-    """Write the checkpoint if this validation is better than all before, or if nothing compares them."""
+    """Write the checkpoint if this validation is better than all before; where none is compared, if asked."""
     state, metric = run.state, run.settings.best_metric
     if metric is None:
+        if isinstance(run.progress, SparingObserver) and not run.progress.wants_latest():
+            return
         _save_checkpoint(run, LAST, row)
         run.progress.saved_best(run.folder / LAST, dict(row))
         return

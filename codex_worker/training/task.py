@@ -125,6 +125,17 @@ class TrainingObserver(Protocol):
         """The resume file was written anew, so many epochs into the run."""
 
 
+@runtime_checkable
+class SparingObserver(Protocol):
+    """A `TrainingObserver` who tells when the latest checkpoint is of use, where a run compares none.
+
+    Writing a checkpoint takes longer than some updates.
+    """
+
+    def wants_latest(self) -> bool:
+        """Whether to write the checkpoint of this validation, and tell it by `saved_best`."""
+
+
 @dataclass(frozen=True)
 class TrainingSettings:
     """How long and how fast to train, and what to keep."""

@@ -12,6 +12,7 @@ from codex_worker.audio.encode import encode
 from codex_worker.errors import JobCanceled, JobTimeout, Preempted, WorkerError
 from codex_worker.stabletts.train import METRICS
 from codex_worker.stabletts.verses import Failed, Spoken
+from codex_worker.training.task import TrainingOutcome
 from handlers.base import JobCallbacks, JobContext
 from handlers.steps import TrainingProgress
 
@@ -51,19 +52,31 @@ class VoiceProgress(TrainingProgress):
         self._clock = clock
         self._spoken_at = clock()
         self._waiting: tuple[Path, float] | None = None
+        self._spoken_epoch = 0.0
+
+    def wants_latest(self) -> bool:
+        """Whether it is time to speak again; where nothing is compared, other checkpoints are of no use."""
+        return self._clock() - self._spoken_at >= SAMPLES_EVERY_S
 
     def saved_best(self, path: Path, metrics: dict[str, float]) -> None:
         """Speak the fixed verses, unless that was done a moment ago."""
         self._waiting = (path, metrics["epoch"])
-        if self._clock() - self._spoken_at >= SAMPLES_EVERY_S:
-            self.speak_waiting()
+        if self.wants_latest():
+            self._speak_waiting()
 
-    def speak_waiting(self) -> None:
-        """Speak the fixed verses with the newest best checkpoint, if it has not spoken yet; publish them."""
+    def speak_at_end(self, outcome: TrainingOutcome) -> None:
+        """Speak the fixed verses with the checkpoint that is delivered, if it has not spoken yet."""
+        epoch = float(outcome.epochs_completed)
+        if outcome.best_path is None and 0 < epoch != self._spoken_epoch:
+            self._waiting = (outcome.last_path, epoch)
+        self._speak_waiting()
+
+    def _speak_waiting(self) -> None:
+        """Speak with the checkpoint that waits for it, if there is one, and publish the sound."""
         if self._waiting is None:
             return
         path, epoch = self._waiting
-        self._waiting = None
+        self._waiting, self._spoken_epoch = None, epoch
         task = self._task
         folder = self._job.folder / "samples"
         folder.mkdir(exist_ok=True)

@@ -230,5 +230,5 @@ def _fit(
     progress = VoiceProgress(job, callbacks, task, epoch_audio_s=dataset.seconds_of(task.training))
     outcome = fit(task, recipe.training, folder, progress)
     leave_if_preempted(job, callbacks, outcome)
-    progress.speak_waiting()
+    progress.speak_at_end(outcome)
     return task, outcome

@@ -119,7 +119,7 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
     progress = VoiceProgress(job, callbacks, task, columns=VITS_METRICS, epoch_audio_s=epoch_audio_s)
     outcome = fit(task, recipe.training, folder, progress)
     leave_if_preempted(job, callbacks, outcome)
-    progress.speak_waiting()
+    progress.speak_at_end(outcome)
     checkpoint = job.folder / "voice.safetensors"
     shutil.copyfile(outcome.checkpoint_path, checkpoint)
     minutes = {"speech_minutes": dataset.speech_s / 60, "utterances": len(task.training)}

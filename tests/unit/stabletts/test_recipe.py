@@ -103,3 +103,22 @@ def test_weights_are_averaged_over_the_end_of_a_run():
 @pytest.mark.parametrize(("recordings", "validated"), [(60, 6), (300, 30), (10_000, 100)])
 def test_a_tenth_of_the_recordings_is_held_out_up_to_a_bound(recordings, validated):
     assert plan(TrainingOptions(), [180] * recordings, start="official").validated == validated
+
+
+@pytest.mark.parametrize(
+    ("keys", "judged_by", "tiny", "every"),
+    [
+        ({}, None, False, 14),  # 625 epochs of 7 updates: a hundredth of them would be 42 updates
+        ({"epochs": 1000}, None, False, 14),
+        ({"epochs": 2000}, None, False, 20),
+        ({"epochs": 50}, None, False, 5),
+        ({"epochs": 5}, None, False, 1),
+        ({"early_stopping_patience": 30}, "val_choice", False, 6),
+        ({"epochs": 100, "early_stopping_patience": 3}, "val_choice", False, 1),
+        ({"epochs": 80}, None, True, 1),
+    ],
+)
+def test_validations_are_a_small_part_of_a_training_and_often_enough_to_choose(keys, judged_by, tiny, every):
+    frames = [300] * 260
+    recipe = plan(TrainingOptions(**keys), frames, start="official", judged_by=judged_by, tiny=tiny)
+    assert recipe.training.validate_every_epochs == every
