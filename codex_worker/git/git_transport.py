@@ -335,6 +335,7 @@ class GitTransport:
         arguments += ["origin", *(f"{move.new or ''}:{move.ref}" for move in moves)]
         done = self._git.run(*arguments, online=True)
         if done.code == 0:
+            self._follow(moves)
             return PushAnswer(True)
         # Both of these fail here, before anything is sent.
         if self._can_push_options and "does not support push options" in done.words:
@@ -348,6 +349,12 @@ class GitTransport:
         if not refusals or any("[remote failure]" in line for line in refusals):
             raise self._git.fault("push", done.words, done.code)
         return PushAnswer(False, f"{report}\n{done.words}".strip())
+
+    def _follow(self, moves: Sequence[RefMove]) -> None:
+        """What we pushed to the branch is its head now, and need not be fetched."""
+        for move in moves:
+            if move.fast_forward and move.new is not None:
+                self._git.local("update-ref", HEAD_REF, move.new)
 
     def contains(self, heads: Heads, commit: str) -> bool:
         """True when the fetched head descends from `commit` (within what the shallow cache knows)."""

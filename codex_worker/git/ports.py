@@ -66,6 +66,16 @@ class Heads:
         """The value of a lease or record; None where there is none."""
         return self.leases.get(ref) or self.records.get(ref)
 
+    def moved(self, moves: "Sequence[RefMove]") -> "Heads":
+        """The refs after these moves."""
+        refs: dict[str, str] = {**self.leases, **self.records, **self.watchers, self.branch: self.commit}
+        for move in moves:
+            if move.new is None:
+                refs.pop(move.ref, None)
+            else:
+                refs[move.ref] = move.new
+        return heads_of(self.branch, refs[self.branch], refs)
+
 
 def heads_of(branch: str, commit: str, refs: Mapping[str, str]) -> Heads:
     """Sorts a server's refs into the kinds that matter here."""

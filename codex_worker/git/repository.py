@@ -17,6 +17,7 @@ from codex_worker.clock import Clock
 from codex_worker.errors import CacheBroken, PushRefused
 from codex_worker.git.ports import GitPort, Heads, PathChange, PushAnswer, RefMove, Snapshot
 from codex_worker.git.refusals import refusal_sentence
+from codex_worker.git.seen import SeenHeads
 from codex_worker.retry import TRANSACTION, BackOff
 from codex_worker.tally import Tally
 
@@ -138,14 +139,18 @@ class Repository:
         self._clock = clock
         self._chance = chance or random.Random()
         self._lock = threading.RLock()
+        self.seen = SeenHeads()
 
     def look(self) -> Heads:
         """The default branch and our refs, with one request."""
-        return self._mended(self._transport.look)
+        number = self.seen.begin()
+        heads = self._mended(self._transport.look)
+        self.seen.saw(number, heads)
+        return heads
 
     def snapshot(self, heads: Heads | None = None) -> Snapshot:
         """The files at the head."""
-        return self._locked(lambda: self._transport.snapshot(heads or self._transport.look()))
+        return self._locked(lambda: self._transport.snapshot(heads or self.look()))
 
     def read_lease(self, commit: str) -> bytes:
         """A lease's content; b"" where the commit is no lease."""
@@ -184,7 +189,7 @@ class Repository:
     def _try(self, transaction: _Transaction[T]) -> Landed[T] | None:
         """One look, one build and one push; None where the push was not accepted."""
         with self._lock, self._transport.locked():
-            heads = self._transport.look()
+            heads = self.look()
             snapshot = self._transport.snapshot(heads)
             landed = self._landed(transaction.tries, heads, snapshot)
             if landed:
@@ -206,11 +211,15 @@ class Repository:
 
         Raises CacheBroken where that commit was lost with the cache, which is whole again then.
         """
+        moves = [RefMove(ref, expected, commit)]
         try:
-            return self._transport.push([RefMove(ref, expected, commit)], atomic=False)
+            answer = self._transport.push(moves, atomic=False)
         except CacheBroken:
             self._transport.renew()
             raise
+        if answer.accepted:
+            self.seen.moved(moves)
+        return answer
 
     def lease_commit(self, content: bytes) -> str:
         """Makes a lease's commit, here."""
@@ -264,7 +273,11 @@ class Repository:
         moves = [RefMove(ref, value, attempt.refs[ref]) for ref, value in expected.items()]
         if attempt.commit:
             moves.insert(0, RefMove(heads.branch, snapshot.commit, attempt.commit, fast_forward=True))
-        return self._transport.push(moves, atomic=True)
+        self.seen.forget()  # until there is an answer
+        answer = self._transport.push(moves, atomic=True)
+        if answer.accepted:
+            self.seen.pushed(heads, moves)
+        return answer
 
     def _landed(self, tries: Sequence[_Try[T]], heads: Heads, snapshot: Snapshot) -> Landed[T] | None:
         for attempt in tries:

@@ -21,6 +21,7 @@ class FoundProject:
     project_id: int
     name: str  # with its namespace
     url: str  # of its repository
+    head: str | None = None  # its default branch as the last look saw it; None where that look can't tell
 
 
 class ProjectFinder:
@@ -33,6 +34,7 @@ class ProjectFinder:
         self._rest = RestSweep(client, clock)
         self._refused_at_s: float | None = None
         self._seen: dict[int, Sighting] = {}
+        self._knows_heads = False
 
     def changed(self) -> list[FoundProject]:
         """Projects with jobs that are news since the last call; at the first call all that have jobs.
@@ -62,14 +64,16 @@ class ProjectFinder:
                 logger.warning("%s Looking for projects by REST instead, with more requests.", error)
                 self._refused_at_s = now_s
             else:
-                self._refused_at_s = None
+                self._refused_at_s, self._knows_heads = None, True
                 return sweep
+        self._knows_heads = False  # those that an earlier sweep saw may have moved since
         return self._rest.look(self._seen)
 
     def _found(self, sighting: Sighting) -> FoundProject:
         # Not the address that the server gives: behind a proxy it may name a host that we can't reach.
         url = f"{self._client.url}/{quote(sighting.name)}.git"
-        return FoundProject(sighting.project_id, sighting.name, url)
+        head = sighting.head if self._knows_heads else None
+        return FoundProject(sighting.project_id, sighting.name, url, head)
 
 
 def _is_news(before: Sighting | None, now: Sighting) -> bool:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -76,7 +76,7 @@ class GraphQLSweep:
                 # An answer with errors leaves out what it could not read; that is no news.
                 known = before.get(sighting.project_id)
                 if has_errors and known and sighting.jobs is None:
-                    sighting = known
+                    sighting = replace(known, head=None)
                 sightings[sighting.project_id] = sighting
             info = page.get("pageInfo") or {}
             if not info.get("hasNextPage"):

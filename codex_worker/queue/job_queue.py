@@ -229,22 +229,26 @@ class JobQueue:
 
         return self._claim(job_id, build)
 
-    def look(self) -> ProjectLook:
+    def look(self, standing: Heads | None = None) -> ProjectLook:
         """One look at everything, which counts for the watch on silent workers.
 
-        Raises ServerUnreachable; the watch then starts again, for after an outage all leases look old.
+        `standing` are the refs where the branch is known to be as they say: the server is not asked then,
+        and nothing is learned of the leases of running jobs. Raises ServerUnreachable; the watch then starts
+        again, for after an outage all leases look old.
         """
         try:
-            heads = self.repository.look()
+            heads = standing or self.repository.look()
             views = self.survey(heads)
         except SystemFault:
             self._watch.failed()
             raise
         now = self._clock.monotonic()
+        watched = [view for view in views if standing is None or view.state is not State.RUNNING]
         self._silent = {
-            view.job_id: seen for view in views if (seen := self._silence(view, heads, now)) is not None
+            view.job_id: seen for view in watched if (seen := self._silence(view, heads, now)) is not None
         }
-        self._announce(heads, views, now)
+        if standing is None:  # where nobody else has a job, there is nobody to tell
+            self._announce(heads, views, now)
         return ProjectLook(heads, views, list(self._silent))
 
     def _announce(self, heads: Heads, views: list[JobView], now_s: float) -> None:

@@ -36,7 +36,10 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+# Where nothing is known to have happened, projects are looked at about once a minute.
 WATCH_EVERY_S = 60.0
+# So often it is seen whether a look is due.
+WATCH_STEP_S = 20.0
 # A worker that finds only other workers' jobs waits so long for the verdict on the silent ones.
 VERDICT_WITHIN_S = 360.0
 # A translator's sync that drops a publication began before it, and takes up to a minute.
@@ -112,7 +115,7 @@ class Worker:
             self._projects.close()
 
     def _loop(self) -> ExitCode:
-        waited_s, idle_since_s = 0.0, None
+        waited_s, idle_since_s, has_done = 0.0, None, False
         stays = self._settings.interval_s >= 0
         leaving = self._supervisor.leaving.event
         with self._figures.publishing_kept():
@@ -121,9 +124,8 @@ class Worker:
             self._figures.sign()
             self._keeper.look_after(self._over)
             self._stay_fit()
-            self._projects.poll()
-            self._figures.polled(was_read=not self._projects.could_not_be_read)
-            if self._do_next():
+            has_done = (has_done and self._do_next_known()) or self._do_next_asked()
+            if has_done:
                 waited_s, idle_since_s = 0.0, None
                 continue
             idle_since_s = self._clock.monotonic() if idle_since_s is None else idle_since_s
@@ -228,6 +230,15 @@ class Worker:
             raise ResourceError(f"{problem} No job is claimed.")
         self._health.stay_fit()
 
+    def _do_next_known(self) -> bool:
+        """Does the next job of those that a fresh poll found: what came since is younger, and can wait."""
+        return self._projects.were_asked_for and self._do_next()
+
+    def _do_next_asked(self) -> bool:
+        self._projects.poll()
+        self._figures.polled(was_read=not self._projects.could_not_be_read)
+        return self._do_next()
+
     def _do_next(self) -> bool:
         """Claims and does the next job; False where none could be had."""
         found = self._for_this_machine()
@@ -240,6 +251,8 @@ class Worker:
             if admission is not None and owned is not None:
                 self._served[candidate.project, candidate.hour] += 1
                 self._do(watched, owned, admission)
+                watched.in_hand = None
+                self._projects.guarded(watched, "look", watched.look_at_own)
                 return True
         return False
 
@@ -275,10 +288,15 @@ class Worker:
             try:
                 if candidate.is_takeover:
                     watched.silent.discard(candidate.job_id)
-                    return watched.queue.take_over(candidate.job_id)
-                return watched.queue.claim(candidate.job_id)
+                    owned = watched.queue.take_over(candidate.job_id)
+                else:
+                    owned = watched.queue.claim(candidate.job_id)
+                watched.in_hand = None if owned is None else candidate.job_id
             finally:
                 watched.lock.release()
+            if owned is None:
+                watched.look_at_own()  # whoever was faster is seen now
+            return owned
 
         return self._projects.guarded(watched, f"claim of {candidate.job_id}", claim)
 
@@ -376,8 +394,8 @@ class Worker:
 
     def _watch(self) -> None:
         """Looks at unfinished jobs and unsettled projections, also while a job of ours is running."""
-        while not self._clock.wait(self._over, SETTLE_LOOK_EVERY_S if self._is_settling else WATCH_EVERY_S):
+        while not self._clock.wait(self._over, WATCH_STEP_S):
             try:
-                self._projects.look_at_unfinished()
+                self._projects.look_at_unfinished(settles=self._is_settling)
             except Exception:  # a defect of ours must not end the watch for all projects
                 logger.exception("The projects could not be watched")

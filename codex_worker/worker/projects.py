@@ -118,6 +118,10 @@ class Found(Protocol):
     def url(self) -> str:
         """Of its repository."""
 
+    @property
+    def head(self) -> str | None:
+        """Its default branch as the last look saw it; None where that look can't tell."""
+
 
 class Finder(Protocol):
     """Whatever asks a server for projects with news."""
@@ -156,6 +160,10 @@ class ServerProjects:
     def changed(self) -> Sequence[ProjectAddress]:
         """Those with news."""
         return [ProjectAddress(found.name, found.url) for found in self._finder.changed()]
+
+    def heads(self) -> dict[str, str | None]:
+        """The default branch of each project as the last look saw it, by address."""
+        return {found.url: found.head for found in self._finder.members}
 
     def settle(self, standing: Callable[[str], Standing], look_again: Callable[[str], Standing]) -> set[str]:
         """Leaves what has no work, after a complete poll; answers the addresses that are still ours.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from codex_worker.contract.plain_text import plain_line
 from codex_worker.contract.state import State
 from codex_worker.errors import WorkerError
+from codex_worker.git.ports import Heads
 from codex_worker.queue.facts import lease_at
 from codex_worker.queue.job_queue import JobQueue, JobView, ProjectLook
 from codex_worker.worker.projects import ProjectAddress, Standing
@@ -16,6 +17,11 @@ logger = logging.getLogger(__name__)
 
 MOST_SAID = 500  # characters of an error that nobody has written a sentence for
 TOMBSTONES_EVERY_S = 24 * 3600.0
+# Another worker's lease is judged by looks that lie at most 90 s apart (codex_worker.queue.silence), and who
+# looks comes by every 20 s (codex_worker.worker.loop).
+ASK_AGAIN_AFTER_S = 50.0
+# A translator's sync that drops what was just published is over soon.
+ASK_AGAIN_WHILE_SETTLING_S = 15.0
 
 
 @dataclass
@@ -35,22 +41,81 @@ class WatchedProject:
     alive: set[str] = field(default_factory=set)
     said: set[str] = field(default_factory=set)
     is_late: bool = False  # a look takes long, or could not be begun in time
+    in_hand: str | None = None  # the job of this project that this worker does now
+    _sighted: str | None = None  # the branch's head as the last sweep saw it; None: it could not tell
+    _sighted_after: int = 0  # how many looks had begun by then
+    _covered: str | None = None  # a sweep's head that a look of ours has seen since
+    _asked_at_s: float = float("-inf")
     _told: dict[str, str] = field(default_factory=dict)  # step -> the trouble that was last told of it
 
     def look(self) -> None:
-        """Asks the server, writes what needs no worker, and notes what is there. May raise anything."""
+        """Asks the server where its answer may be news, writes what needs no worker, and notes what is there.
+
+        May raise anything.
+        """
         with self.lock:
+            standing = self._standing()
+            began_s = self.settling.clock.monotonic()
             try:
-                sight = self.queue.look()
+                sight = self.queue.look(standing)
+                if standing is None:
+                    self._asked_at_s = began_s
                 self._note(sight)
                 changed = self.queue.tidy(sight.views)
                 changed += self.settling.look(sight)
                 if changed:
-                    self.views = self.queue.survey()
+                    self.views = self.queue.survey(self.queue.repository.seen.heads)
             except Exception:  # what was seen counts no more, whatever it was
                 self.views, self.silent = [], set()
                 self.settling.failed()
                 raise
+
+    def look_at_own(self) -> None:
+        """Notes what this worker's own step has made of the project. May raise anything."""
+        with self.lock:
+            self.views = self.queue.survey(self.queue.repository.seen.heads)
+
+    def sighted(self, head: str | None) -> None:
+        """Notes the branch's head as a sweep over all projects has just seen it; None where it can't tell."""
+        self._see_what_is_covered()
+        self._sighted, self._sighted_after = head, self.queue.repository.seen.begun
+
+    def is_due(self, now_s: float, *, settles: bool = False) -> bool:
+        """Whether there is reason to look: something to do, or that a look may bring to light.
+
+        A look costs no request where the last sweep's head says that nothing has moved. `settles`: this
+        worker's last results may still be dropped.
+        """
+        if not self.needs_a_look:
+            return False
+        if self._has_to_ask or not (self._sighted is None or self._is_done_elsewhere):
+            return True
+        is_soon = settles and bool(self.settling.own)
+        return now_s - self._asked_at_s >= (ASK_AGAIN_WHILE_SETTLING_S if is_soon else ASK_AGAIN_AFTER_S)
+
+    @property
+    def _has_to_ask(self) -> bool:
+        """Whether what was seen last can't stand for what is there."""
+        self._see_what_is_covered()
+        heads = self.queue.repository.seen.heads
+        if heads is None or self.trouble or self.is_late or self.queue.has_more:
+            return True
+        return self._sighted is not None and self._sighted not in {heads.commit, self._covered}
+
+    @property
+    def _is_done_elsewhere(self) -> bool:
+        """Whether a job here is another worker's, whose beats move no branch."""
+        return any(v.state is State.RUNNING and v.job_id != self.in_hand for v in self.views)
+
+    def _standing(self) -> Heads | None:
+        """The refs as they were seen, where a sweep says that they still stand; None where one has to ask."""
+        if self._has_to_ask or self._sighted is None or self._is_done_elsewhere:
+            return None
+        return self.queue.repository.seen.heads
+
+    def _see_what_is_covered(self) -> None:
+        if self.queue.repository.seen.number > self._sighted_after:
+            self._covered = self._sighted
 
     def failed(self, step: str, error: Exception) -> None:
         """Notes what a step of this project has raised; it is told once, also where it goes on and on."""

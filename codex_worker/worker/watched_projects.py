@@ -1,6 +1,7 @@
 """All projects of a worker: finding them, looking at them side by side, and keeping their troubles apart."""
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TypeVar
@@ -14,7 +15,7 @@ from codex_worker.worker.looks import Looks
 from codex_worker.worker.next_job import Candidate
 from codex_worker.worker.projects import ProjectAddress, ProjectSource, ServerProjects, Standing
 from codex_worker.worker.settling import Settling
-from codex_worker.worker.watched_project import WatchedProject
+from codex_worker.worker.watched_project import ASK_AGAIN_AFTER_S, ASK_AGAIN_WHILE_SETTLING_S, WatchedProject
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ class WatchedProjects:
         self._projects: dict[str, WatchedProject] = {}
         self._looks = Looks(self.look, clock)
         self._source_trouble = ""
+        self._asking = threading.Lock()  # the source is one thread's at a time
+        self._swept_at_s = float("-inf")
 
     def __iter__(self) -> Iterator[WatchedProject]:
         return iter(list(self._projects.values()))
@@ -46,12 +49,29 @@ class WatchedProjects:
         return self._projects[address]
 
     def poll(self) -> None:
-        """Looks at every project that changed, and at those where something is left to do."""
-        changed = {project.address for project in self._changed()}
-        watched = [d for d in self._projects.values() if d.project.address in changed or d.needs_a_look]
-        self._looks.at(watched)
-        if isinstance(self._source, ServerProjects) and not self._source_trouble:
-            self._leave_what_has_no_work(self._source)
+        """Asks which projects have changed, and looks at those, and where something is left to do."""
+        with self._asking:
+            changed = self._changed()
+        self._look_where_due(changed)
+        with self._asking:
+            if isinstance(self._source, ServerProjects) and not self._source_trouble:
+                self._leave_what_has_no_work(self._source)
+
+    @property
+    def were_asked_for(self) -> bool:
+        """Whether the last poll is so fresh that there is no need for another one before the next job."""
+        return self._clock.monotonic() - self._swept_at_s < ASK_AGAIN_AFTER_S
+
+    def _look_where_due(self, changed: set[str], *, settles: bool = False) -> None:
+        now_s = self._clock.monotonic()
+        busy = self.under_way()  # whoever looks there now will have seen whatever is due
+        due = [
+            watched
+            for watched in self
+            if (address := watched.project.address) in changed
+            or (address not in busy and watched.is_due(now_s, settles=settles))
+        ]
+        self._looks.at(due)
 
     def _leave_what_has_no_work(self, source: ServerProjects) -> None:
         try:
@@ -94,16 +114,23 @@ class WatchedProjects:
         watched.went_well(step)
         return answer
 
-    def _changed(self) -> list[ProjectAddress]:
+    def _changed(self) -> set[str]:
+        """The addresses of projects with news; notes where all the branches are, if the source can tell."""
+        heads: dict[str, str | None] = {}
+        changed: set[str] = set()
         try:
             projects = list(self._source.changed())
+            if isinstance(self._source, ServerProjects):
+                heads = self._source.heads()
             self._source_trouble = ""
+            self._swept_at_s = self._clock.monotonic()
         except Exception as error:
             self._source_trouble = self._say(error, self._source_trouble)
-            return []
-        for project in projects:
-            self.watched(project)
-        return projects
+        else:
+            changed = {self.watched(project).project.address for project in projects}
+        for watched in self:
+            watched.sighted(heads.get(watched.project.address))
+        return changed
 
     def look(self, watched: WatchedProject) -> None:
         """Looks at one project and says what is new to say."""
@@ -127,9 +154,24 @@ class WatchedProjects:
         """The addresses of those that are being looked at now."""
         return {watched.project.address for watched in self if self._looks.is_under_way(watched)}
 
-    def look_at_unfinished(self) -> None:
-        """Looks where something may happen that does not move the branch, or something is left to do."""
-        self._looks.at([watched for watched in self.free() if watched.needs_a_look])
+    def look_at_unfinished(self, *, settles: bool = False) -> None:
+        """Looks where something is left to do, or may happen that does not move the branch.
+
+        Where one sweep tells of all branches it is asked, unless a poll has just done so. `settles`: this
+        worker's last results may still be dropped.
+        """
+        changed: set[str] = set()
+        again_after_s = ASK_AGAIN_WHILE_SETTLING_S if settles else ASK_AGAIN_AFTER_S
+        with self._asking:
+            is_due = self._clock.monotonic() - self._swept_at_s >= again_after_s
+            if is_due and self._sweeps and any(watched.needs_a_look for watched in self):
+                changed = self._changed()
+        self._look_where_due(changed, settles=settles)
+
+    @property
+    def _sweeps(self) -> bool:
+        """Whether one question to the source tells where the branches of all projects are."""
+        return isinstance(self._source, ServerProjects) and any(self._source.heads().values())
 
     def close(self) -> None:
         """Looks at nothing any more."""
