@@ -16,6 +16,8 @@ from socket import socket
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
+from codex_worker.clock import Clock, SystemClock
+from codex_worker.git.advertised import MOST_BYTES, QUESTION, Advertised
 from codex_worker.git.credentials import Credentials, origin_of
 from codex_worker.git.peers import is_family
 from codex_worker.tally import Tally, Traffic
@@ -27,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 # All that git asks a repository for over HTTP (gitprotocol-http): anything else is none of its business.
 _QUESTIONS = {
-    ("GET", "info/refs?service=git-upload-pack"),
+    ("GET", QUESTION),
     ("GET", "info/refs?service=git-receive-pack"),
     ("POST", "git-upload-pack"),
     ("POST", "git-receive-pack"),
@@ -88,9 +90,12 @@ class Passage:
 class Gate:
     """Lets git use a token for repositories on the token's own server. Safe to share between threads."""
 
-    def __init__(self, credentials: Credentials, tally: Tally | None = None) -> None:
+    def __init__(
+        self, credentials: Credentials, tally: Tally | None = None, clock: Clock | None = None
+    ) -> None:
         self._credentials = credentials
         self.tally = tally or Tally()
+        self.advertised = Advertised(clock or SystemClock())
         self._passages: dict[str, Passage] = {}
         self._lock = threading.Lock()
         self._server: _GateServer | None = None
@@ -176,8 +181,8 @@ class _Carrier(BaseHTTPRequestHandler):
         elif not self._is_admitted(passage):
             logger.warning("Something on this machine that is not our git tried to use the worker's token.")
             self._refuse(403)
-        else:
-            self._ask(passage, f"{passage.address}/{found[2]}")
+        elif not self._answer_from_memory(passage, found[2]):
+            self._ask(passage, found[2])
 
     def _is_admitted(self, passage: Passage) -> bool:
         # git asks several questions on one connection, and its other end does not change.
@@ -185,11 +190,25 @@ class _Carrier(BaseHTTPRequestHandler):
             self._admitted_to = passage
         return self._admitted_to is passage
 
-    def _ask(self, passage: Passage, url: str) -> None:
+    def _answer_from_memory(self, passage: Passage, question: str) -> bool:
+        """Answers what the server has answered lately; False where it has to be asked."""
+        known = self.server.gate.advertised.find(passage.address, dict(self.headers.items()))
+        if question != QUESTION or known is None:
+            return False
+        self.send_response(200)
+        for name, value in known.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(known.body)))
+        self._end_headers()
+        self.wfile.write(known.body)
+        return True
+
+    def _ask(self, passage: Passage, question: str) -> None:
         import requests
 
-        headers = {name: self.headers[name] for name in _TO_THE_SERVER if name in self.headers}
-        headers |= self.server.gate.headers_for(passage.address)
+        url = f"{passage.address}/{question}"
+        asked = {name: self.headers[name] for name in _TO_THE_SERVER if name in self.headers}
+        headers = asked | self.server.gate.headers_for(passage.address)
         try:
             body = self._body()
             answer = self.server.session.request(
@@ -201,11 +220,15 @@ class _Carrier(BaseHTTPRequestHandler):
             self._refuse(502)
             return
         with answer:
+            if answer.status_code != 200:
+                self.server.gate.advertised.forget(passage.address)
             if answer.status_code in _REDIRECTS:
                 passage.fault = _sent_on(url, answer.headers.get("Location", ""))
                 self._refuse(502)
             else:
-                self._answer(answer)
+                told = self._answer(answer, keeps=MOST_BYTES if question == QUESTION else 0)
+                if question == QUESTION and answer.status_code == 200:
+                    self.server.gate.advertised.note(passage.address, asked, answer.headers, told)
 
     def _body(self) -> bytes | Iterator[bytes] | None:
         if self.command == "GET":
@@ -232,7 +255,9 @@ class _Carrier(BaseHTTPRequestHandler):
                 yield block
             self.rfile.readline(64)
 
-    def _answer(self, answer: "requests.Response") -> None:
+    def _answer(self, answer: "requests.Response", *, keeps: int) -> bytes:
+        """Carries an answer on to git; answers its beginning, up to a little more than `keeps` bytes."""
+        told = b""
         self.send_response(answer.status_code)
         for name in _TO_GIT:
             if name in answer.headers:
@@ -244,8 +269,11 @@ class _Carrier(BaseHTTPRequestHandler):
         for block in answer.raw.stream(_BLOCK_BYTES, decode_content=False):
             self.server.gate.tally.received(Traffic.GIT, len(block))
             self.wfile.write(b"%x\r\n%b\r\n" % (len(block), block) if in_chunks else block)
+            if keeps and len(told) <= keeps:
+                told += block
         if in_chunks:
             self.wfile.write(b"0\r\n\r\n")
+        return told
 
     def _refuse(self, status: int) -> None:
         self.close_connection = True

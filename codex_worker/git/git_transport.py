@@ -42,6 +42,7 @@ T = TypeVar("T")
 HEAD_REF = "refs/worker/head"
 TRY_REF = "refs/worker/try"
 NOTHING_SINCE = "no commits selected for shallow requests"
+NOT_THERE = "not our ref"
 NO_SUCH_COMMIT = "Not a valid commit name"  # it is none of this cache's, which is an answer
 FETCH_OF_A_COMMIT = ("--depth=1", "--filter=blob:none", "--no-tags", "--no-write-fetch-head")
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # the id that git gives a tree without entries
@@ -96,6 +97,7 @@ class GitTransport:
         self._thread_lock = threading.RLock()
         self._lock_held = False
         self._records_here: set[str] = set()
+        self._leases_here: set[str] = set()
 
     @property
     def folder(self) -> Path:
@@ -148,7 +150,7 @@ class GitTransport:
     def snapshot(self, heads: Heads) -> GitSnapshot:
         """Fetches the head that was seen (or a newer one, where the branch has moved since)."""
         if self._head() != heads.commit:
-            self._fetch(heads.branch)
+            self._fetch(heads)
         head = self._head()
         if head is None:
             raise SystemFault(f"git fetched no commit of {heads.branch} into {self.folder}.")
@@ -195,24 +197,27 @@ class GitTransport:
         name, _, email = self._author.partition(" <")
         who = {"NAME": name, "EMAIL": email.rstrip(">"), "DATE": f"{int(self._now())} +0000"}
         environment = {f"GIT_{role}_{key}": who[key] for role in ("AUTHOR", "COMMITTER") for key in who}
-        return (
-            self._git.local("commit-tree", EMPTY_TREE, stdin=content, environment=environment)
-            .decode()
-            .strip()
-        )
+        made = self._git.local("commit-tree", EMPTY_TREE, stdin=content, environment=environment)
+        commit = made.decode().strip()
+        self._leases_here.add(commit)
+        return commit
 
     def read_leases(self, commits: Sequence[str]) -> dict[str, bytes]:
         """The messages of leases' commits on the server, with one request; of what is none, nothing."""
         wanted = list(dict.fromkeys(commits))
-        if not self._git.fetch_at_most(
-            MAX_LEASE_OBJECTS * len(wanted), *FETCH_OF_A_COMMIT, "origin", *wanted
-        ):
-            if len(wanted) == 1:
+        missing = [commit for commit in wanted if commit not in self._leases_here]
+        if missing and not self._bring_leases(missing):
+            middle = len(wanted) // 2
+            if middle == 0:
                 logger.warning("The lease %s of %s holds files; it counts as none.", wanted[0], self.url)
                 return {}
-            middle = len(wanted) // 2
             return self.read_leases(wanted[:middle]) | self.read_leases(wanted[middle:])
         return {oid: data.partition(b"\n\n")[2] for oid, data in self._blobs.commits(wanted)}
+
+    def _bring_leases(self, commits: Sequence[str]) -> bool:
+        """Fetches leases; False where that is more than so many leases are."""
+        most = MAX_LEASE_OBJECTS * len(commits)
+        return self._git.fetch_at_most(most, *FETCH_OF_A_COMMIT, "origin", *commits)
 
     def records(self, commits: Sequence[str]) -> dict[str, Snapshot]:
         """The files of records, by commit; their long ones are fetched when they are read."""
@@ -367,9 +372,17 @@ class GitTransport:
         done = self._git.run("rev-parse", "--verify", "--quiet", HEAD_REF)
         return done.output.decode().strip() if done.code == 0 else None
 
-    def _fetch(self, branch: str) -> None:
+    def _fetch(self, heads: Heads) -> None:
+        try:
+            self._fetch_of(heads.commit)  # git asks for a branch's commit once more
+        except SystemFault as error:
+            if NOT_THERE not in str(error):
+                raise
+            self._fetch_of(heads.branch)  # it was rewritten just now, and the server forgets quickly
+
+    def _fetch_of(self, what: str) -> None:
         options = ["--filter=blob:none", "--no-tags", "--no-write-fetch-head"]
-        options += ["origin", f"+{branch}:{HEAD_REF}"]
+        options += ["origin", f"+{what}:{HEAD_REF}"]
         if self._head() is not None:
             if self._git.fetch_at_most(MAX_FETCHED_OBJECTS, *options):
                 return
@@ -380,7 +393,7 @@ class GitTransport:
 
     def _prepare(self) -> None:
         if self._cache.prepare():
-            self._records_here.clear()
+            self._forget_what_is_here()
 
     def renew(self, commit: str | None = None) -> None:
         """Throws the cache away and makes it anew, with one commit of the server's in it."""
@@ -395,8 +408,12 @@ class GitTransport:
             with self.locked():
                 pass  # makes it
 
-    def _start_afresh(self) -> None:
+    def _forget_what_is_here(self) -> None:
         self._records_here.clear()
+        self._leases_here.clear()
+
+    def _start_afresh(self) -> None:
+        self._forget_what_is_here()
         self._cache.make()
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
 from codex_worker.clock import Clock
-from codex_worker.errors import CacheBroken, PushRefused
+from codex_worker.errors import CacheBroken, PushRefused, WorkerError
 from codex_worker.git.ports import GitPort, Heads, PathChange, PushAnswer, RefMove, Snapshot
 from codex_worker.git.refusals import refusal_sentence
 from codex_worker.git.seen import SeenHeads
@@ -115,6 +115,8 @@ class _Transaction(Generic[T]):
     refusals: int = 0
     seen_before: Heads | None = None
     answer: PushAnswer | None = None  # to the last try; None where none came
+    guess: Heads | None = None  # refs as they were seen earlier, for the first try only
+    is_guess_true: bool = False
 
 
 class Repository:
@@ -140,6 +142,7 @@ class Repository:
         self._chance = chance or random.Random()
         self._lock = threading.RLock()
         self.seen = SeenHeads()
+        self._may_guess = True
 
     def look(self) -> Heads:
         """The default branch and our refs, with one request."""
@@ -160,15 +163,24 @@ class Repository:
         """Several leases' contents, with one request; what is no lease is left out."""
         return self._locked(lambda: self._transport.read_leases(commits))
 
-    def transact(self, build: Build[T], *, patience_s: float | None = TRANSACTION.timeout_s) -> Landed[T]:
+    def transact(
+        self,
+        build: Build[T],
+        *,
+        patience_s: float | None = TRANSACTION.timeout_s,
+        standing: Heads | None = None,
+    ) -> Landed[T]:
         """Builds a change on the head and pushes it, again and again until it lands.
 
-        `build` is shown each new head; what it raises ends the transaction, None means there is nothing
-        to do. The answer holds the value of the change that landed. Raises ServerUnreachable or
-        AccessDenied when the server could not be used for `patience_s`, and PushRefused, with the
-        server's words, when it said no.
+        The first try is built on the refs as they were last seen, without asking: where one of them has
+        moved since, the server refuses the push. `build` is shown each new head; what it raises ends the
+        transaction, None means there is nothing to do. That counts on a head that the server has just told,
+        or on `standing`: refs that are known to stand. The answer holds the value of the change that landed.
+        Raises ServerUnreachable or AccessDenied when the server could not be used for `patience_s`, and
+        PushRefused, with the server's words, when it said no.
         """
-        transaction = _Transaction(build)
+        guess = standing or (self.seen.heads if self._may_guess else None)
+        transaction = _Transaction(build, guess=guess, is_guess_true=standing is not None)
         back_off = BackOff(
             replace(TRANSACTION, timeout_s=patience_s),
             self._clock.monotonic,
@@ -189,22 +201,42 @@ class Repository:
     def _try(self, transaction: _Transaction[T]) -> Landed[T] | None:
         """One look, one build and one push; None where the push was not accepted."""
         with self._lock, self._transport.locked():
-            heads = self.look()
-            snapshot = self._transport.snapshot(heads)
-            landed = self._landed(transaction.tries, heads, snapshot)
-            if landed:
-                return landed
-            _believe_refusals(transaction, heads)
+            guess, transaction.guess = transaction.guess, None
+            if guess is not None:
+                landed = self._try_on(transaction, guess, is_guess=not transaction.is_guess_true)
+                self._may_guess = landed is not None or transaction.answer is None
+                if landed is not None or transaction.answer is not None:
+                    return landed
+            landed = self._try_on(transaction, self.look())
+            # Where others push all the time a guess costs more than it saves.
+            self._may_guess = self._may_guess or landed is not None
+            return landed
+
+    def _try_on(
+        self, transaction: _Transaction[T], heads: Heads, *, is_guess: bool = False
+    ) -> Landed[T] | None:
+        """One build and one push on these heads; None where the push was not accepted.
+
+        With a guess None as well, and nothing is pushed, where there is nothing to do: that may be old.
+        """
+        snapshot = self._transport.snapshot(heads)
+        landed = self._landed(transaction.tries, heads, snapshot)
+        if landed:
+            return landed
+        _believe_refusals(transaction, heads)
+        try:
             change = transaction.build(snapshot, heads)
-            if change is None or change.is_empty:
-                return Landed(None, change=change)
-            attempt = self._make(snapshot, change)
-            transaction.tries.append(attempt)
-            transaction.seen_before, transaction.answer = heads, None
-            transaction.answer = self._push(attempt, snapshot, heads)
-        if transaction.answer.accepted:
-            return Landed(attempt.commit, attempt.refs, attempt.change)
-        return None
+        except WorkerError:
+            if is_guess:
+                return None
+            raise
+        if change is None or change.is_empty:
+            return None if is_guess else Landed(None, change=change)
+        attempt = self._make(snapshot, change)
+        transaction.tries.append(attempt)
+        transaction.seen_before, transaction.answer = heads, None
+        transaction.answer = self._push(attempt, snapshot, heads)
+        return Landed(attempt.commit, attempt.refs, attempt.change) if transaction.answer.accepted else None
 
     def replace_lease(self, ref: str, expected: str | None, commit: str | None) -> PushAnswer:
         """Moves a lease ref alone; `commit` is one that `lease_commit` made, None deletes the ref.

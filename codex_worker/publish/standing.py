@@ -80,11 +80,11 @@ class Publications:
         self._removed: set[str] = set()  # files that a person's own commit took away
         self._left_away: set[str] = set()  # files that cannot come back, or whose cell gave way
 
-    def look(self, *, thorough: bool = False) -> AtHead:
+    def look(self, *, thorough: bool = False, standing: Heads | None = None) -> AtHead:
         """Compares with the head, and puts back what is missing there.
 
         With `thorough`, however much there is to read; else some pages and notebooks, and the next look
-        goes on. Raises what the server raises.
+        goes on. With `standing` the head is the one that was just seen. Raises what the server raises.
         """
 
         def build(snapshot: Snapshot, heads: Heads) -> Change[_Found] | None:
@@ -100,7 +100,7 @@ class Publications:
             say_what_was_dropped(facts)
             return Change(files, f"Job {self._job_id}: put back what a merge has left out", value=found)
 
-        found = self._repository.transact(build).value
+        found = self._repository.transact(build, standing=standing).value
         return AtHead() if found is None else self._standing(found)
 
     def _standing(self, found: _Found) -> AtHead:

@@ -283,7 +283,7 @@ class JobQueue:
 
     def remove_tombstones(self) -> int:
         """Deletes the leases and records of jobs that nobody needs to know of; answers how many jobs."""
-        heads = self.repository.look()
+        heads = self.repository.seen.heads or self.repository.look()  # a ref that has moved since stays
         views = self.survey(heads)
         over = [view.facts for view in views if view.state.is_final or view.state is State.ABSENT]
         return self._sweeper.sweep(over, heads)

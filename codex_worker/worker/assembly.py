@@ -85,9 +85,9 @@ class Assembly:
         self._worker_id = settings.worker_id or "codex-worker"
         self._forced = job_of(settings.force_job) if settings.force_job else None
         self._credentials = credentials
-        self.tally = Tally()
-        self._gate = Gate(credentials, self.tally)
         self._clock = clock or SystemEventClock()
+        self.tally = Tally()
+        self._gate = Gate(credentials, self.tally, self._clock)
         self.figures = figures or Figures(self._clock)
         self._environment = environment
         self._work_dir = settings.work_dir.resolve()
@@ -224,7 +224,7 @@ class Assembly:
         """What an attempt reads with and publishes by."""
         store = open_store(address, self._credentials, self.tally)
         cache = LfsCache(self._work_dir / "lfs", LFS_CACHE_BYTES)
-        files = owned.repository.snapshot()
+        files = owned.repository.snapshot(owned.repository.seen.heads)  # as the claim left it
         return RepositoryScanner(owned, files, store, cache, self._hub, folder, self._shared.open)
 
     def _address_of(self, number: int) -> str:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from codex_worker.clock import Clock
 from codex_worker.contract.records import now_utc
 from codex_worker.contract.state import State
+from codex_worker.git.ports import Heads
 from codex_worker.publish.standing import Publications
 from codex_worker.queue.job_queue import JobQueue, JobView, ProjectLook, in_turn
 
@@ -50,7 +51,7 @@ class Settling:
         for view in in_turn([view for view in sight.views if _is_open(view)], self._compared_last):
             if self.clock.monotonic() >= until_s:
                 break
-            put_back += self._compare(view, sight.heads.commit)
+            put_back += self._compare(view, sight.heads)
             self._compared_last = view.job_id
         return put_back
 
@@ -59,7 +60,7 @@ class Settling:
         for compared in self._jobs.values():
             compared.good_since_s = None
 
-    def _compare(self, view: JobView, head: str) -> int:
+    def _compare(self, view: JobView, heads: Heads) -> int:
         now_s, job_id, record = self.clock.monotonic(), view.job_id, view.facts.record_id or ""
         compared = self._jobs.get(job_id)
         if compared is None:
@@ -67,13 +68,13 @@ class Settling:
         if compared.record != record:
             compared.record, compared.good_since_s = record, None
         put_back = 0
-        if compared.at != (head, record):
-            standing = compared.publications.look(thorough=job_id in self.own)
+        if compared.at != (heads.commit, record):
+            standing = compared.publications.look(thorough=job_id in self.own, standing=heads)
             put_back = standing.put_back
             if put_back or not standing.is_complete:
                 compared.good_since_s = None
                 return put_back
-            compared.at = (head, record)
+            compared.at = (heads.commit, record)
         if compared.good_since_s is None:
             compared.good_since_s = now_s
         if view.state.is_final and self._has_stood(view, now_s - compared.good_since_s):

@@ -1,0 +1,128 @@
+"""A server with many projects whose jobs wait, and workers that do each job in no time: what asking costs."""
+
+import shutil
+import subprocess
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import cast
+
+from codex_worker.clock import EventClock
+from codex_worker.contract.exit_codes import ExitCode
+from codex_worker.contract.records import EndState
+from codex_worker.git.credentials import Credentials
+from codex_worker.gitlab.client import GitLabClient
+from codex_worker.gitlab.leaving import Leaver
+from codex_worker.gitlab.projects import ProjectFinder
+from codex_worker.queue.owned import Outcome, OwnedJob
+from codex_worker.settings import Settings
+from codex_worker.supervisor.attempt import Supervisor
+from codex_worker.worker.assembly import Assembly
+from codex_worker.worker.loop import LoopSettings, Worker
+from codex_worker.worker.projects import ServerProjects
+from tests.support.event_clock import ManualClock
+from tests.support.gitlab import DEVELOPER, GitLabServer
+from tests.support.queues import SERVER_SETTINGS, job, manifest
+
+
+class Instantly:
+    """Stands in for the supervisor: claims nothing itself, and a job of its is over as soon as it begins.
+
+    What a worker's loop needs of codex_worker.supervisor.attempt.Supervisor, and no more.
+    """
+
+    def __init__(self) -> None:
+        self.leaving = _Leaving()
+        self.done: list[tuple[str, str]] = []  # project and job
+
+    def run(self, owned: OwnedJob, project: str, address: str) -> Outcome:
+        outcome = Outcome(EndState.COMPLETED)
+        owned.end(outcome, log=b"done\n")
+        self.done.append((project, owned.entry.job_id))
+        return outcome
+
+    def read_token_again(self) -> bool:
+        return False
+
+
+class _Leaving:
+    def __init__(self) -> None:
+        self.event = threading.Event()
+
+
+class OpenProjects:
+    """So many projects on a stand-in for GitLab, each with so many jobs that nobody has begun."""
+
+    def __init__(self, folder: Path, count: int, jobs: int = 1, latency_s: float = 0.0) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.count = count
+        self.server = GitLabServer(folder / "server", latency_s=latency_s)
+        self.token = self.server.create_token("worker", ["read_api", "read_repository", "write_repository"])
+        first = self._bare(folder / "first.git")
+        for number in range(count):
+            bare = Path(shutil.copytree(first, folder / "repositories" / f"p{number}.git"))
+            _commit(bare, manifest(*(_entry(number, each) for each in range(jobs))))
+            self.server.create_project(f"team/p{number}", {"worker": DEVELOPER}, repository=bare)
+        self.supervisors: list[Instantly] = []
+
+    def worker(self, name: str, clock: EventClock | None = None, interval_s: float = -1.0) -> Worker:
+        """A worker on all of the projects; without an interval it leaves when nothing is left."""
+        clock = clock or ManualClock()
+        work_dir = self.folder / f"work-{name}"
+        work_dir.mkdir()
+        credentials = Credentials(self.token, self.server.url)
+        settings = Settings(
+            worker_id=name, gitlab_url=self.server.url, work_dir=work_dir, loop_interval=interval_s
+        )
+        assembly = Assembly(settings, credentials, {}, clock)
+        client = GitLabClient(self.server.url, credentials, clock)
+        source = ServerProjects(
+            ProjectFinder(client, clock), Leaver(client, clock, 0.0, work_dir / "projects.json")
+        )
+        supervisor = Instantly()
+        self.supervisors.append(supervisor)
+        return Worker(
+            source,
+            assembly.open_queue,
+            cast(Supervisor, supervisor),
+            assembly.open_project,
+            clock,
+            LoopSettings(work_dir, interval_s),
+        )
+
+    def requests_a_job(self, workers: list[Worker]) -> float:
+        """How many requests all the workers together need for each job, until nothing is left to do."""
+        self.server.requests.clear()
+        codes: list[ExitCode] = []
+        threads = [threading.Thread(target=lambda w=w: codes.append(w.run())) for w in workers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert codes == [ExitCode.DONE] * len(workers), codes
+        done = Counter(each for supervisor in self.supervisors for each in supervisor.done)
+        assert done and set(done.values()) == {1}, "a job was done twice, or none was"
+        return len(self.server.requests) / len(done)
+
+    def close(self) -> None:
+        self.server.close()
+
+    @staticmethod
+    def _bare(path: Path) -> Path:
+        subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(path)], check=True)
+        for setting in SERVER_SETTINGS:
+            subprocess.run(["git", "-C", str(path), "config", setting, "true"], check=True)
+        return path
+
+
+def _entry(project: int, number: int) -> dict[str, object]:
+    """Jobs of all projects in one hour, so that the projects take turns."""
+    moment = f"2026-01-01T00:{number:02}:{project % 60:02}.000Z"
+    return job(f"p{project}j{number}", submitted_at=moment)
+
+
+def _commit(bare: Path, content: bytes) -> None:
+    said = b"commit refs/heads/main\ncommitter Maria <m@example.org> 1767225600 +0000\ndata 3\nask\n"
+    said += b"M 100644 inline gpu_jobs/manifest.yaml\ndata %d\n%s\n" % (len(content), content)
+    subprocess.run(["git", "-C", str(bare), "fast-import", "--quiet"], input=said, check=True)
