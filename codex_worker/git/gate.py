@@ -208,7 +208,7 @@ class _Carrier(BaseHTTPRequestHandler):
 
         url = f"{passage.address}/{question}"
         asked = {name: self.headers[name] for name in _TO_THE_SERVER if name in self.headers}
-        headers = asked | self.server.gate.headers_for(passage.address)
+        headers = {**asked, **self.server.gate.headers_for(passage.address)}
         try:
             body = self._body()
             answer = self.server.session.request(

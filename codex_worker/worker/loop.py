@@ -396,6 +396,7 @@ class Worker:
         """Looks at unfinished jobs and unsettled projections, also while a job of ours is running."""
         while not self._clock.wait(self._over, WATCH_STEP_S):
             try:
-                self._projects.look_at_unfinished(settles=self._is_settling)
+                self._projects.settles = self._is_settling
+                self._projects.look_at_unfinished()
             except Exception:  # a defect of ours must not end the watch for all projects
                 logger.exception("The projects could not be watched")

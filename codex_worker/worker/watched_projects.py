@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TypeVar
 
@@ -41,6 +41,7 @@ class WatchedProjects:
         self._source_trouble = ""
         self._asking = threading.Lock()  # the source is one thread's at a time
         self._swept_at_s = float("-inf")
+        self.settles = False  # whether a sync may still drop what this worker has just published
 
     def __iter__(self) -> Iterator[WatchedProject]:
         return iter(list(self._projects.values()))
@@ -52,7 +53,7 @@ class WatchedProjects:
         """Asks which projects have changed, and looks at those, and where something is left to do."""
         with self._asking:
             changed = self._changed()
-        self._look_where_due(changed)
+        self._look_where_due(self, changed)
         with self._asking:
             if isinstance(self._source, ServerProjects) and not self._source_trouble:
                 self._leave_what_has_no_work(self._source)
@@ -62,16 +63,11 @@ class WatchedProjects:
         """Whether the last poll is so fresh that there is no need for another one before the next job."""
         return self._clock.monotonic() - self._swept_at_s < ASK_AGAIN_AFTER_S
 
-    def _look_where_due(self, changed: set[str], *, settles: bool = False) -> None:
-        now_s = self._clock.monotonic()
-        busy = self.under_way()  # whoever looks there now will have seen whatever is due
-        due = [
-            watched
-            for watched in self
-            if (address := watched.project.address) in changed
-            or (address not in busy and watched.is_due(now_s, settles=settles))
-        ]
-        self._looks.at(due)
+    def _look_where_due(self, watched: Iterable[WatchedProject], changed: set[str]) -> None:
+        self._looks.at([each for each in watched if each.project.address in changed or self._is_due(each)])
+
+    def _is_due(self, watched: WatchedProject) -> bool:
+        return watched.is_due(self._clock.monotonic(), settles=self.settles)
 
     def _leave_what_has_no_work(self, source: ServerProjects) -> None:
         try:
@@ -154,19 +150,19 @@ class WatchedProjects:
         """The addresses of those that are being looked at now."""
         return {watched.project.address for watched in self if self._looks.is_under_way(watched)}
 
-    def look_at_unfinished(self, *, settles: bool = False) -> None:
+    def look_at_unfinished(self) -> None:
         """Looks where something is left to do, or may happen that does not move the branch.
 
-        Where one sweep tells of all branches it is asked, unless a poll has just done so. `settles`: this
-        worker's last results may still be dropped.
+        Where one sweep tells of all branches it is asked, unless a poll has just done so.
         """
         changed: set[str] = set()
-        again_after_s = ASK_AGAIN_WHILE_SETTLING_S if settles else ASK_AGAIN_AFTER_S
+        again_after_s = ASK_AGAIN_WHILE_SETTLING_S if self.settles else ASK_AGAIN_AFTER_S
         with self._asking:
             is_due = self._clock.monotonic() - self._swept_at_s >= again_after_s
             if is_due and self._sweeps and any(watched.needs_a_look for watched in self):
                 changed = self._changed()
-        self._look_where_due(changed, settles=settles)
+        busy = self.under_way()  # whoever looks there now sees what is due, but perhaps not what is news
+        self._look_where_due([d for d in self if d.project.address not in busy - changed], changed)
 
     @property
     def _sweeps(self) -> bool:

@@ -17,12 +17,16 @@ from codex_worker.gitlab.projects import ProjectFinder
 from codex_worker.queue.owned import Outcome, OwnedJob
 from codex_worker.settings import Settings
 from codex_worker.supervisor.attempt import Supervisor
+from codex_worker.supervisor.handlers_found import handlers_root
+from codex_worker.supervisor.tenancy import Admission, Tenancy
 from codex_worker.worker.assembly import Assembly
 from codex_worker.worker.loop import LoopSettings, Worker
 from codex_worker.worker.projects import ServerProjects
 from tests.support.event_clock import ManualClock
 from tests.support.gitlab import DEVELOPER, GitLabServer
 from tests.support.queues import SERVER_SETTINGS, job, manifest
+
+MANIFEST = "gpu_jobs/manifest.yaml"
 
 
 class Instantly:
@@ -31,15 +35,25 @@ class Instantly:
     What a worker's loop needs of codex_worker.supervisor.attempt.Supervisor, and no more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: EventClock) -> None:
+        self.tenancy = Tenancy(clock, handlers_root())
         self.leaving = _Leaving()
+        self.spares = _NoSpares()
+        self.may_end = threading.Event()  # a job goes on until it is set
+        self.may_end.set()
+        self.begun: list[tuple[str, str]] = []
         self.done: list[tuple[str, str]] = []  # project and job
 
-    def run(self, owned: OwnedJob, project: str, address: str) -> Outcome:
+    def run(self, owned: OwnedJob, project: str, address: str, admission: Admission) -> Outcome:
+        self.begun.append((project, owned.entry.job_id))
+        self.may_end.wait()
         outcome = Outcome(EndState.COMPLETED)
         owned.end(outcome, log=b"done\n")
         self.done.append((project, owned.entry.job_id))
         return outcome
+
+    def leave(self) -> None:
+        self.leaving.event.set()
 
     def read_token_again(self) -> bool:
         return False
@@ -48,6 +62,18 @@ class Instantly:
 class _Leaving:
     def __init__(self) -> None:
         self.event = threading.Event()
+
+
+class _NoSpares:
+    """No process is kept ready, for no job has one."""
+
+    is_wanted = False
+
+    def keep_one(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
 
 class OpenProjects:
@@ -62,7 +88,7 @@ class OpenProjects:
         first = self._bare(folder / "first.git")
         for number in range(count):
             bare = Path(shutil.copytree(first, folder / "repositories" / f"p{number}.git"))
-            _commit(bare, manifest(*(_entry(number, each) for each in range(jobs))))
+            _commit(bare, MANIFEST, manifest(*(_entry(number, each) for each in range(jobs))), "")
             self.server.create_project(f"team/p{number}", {"worker": DEVELOPER}, repository=bare)
         self.supervisors: list[Instantly] = []
 
@@ -80,7 +106,7 @@ class OpenProjects:
         source = ServerProjects(
             ProjectFinder(client, clock), Leaver(client, clock, 0.0, work_dir / "projects.json")
         )
-        supervisor = Instantly()
+        supervisor = Instantly(clock)
         self.supervisors.append(supervisor)
         return Worker(
             source,
@@ -90,6 +116,17 @@ class OpenProjects:
             clock,
             LoopSettings(work_dir, interval_s),
         )
+
+    def push(self, number: int, path: str, content: bytes) -> None:
+        """What a person pushes to a project."""
+        _commit(self.folder / "repositories" / f"p{number}.git", path, content, "from refs/heads/main^0\n")
+
+    def files(self, number: int) -> list[str]:
+        bare = str(self.folder / "repositories" / f"p{number}.git")
+        listed = subprocess.run(
+            ["git", "-C", bare, "ls-tree", "-r", "--name-only", "main"], check=True, capture_output=True
+        )
+        return listed.stdout.decode().split()
 
     def requests_a_job(self, workers: list[Worker]) -> float:
         """How many requests all the workers together need for each job, until nothing is left to do."""
@@ -122,7 +159,8 @@ def _entry(project: int, number: int) -> dict[str, object]:
     return job(f"p{project}j{number}", submitted_at=moment)
 
 
-def _commit(bare: Path, content: bytes) -> None:
+def _commit(bare: Path, path: str, content: bytes, base: str) -> None:
     said = b"commit refs/heads/main\ncommitter Maria <m@example.org> 1767225600 +0000\ndata 3\nask\n"
-    said += b"M 100644 inline gpu_jobs/manifest.yaml\ndata %d\n%s\n" % (len(content), content)
+    said += base.encode()
+    said += b"M 100644 inline %s\ndata %d\n%s\n" % (path.encode(), len(content), content)
     subprocess.run(["git", "-C", str(bare), "fast-import", "--quiet"], input=said, check=True)
