@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from codex_worker import __version__, cores
-from codex_worker.cli import check, data, demo, export, jobs, manifest_keys, speaking, transcribing
+from codex_worker.cli import check, data, demo, export, jobs, manifest_keys, release, speaking, transcribing
 from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.errors import WorkerError
 
@@ -21,7 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"codex-worker {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("work", add_help=False, help="do jobs (the same as worker_entry.py)")
-    for group in (jobs, check, data, speaking, transcribing, export, demo, manifest_keys):
+    for group in (jobs, check, data, speaking, transcribing, release, export, demo, manifest_keys):
         group.add_parsers(commands)
     return parser
 
