@@ -81,6 +81,6 @@ def _window(text: str) -> Window:
         raise ValueError("it must be of times from 00:00 to 24:00")
     if start == end:
         raise ValueError(
-            "it must be a window that ends when it has not just begun; leave it out for the whole day"
+            "it must be a window whose end is not its beginning; leave the option out for the whole day"
         )
     return Window(start, end)
