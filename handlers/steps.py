@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from codex_worker import cores
+from codex_worker.audio.decode import Decode, decode
+from codex_worker.audio.kept import KeptRecordings
 from codex_worker.codex.choose import cells_for_training
 from codex_worker.codex.provenance import people_and_machines
 from codex_worker.contract.licences import refuse_non_commercial
@@ -26,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 MOST_THREADS = 16
 REPORT_EVERY = 100
+KEPT_SHARE = 0.25  # of the free disk, for decoded recordings while they are prepared
 
 
 def threads() -> int:
@@ -80,6 +83,12 @@ def training_folder(job: JobContext, callbacks: JobCallbacks) -> Path:
     return folder
 
 
+def kept_recordings(job: JobContext, sample_rate: int) -> KeptRecordings:
+    """The recordings of a job whose model reads `sample_rate` Hz, decoded once for all who listen to them."""
+    free_bytes = shutil.disk_usage(job.folder).free
+    return KeptRecordings(job.folder / "decoded", sample_rate, int(KEPT_SHARE * free_bytes))
+
+
 def check_up(
     job: JobContext,
     callbacks: JobCallbacks,
@@ -90,6 +99,7 @@ def check_up(
     reader_cer: float | None = None,
     lost_letters: LostLetters | None = None,
     needs: Needs | None = None,
+    decode: Decode = decode,
 ) -> DataReport:
     """Listens to what a job is going to learn from, and publishes the page.
 
@@ -109,6 +119,7 @@ def check_up(
         lost_letters=lost_letters,
         needs=needs,
         workers=threads(),
+        decode=decode,
         on_progress=progress,
     )
     for line in report.lines():

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from codex_worker.asr.features import FeatureCache, FeatureExtractor, content_key
-from codex_worker.audio.decode import Clip
+from codex_worker.audio.decode import Clip, Decode, decode
 from codex_worker.data.faults import Purpose
 from codex_worker.data.held_out import Item, hold_out
 from codex_worker.data.usable import Limits, Needs, hear
@@ -136,8 +136,6 @@ class Sounds:
 
 def read_samples(utterance: TranscribedClip, sample_rate: int) -> np.ndarray:
     """The utterance's samples `[N]`, mono float32. Raises DataError for what is no usable recording."""
-    from codex_worker.audio.decode import decode
-
     return decode(
         utterance.path, sample_rate=sample_rate, start_s=utterance.start_s, end_s=utterance.end_s
     ).samples
@@ -152,6 +150,7 @@ def prepare(
     frames: Callable[[int], int],
     max_duration_s: float,
     workers: int = 4,
+    decode: Decode = decode,
     report: Callable[[str], None] = logger.info,
 ) -> Corpus:
     """Every utterance that can be learnt from; the others with the reasons of `data.usable`.
@@ -161,6 +160,7 @@ def prepare(
         written: what of a text a reading is compared with; by default what `normalise` gives.
         frames: CTC frames for an input of that many rows.
         workers: recordings decoded at a time.
+        decode: reads a recording, where it was decoded before.
         report: gets a sentence now and then; it may raise to end the work.
 
     Raises:
@@ -175,6 +175,7 @@ def prepare(
         needs=needs,
         sounds=sounds,
         workers=workers,
+        decode=decode,
         report=report,
     )
     _require_enough(examples, left_out)
@@ -198,6 +199,7 @@ def examples_of(
     needs: Needs,
     sounds: Sounds,
     workers: int = 4,
+    decode: Decode = decode,
     report: Callable[[str], None] = logger.info,
 ) -> tuple[list[Example], dict[str, str]]:
     """The examples among utterances, in their order, and why the others are none; see `prepare`."""
@@ -212,7 +214,7 @@ def examples_of(
             left_out[utterance.key] = "its text holds no letters after normalisation"
     examples = []
     with keep_cores(), ThreadPoolExecutor(workers, initializer=take_one_core) as pool:
-        outcomes = pool.map(lambda u: _example(u, texts[u.key], sounds, needs.limits(u.text)), spoken)
+        outcomes = pool.map(lambda u: _example(u, texts[u.key], sounds, needs.limits(u.text), decode), spoken)
         for position, (utterance, outcome) in enumerate(zip(spoken, outcomes, strict=True), start=1):
             if isinstance(outcome, Example):
                 examples.append(replace(outcome, written=references[utterance.key]))
@@ -282,9 +284,11 @@ def ctc_frames_needed(labels: Sequence[int]) -> int:
     return len(labels) + sum(1 for left, right in pairwise(labels) if left == right)
 
 
-def _example(utterance: TranscribedClip, text: str, sounds: Sounds, limits: Limits) -> Example | str:
+def _example(
+    utterance: TranscribedClip, text: str, sounds: Sounds, limits: Limits, decode: Decode
+) -> Example | str:
     try:
-        heard = hear(utterance.clip, sample_rate=sounds.frontend.sample_rate, limits=limits)
+        heard = hear(utterance.clip, sample_rate=sounds.frontend.sample_rate, limits=limits, decode=decode)
         found = heard.against(Purpose.TRAINING)
         if found is not None or heard.recording is None:
             return found.sentence if found else "its recording cannot be heard"

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ __all__ = ["AudioInfo", "Clip", "CutOff", "Recording", "TooLong", "decode", "dec
 logger = logging.getLogger(__name__)
 
 LATEST_START_S = 24 * 3600.0
+MAX_DURATION_S = 7200.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,22 @@ class Clip:
     expected_duration_s: float | None = None
 
 
+class Decode(Protocol):
+    """`audio.decode.decode`, and whatever stands for it."""
+
+    def __call__(
+        self,
+        path: Path,
+        *,
+        sample_rate: int,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        expected_duration_s: float | None = None,
+        max_duration_s: float = MAX_DURATION_S,
+    ) -> Recording:
+        """A recording, or a clip of it, as mono at `sample_rate`. Raises DataError as `decode` does."""
+
+
 def decode(
     path: Path,
     *,
@@ -58,7 +76,7 @@ def decode(
     start_s: float | None = None,
     end_s: float | None = None,
     expected_duration_s: float | None = None,
-    max_duration_s: float = 7200.0,
+    max_duration_s: float = MAX_DURATION_S,
 ) -> Recording:
     """Read a recording, or the clip from `start_s` to `end_s`, as mono at `sample_rate`.
 
@@ -154,19 +172,26 @@ def decode_many(
     """
 
     def attempt(clip: Clip) -> Recording | DataError:
-        try:
-            return decode(
-                clip.path,
-                sample_rate=sample_rate,
-                start_s=clip.start_s,
-                end_s=clip.end_s,
-                expected_duration_s=clip.expected_duration_s,
-                max_duration_s=max_duration_s,
-            )
-        except DataError as error:
-            return error
+        return decode_or_error(clip, sample_rate=sample_rate, max_duration_s=max_duration_s, decode=decode)
 
     return map_ahead(attempt, clips, workers=workers)
+
+
+def decode_or_error(
+    clip: Clip, *, sample_rate: int, max_duration_s: float, decode: Decode = decode
+) -> Recording | DataError:
+    """A clip as `decode` gives it, or the error that says why it cannot be used."""
+    try:
+        return decode(
+            clip.path,
+            sample_rate=sample_rate,
+            start_s=clip.start_s,
+            end_s=clip.end_s,
+            expected_duration_s=clip.expected_duration_s,
+            max_duration_s=max_duration_s,
+        )
+    except DataError as error:
+        return error
 
 
 @contextmanager

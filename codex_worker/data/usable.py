@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codex_worker.audio.character import voice_in
-from codex_worker.audio.decode import Clip, CutOff, Recording, TooLong, decode
+from codex_worker.audio.decode import Clip, CutOff, Decode, Recording, TooLong, decode, decode_or_error
 from codex_worker.audio.level import Samples, is_silent, trim_silence
 from codex_worker.audio.not_sound import NoSound, SpoiltPointer
 from codex_worker.audio.overdrive import flat_share, has_ceiling, is_flattened
@@ -73,21 +73,12 @@ class Heard:
         return tuple(found for found in self.faults if not found.fault.excludes(purpose))
 
 
-def hear(clip: Clip, *, sample_rate: int, limits: Limits | None = None) -> Heard:
+def hear(clip: Clip, *, sample_rate: int, limits: Limits | None = None, decode: Decode = decode) -> Heard:
     """Decode a recording at `sample_rate` Hz and judge it."""
     limits = limits or Limits()
-    outcome: Recording | DataError
-    try:
-        outcome = decode(
-            clip.path,
-            sample_rate=sample_rate,
-            start_s=clip.start_s,
-            end_s=clip.end_s,
-            expected_duration_s=clip.expected_duration_s,
-            max_duration_s=decoded_s(limits.longest_s),
-        )
-    except DataError as error:
-        outcome = error
+    outcome = decode_or_error(
+        clip, sample_rate=sample_rate, max_duration_s=decoded_s(limits.longest_s), decode=decode
+    )
     return judge(outcome, clip.path, limits)
 
 

@@ -7,21 +7,20 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 
 import numpy as np
 
+from codex_worker.audio.ahead import map_ahead
 from codex_worker.audio.breaking_off import breaks_off
 from codex_worker.audio.character import longest_beep_s
-from codex_worker.audio.decode import Recording
+from codex_worker.audio.decode import Decode, decode
 from codex_worker.audio.music import music_s
 from codex_worker.contract.counted import counted
 from codex_worker.data.faults import FoundFault, Purpose
 from codex_worker.data.project import SkippedCell
-from codex_worker.data.recordings import FetchedCells, RecordedCell, decoded
-from codex_worker.data.usable import Limits, Needs, decoded_s, judge, letter_count
+from codex_worker.data.recordings import FetchedCells, RecordedCell
+from codex_worker.data.usable import Heard, Limits, Needs, hear, letter_count
 from codex_worker.doctor.examined import Examined
 from codex_worker.doctor.findings import POOR_READER_CER, Finding, findings_of
 from codex_worker.doctor.measures import Samples, measure_all
@@ -32,7 +31,6 @@ from codex_worker.errors import DataError, UserError
 logger = logging.getLogger(__name__)
 
 SAMPLE_RATE = 16_000
-AT_ONCE = 8  # recordings measured while the next ones are decoded
 
 Align = Callable[[Samples, str], float]
 """How well a text fits to its recording (16 kHz): 0 not at all, 1 word for word; DataError where unknown."""
@@ -97,9 +95,10 @@ def examine(
     lost_letters: LostLetters | None = None,
     needs: Needs | None = None,
     workers: int = 2,
+    decode: Decode = decode,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> DataReport:
-    """Listens to all recordings, a few at a time; `on_progress(done, total)` may raise to end it.
+    """Listens to all recordings, `workers` at a time; `on_progress(done, total)` may raise to end it.
 
     Args:
         align: tells how well texts and recordings fit, where there is a transcriber that can tell.
@@ -114,30 +113,23 @@ def examine(
     left_out = list(recorded.skipped)
     cells = recorded.cells
     reader = _Reader.over(cells, align, compare)
-    sounds = decoded(
-        cells, sample_rate=SAMPLE_RATE, workers=workers, max_duration_s=decoded_s(needs.longest_s)
-    )
-    done = 0
 
-    def measured(each: tuple[RecordedCell, Recording | DataError], limits: Limits) -> Examined | FoundFault:
-        return _examine(each[0], each[1], limits, reader)
+    def measured(each: tuple[RecordedCell, Limits]) -> Examined | FoundFault:
+        cell, limits = each
+        heard = hear(cell.clip, sample_rate=SAMPLE_RATE, limits=limits, decode=decode)
+        return _examine(cell, heard, reader)
 
-    with ThreadPoolExecutor(workers, thread_name_prefix="measure") as pool:
-        while some := list(islice(sounds, AT_ONCE)):
-            # Here and not in the threads: what a text needs may be asked by one at a time only.
-            limits = [needs.limits(cell.text) for cell, _ in some]
-            for (cell, _), outcome in zip(some, pool.map(measured, some, limits), strict=True):
-                if isinstance(outcome, Examined):
-                    examined.append(outcome)
-                else:
-                    chosen = cell.chosen
-                    left_out.append(
-                        SkippedCell(
-                            chosen.cell.id, cell.label, chosen.book, outcome.sentence, fault=outcome.fault
-                        )
-                    )
-            done += len(some)
-            on_progress(done, len(cells))
+    # Not in the threads: what a text needs may be asked by one at a time only.
+    limited = ((cell, needs.limits(cell.text)) for cell in cells)
+    for done, ((cell, _), outcome) in enumerate(map_ahead(measured, limited, workers=workers), start=1):
+        if isinstance(outcome, Examined):
+            examined.append(outcome)
+        else:
+            chosen = cell.chosen
+            left_out.append(
+                SkippedCell(chosen.cell.id, cell.label, chosen.book, outcome.sentence, fault=outcome.fault)
+            )
+        on_progress(done, len(cells))
     lost = Counter(
         letter for each in examined for letter in (lost_letters(each.text) if lost_letters else ())
     )
@@ -207,11 +199,8 @@ class _Reader:
         }
 
 
-def _examine(
-    cell: RecordedCell, outcome: Recording | DataError, limits: Limits, reader: _Reader
-) -> Examined | FoundFault:
+def _examine(cell: RecordedCell, heard: Heard, reader: _Reader) -> Examined | FoundFault:
     """What was measured, or why the recording cannot be used."""
-    heard = judge(outcome, cell.path, limits)
     reason = heard.against(Purpose.TRAINING)
     if reason is not None:
         return reason

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from codex_worker.audio.ahead import map_ahead
-from codex_worker.audio.decode import Clip, Recording
+from codex_worker.audio.decode import Clip, Decode, Recording, decode
 from codex_worker.audio.level import even_level, trim_silence
 from codex_worker.data.faults import Fault, Purpose
 from codex_worker.data.usable import LONG_S, Needs, hear, judge, length_fault
@@ -80,6 +80,7 @@ def prepare(
     analyse: Analyse | None = None,
     cut: Cut | None = None,
     workers: int = 2,
+    decode: Decode = decode,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Dataset:
     """Decode, trim, level and analyse recordings in threads; mels go to a file in `folder`, in order.
@@ -89,9 +90,9 @@ def prepare(
     The mels of at most twice as many recordings as `workers` wait in memory. `report(done, total)` is called
     after each recording. Raises UserError when nothing can be used, and ResourceError when the disk is full.
     """
-    return _Preparation(recorded, frontend, folder / "mels.f16", mel or MelSettings(), analyse, cut).run(
-        workers, report
-    )
+    return _Preparation(
+        recorded, frontend, folder / "mels.f16", mel or MelSettings(), analyse, cut, decode
+    ).run(workers, report)
 
 
 def ready_samples(recording: Recording) -> Samples:
@@ -155,12 +156,14 @@ class _Preparation:
         mel: MelSettings,
         analyse: Analyse | None,
         cut: Cut | None,
+        decode: Decode,
     ) -> None:
         self.recorded = recorded
         self.frontend = frontend
         self.path = path
         self.mel = mel
         self.cut = cut
+        self.decode = decode
         self.needs = needs_of(frontend, mel)
         self.analyse = analyse or LogMel(mel)
         # Held by whatever must not run twice at once: frontends, aligners, and long recordings for memory.
@@ -223,7 +226,7 @@ class _Preparation:
         try:
             with self.alone:
                 limits = self.needs.limits(one.text)
-            heard = hear(one.clip, sample_rate=self.mel.sample_rate, limits=limits)
+            heard = hear(one.clip, sample_rate=self.mel.sample_rate, limits=limits, decode=self.decode)
             reason = heard.against(Purpose.TRAINING)
             if reason is not None or heard.recording is None:
                 raise DataError(reason.sentence if reason else "its recording cannot be heard")

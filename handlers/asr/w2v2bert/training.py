@@ -46,6 +46,7 @@ from handlers.steps import (
     TrainingProgress,
     cells_to_train_on,
     check_up,
+    kept_recordings,
     leave_if_preempted,
     project_of,
     publish_report,
@@ -182,26 +183,29 @@ class _Work:
 
         listener = self.start.listener()
         reader = None if listener is None else Transcriber(listener)
-        check_up(
-            self.job,
-            self.callbacks,
-            listed,
-            align=None if reader is None else fit_of(reader),
-            compare=None if reader is None else likelihoods_of(reader),
-            reader_cer=None if listener is None else listener.held_out_cer,
-            lost_letters=lambda text: lost_letters(self.text_recipe, text, rare),
-            needs=needs_of(learnt, self.start.frontend, frames, limit_s),
-        )
-        return prepare(
-            clips,
-            normalise=self.text_recipe.apply,
-            written=self.text_recipe.written,
-            sounds=self.sounds,
-            frames=frames,
-            max_duration_s=limit_s,
-            workers=threads(),
-            report=lambda message: self.callbacks.heartbeat(0, message, "preprocess"),
-        )
+        with kept_recordings(self.job, self.start.frontend.sample_rate) as kept:
+            check_up(
+                self.job,
+                self.callbacks,
+                listed,
+                align=None if reader is None else fit_of(reader),
+                compare=None if reader is None else likelihoods_of(reader),
+                reader_cer=None if listener is None else listener.held_out_cer,
+                lost_letters=lambda text: lost_letters(self.text_recipe, text, rare),
+                needs=needs_of(learnt, self.start.frontend, frames, limit_s),
+                decode=kept.decode,
+            )
+            return prepare(
+                clips,
+                normalise=self.text_recipe.apply,
+                written=self.text_recipe.written,
+                sounds=self.sounds,
+                frames=frames,
+                max_duration_s=limit_s,
+                workers=threads(),
+                decode=kept.decode,
+                report=lambda message: self.callbacks.heartbeat(0, message, "preprocess"),
+            )
 
     def divided(self, corpus: Corpus) -> tuple[Split, float]:
         """People's examples by what they are for, and how many seconds one may have at most."""

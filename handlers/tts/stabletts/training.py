@@ -31,6 +31,7 @@ from handlers.base import JobCallbacks, JobContext, Result, Trained, run_trainin
 from handlers.steps import (
     cells_to_train_on,
     check_up,
+    kept_recordings,
     leave_if_preempted,
     project_of,
     require_licence,
@@ -70,7 +71,7 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
     fetched = fetch_recordings(project.reader, cells.chosen)
     recorded = spoken_texts(fetched.cells)
     choice = _frontend([one.text for one in recorded], wanted, source)
-    with naming_unmatched(cells):
+    with naming_unmatched(cells), kept_recordings(job, MelSettings().sample_rate) as once:
         check_up(
             job,
             callbacks,
@@ -80,6 +81,7 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
             reader_cer=listener.held_out_cer if listener else None,
             lost_letters=lambda text: lost_letters(choice.frontend.encode(text)),
             needs=needs_of(choice.frontend, MelSettings()),
+            decode=once.decode,
         )
         dataset = prepare(
             recorded,
@@ -87,6 +89,7 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
             job.folder / "features",
             cut=listener.cut if listener else None,
             workers=threads(),
+            decode=once.decode,
             report=preparation_report(callbacks),
         )
     beginning = _begin(source, choice, job)

@@ -32,6 +32,7 @@ from handlers.base import JobCallbacks, JobContext, Result, Trained, run_trainin
 from handlers.steps import (
     cells_to_train_on,
     check_up,
+    kept_recordings,
     leave_if_preempted,
     project_of,
     require_licence,
@@ -75,7 +76,7 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
         begun.voice, language=options.language or begun.voice.language, training_commit=job.commit
     )
     kept = framed_samples(mel_settings(voice.config))
-    with naming_unmatched(cells):
+    with naming_unmatched(cells), kept_recordings(job, kept.sample_rate) as once:
         check_up(
             job,
             callbacks,
@@ -85,6 +86,7 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
             reader_cer=listener.held_out_cer if listener else None,
             lost_letters=lambda text: lost_letters(voice.frontend.encode(text)),
             needs=needs_of(voice.frontend, kept),
+            decode=once.decode,
         )
         dataset = prepare(
             recorded,
@@ -94,6 +96,7 @@ def train(job: JobContext, callbacks: JobCallbacks, project: Project | None = No
             analyse=lambda samples: into_frames(samples, frame_samples(voice.config)),
             cut=listener.cut if listener else None,
             workers=threads(),
+            decode=once.decode,
             report=preparation_report(callbacks),
         )
     recipe = plan(
