@@ -1,6 +1,7 @@
 """How much of a GPU jobs have taken is kept, whatever becomes of the file."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -67,14 +68,17 @@ def test_a_file_that_makes_no_sense_is_measured_anew(tmp_path, content):
 
 
 def test_the_file_stays_small(tmp_path):
+    row = {**asdict(KIND), "peaks": [GIB] * 50}
+    rows = [{**row, "gpu": f"card {number}"} for number in range(MOST_KINDS + 20)]
+    (tmp_path / FILE).write_text(json.dumps({"kinds": rows}))
     peaks = GpuPeaks(tmp_path)
-    for number in range(MOST_KINDS + 20):
-        for _ in range(KEPT + 1):
-            peaks.note(replace(KIND, gpu=f"card {number}"), GIB, is_whole=True)
+    for number in range(2 * KEPT):
+        peaks.note(replace(KIND, gpu="new"), GIB + number, is_whole=True)
     again = GpuPeaks(tmp_path)
     assert len(again.all()) == MOST_KINDS
-    assert again.of(replace(KIND, gpu=f"card {MOST_KINDS + 19}")) == GIB
-    assert (tmp_path / FILE).stat().st_size < 100_000
+    assert again.of(replace(KIND, gpu="new")) == GIB + 2 * KEPT - 1
+    found = json.loads((tmp_path / FILE).read_text())["kinds"]
+    assert max(len(each["peaks"]) for each in found) == KEPT
 
 
 def test_a_folder_that_cannot_be_written_ends_no_job(tmp_path):
