@@ -87,6 +87,25 @@ def test_replayed_updates_are_the_plain_ones(recorder, accumulated, clip_norm):
     assert recorder.recorded == 3 + 1, "each shape once, and the end of an update"
 
 
+def test_replayed_updates_in_fp16_scale_their_losses_as_plain_ones_do(recorder):
+    """The first scale is too large for these losses: it halves, update by update, in both."""
+    settings = replace(SETTINGS, precision="fp16")
+    (plain, turn), (repeating, replayed) = both_turns(settings)
+    for task in (plain, repeating):
+        task.targets = task.targets * 1000
+    left_out = []
+    for update in range(12):
+        expected, found = (
+            take(task, each, [[update]]) for task, each in ((plain, turn), (repeating, replayed))
+        )
+        assert found.left_out.item() == expected.left_out.item()
+        assert found.diverged.item() == expected.diverged.item() == 0.0
+        left_out.append(found.left_out.item())
+    assert left_out[0] == 1.0 and left_out[-1] == 0.0
+    assert present(turn.learner.scale).state() == present(replayed.learner.scale).state()
+    assert_near(plain.model.state_dict(), repeating.model.state_dict())
+
+
 def test_recording_itself_changes_nothing(recorder):
     _, (repeating, replayed) = both_turns()
     before = {name: value.clone() for name, value in repeating.model.state_dict().items()}
