@@ -124,6 +124,22 @@ class PushRefused(Refused):
     """The server refused a push that no other writer was in the way of."""
 
 
+# Only some of torch's ways to say so have a class of their own: its processor's allocator and the libraries
+# below it raise RuntimeError.
+_OUT_OF_MEMORY = (
+    "can't allocate memory", "cannot allocate memory", "CUDA error: out of memory", "CUDA out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "CUFFT_ALLOC_FAILED",
+    "std::bad_alloc",
+)  # fmt: skip
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, a GPU's or the machine's. Needs no torch."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
 def clause(words: object) -> str:
     """What somebody else said, on one line and without the full stop, for a sentence that goes on."""
     return " ".join(str(words).split()).rstrip(" .")

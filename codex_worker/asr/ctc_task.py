@@ -23,9 +23,13 @@ from codex_worker.asr.plan import TrainingPlan
 from codex_worker.asr.trainable import AdapterAndHead, Layers
 from codex_worker.training.batches import batches_by_length
 from codex_worker.training.machine import take_one_core
+from codex_worker.training.memory import slices
 
 # Recordings whose features did not fit into the cache are decoded anew: a GPU must not wait for that.
 BATCHES_AHEAD = 4
+
+Part = tuple[int, int, slice]
+"""Epoch, place of the batch in it, and which of its recordings."""
 
 
 class CtcTask:
@@ -93,22 +97,35 @@ class CtcTask:
         self._ahead.clear()
         return [(epoch, place) for place in range(len(self._epoch_batches))]
 
-    def losses(self, batch: tuple[int, int]) -> dict[str, Tensor]:
-        """Mean CTC loss of one batch; the next batches' features are read meanwhile."""
+    def parts(self, batch: tuple[int, int], count: int) -> list[tuple[Part, float]]:
+        """A batch in so many parts; the loss is a mean over recordings, so their number is a part's share."""
+        epoch, place = batch
+        size = len(self._epoch_batches[place])
+        return [((epoch, place, part), (part.stop - part.start) / size) for part in slices(size, count)]
+
+    def losses(self, batch: tuple[int, int] | Part) -> dict[str, Tensor]:
+        """Mean CTC loss of one batch or a part of it; the next batches' features are read meanwhile."""
         inputs, mask = self.read_batch(batch)
-        items = self._epoch_batches[batch[1]]
+        items = self._epoch_batches[batch[1]][self._part_of(batch)]
         logits = logits_of(self.model, inputs, mask)
         lengths = [output_frames(self.model, int(rows)) for rows in mask.sum(1)]
         return {
             "total": ctc_loss(logits, lengths, [self._labels[i] for i in items], self.vocabulary.blank_id)
         }
 
-    def read_batch(self, batch: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def read_batch(self, batch: tuple[int, int] | Part) -> tuple[Tensor, Tensor]:
         """Inputs `[B, longest, ...]` of a batch and their mask; the next ones are being read from now on."""
-        epoch, place = batch
+        epoch, place = batch[:2]
         for near in range(place, min(place + 1 + BATCHES_AHEAD, len(self._epoch_batches))):
             self._read(epoch, near)
-        return pad_batch([rows.result() for rows in self._ahead.pop((epoch, place))], self.row_multiple)
+        part = self._part_of(batch)
+        features = [rows.result() for rows in self._ahead[epoch, place][part]]
+        if part.stop == len(self._epoch_batches[place]):
+            del self._ahead[epoch, place]
+        return pad_batch(features, self.row_multiple)
+
+    def _part_of(self, batch: tuple[int, int] | Part) -> slice:
+        return batch[2] if len(batch) == 3 else slice(0, len(self._epoch_batches[batch[1]]))
 
     def validate(self) -> dict[str, float]:
         """`val_total_loss`, `val_cer` and, where there are words, `val_wer` on the validation examples."""

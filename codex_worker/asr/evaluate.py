@@ -18,6 +18,7 @@ from codex_worker.asr.words import confidence_of, words_of
 from codex_worker.text import spacing
 from codex_worker.text.error_rate import character_error_rate, word_error_rate
 from codex_worker.training.batches import batches_by_length
+from codex_worker.training.memory import in_halves
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,15 @@ def heard_in(
 ) -> Iterator[tuple[list[int], list[Tensor]]]:
     """Batches of examples, by their places, with the log probabilities `[frames, symbols]` of each."""
     seconds = [example.duration_s for example in examples]
-    for batch in batches_by_length(seconds, max_total=2 * batch_seconds):
+
+    def heard(batch: Sequence[int]) -> list[Tensor]:
         inputs, mask = pad_batch([sounds.features(examples[i]) for i in batch])
         logits = logits_of(model, inputs, mask).float()
         lengths = [output_frames(model, int(rows)) for rows in mask.sum(1)]
-        yield batch, [row[:length].log_softmax(-1) for row, length in zip(logits, lengths, strict=True)]
+        return [row[:length].log_softmax(-1) for row, length in zip(logits, lengths, strict=True)]
+
+    for batch in batches_by_length(seconds, max_total=2 * batch_seconds):
+        yield batch, in_halves(batch, heard)
 
 
 def error_rates(predictions: Sequence[Prediction], *, has_words: bool | None = None) -> dict[str, float]:

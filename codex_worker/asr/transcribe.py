@@ -22,9 +22,10 @@ from codex_worker.asr.precision import fastest_precision, fp16_products, with_pr
 from codex_worker.asr.words import PIECE_S, Word, cut_at_pauses, words_of
 from codex_worker.data.faults import Purpose
 from codex_worker.data.usable import hear
-from codex_worker.errors import DataError, ResourceError, WorkerError
+from codex_worker.errors import DataError, ResourceError, WorkerError, is_out_of_memory
 from codex_worker.training.batches import batches_by_length
 from codex_worker.training.machine import Precision, keep_cores, take_one_core
+from codex_worker.training.memory import in_halves
 
 logger = logging.getLogger(__name__)
 
@@ -259,16 +260,11 @@ class Transcriber:
 
     def _read_batch(self, pieces: Sequence[InputPiece]) -> list[tuple[list[Word], Evidence]]:
         try:
-            log_probs = self.frame_log_probs([piece.features for piece in pieces])
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            if len(pieces) == 1:
-                raise ResourceError(
-                    f"{self.device} has too little memory for one recording: {error}"
-                ) from error
-            # Half a batch may fit; the result is the same.
-            torch.cuda.empty_cache()
-            middle = len(pieces) // 2
-            return self._read_batch(pieces[:middle]) + self._read_batch(pieces[middle:])
+            log_probs = in_halves([piece.features for piece in pieces], self.frame_log_probs)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            raise ResourceError(f"{self.device} has too little memory for one recording: {error}") from error
         return [
             self._reading(piece, path.symbols, path.probabilities)
             for piece, path in zip(pieces, self.decoder.paths(log_probs), strict=True)

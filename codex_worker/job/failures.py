@@ -16,6 +16,7 @@ from codex_worker.errors import (
     SystemFault,
     UserError,
     WorkerError,
+    is_out_of_memory,
 )
 
 MAX_MESSAGE_LENGTH = 2000
@@ -32,8 +33,7 @@ def describe(error: BaseException) -> tuple[Kind, str]:
     """The kind and the sentence for any exception."""
     if isinstance(error, WorkerError):
         return error.kind, _bounded(str(error))
-    # torch's class of that name is not imported here: the supervisor has no torch.
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if is_out_of_memory(error):
         return Kind.RESOURCE, _bounded(
             "The job ran out of memory. A machine with more of it, or a smaller batch size, may help. "
             + _first_line(error)

@@ -1,8 +1,10 @@
 """Training of a voice: what the shared loop asks of it."""
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from codex_worker.stabletts.speak import Failed, Speaker, SpeakingSettings, Spok
 from codex_worker.stabletts.symbols import official_symbols
 from codex_worker.stabletts.vocos import Vocos
 from codex_worker.training.graphs import MOST_SHAPES
+from codex_worker.training.memory import Part, in_halves
 from codex_worker.training.parameters import groups_by_decay
 
 logger = logging.getLogger(__name__)
@@ -47,6 +50,7 @@ METRICS = (
 FIXED_VERSES = 5
 CHOICE = "val_choice"
 """Metric behind the best checkpoint when a judge listens: its error rate; losses only break ties."""
+_VALIDATED = ("flow", "duration", "prior")
 _NAMES = {"total": "total", "diff": "flow", "dur": "duration", "prior": "prior"}
 
 Judge = Callable[[Sequence[Samples], int, Sequence[str]], float]
@@ -145,6 +149,8 @@ class VoiceTraining:
         frames = [each.frames for each in utterances]
         check_alignable([len(each.ids) for each in utterances], frames)
         shape = self._shapes.holding(max(frames)) if self.repeats else None
+        if shape is not None and isinstance(batch, Part):
+            shape = replace(shape, rows=math.ceil(shape.rows / batch.parts))
         return self.dataset.collate(utterances, generator, shape, pinned=self.device.type == "cuda")
 
     def losses_of(self, batch: Batch) -> dict[str, Tensor]:
@@ -160,17 +166,12 @@ class VoiceTraining:
         """Losses over the held-out utterances, with the same noise, times and references each time."""
         if not self.validation:
             return {}
-        sums = dict.fromkeys(("flow", "duration", "prior"), 0.0)
+        sums = dict.fromkeys(_VALIDATED, 0.0)
         weights = dict.fromkeys(sums, 0)
         batches = self.recipe.batches([each.frames for each in self.validation])
         for number, batch in enumerate(batches):
-            chosen = [self.validation[index] for index in batch]
-            frames, ids = sum(each.frames for each in chosen), sum(len(each.ids) for each in chosen)
-            generator = torch.Generator().manual_seed(number)
-            found = self._losses(self.dataset.collate(chosen, generator), generator)
-            for name in sums:
-                weight = ids if name == "duration" else frames
-                sums[name] += float(found[name]) * weight
+            for name, value, weight in in_halves(batch, partial(self._validated, number)):
+                sums[name] += value * weight
                 weights[name] += weight
         means = {name: sums[name] / weights[name] for name in sums}
         metrics = {f"val_{name}_loss": means[own] for name, own in _NAMES.items() if own in means}
@@ -179,6 +180,14 @@ class VoiceTraining:
             metrics["val_cer"] = self._judge(self.judge)
             metrics[CHOICE] = metrics["val_cer"] + 1e-4 * metrics["val_total_loss"]
         return metrics
+
+    def _validated(self, number: int, batch: Sequence[int]) -> list[tuple[str, float, int]]:
+        """Each loss of some validation utterances: name, value, and how many frames or symbols it is of."""
+        chosen = [self.validation[index] for index in batch]
+        frames, ids = sum(each.frames for each in chosen), sum(len(each.ids) for each in chosen)
+        generator = torch.Generator().manual_seed(number)
+        found = self._losses(self.dataset.collate(chosen, generator), generator)
+        return [(name, float(found[name]), ids if name == "duration" else frames) for name in _VALIDATED]
 
     def save(self, path: Path, metadata: dict[str, str]) -> None:
         """Write the voice as it is now, with the sound of one of its recordings to speak in."""

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from codex_worker.audio.level import even_level, is_silent, sounding
 from codex_worker.codex.sayable import holds_letters
-from codex_worker.errors import DataError, ModelError, ResourceError, WorkerError
+from codex_worker.errors import DataError, ModelError, ResourceError, WorkerError, is_out_of_memory
 from codex_worker.stabletts.frontend.encoding import Encoding, TextFrontend, report_losses
 from codex_worker.stabletts.phrases import Phrase, phrases
 from codex_worker.stabletts.word_times import SpokenWord, timed, word_ids
 from codex_worker.training.batches import batches_by_length
+from codex_worker.training.memory import give_back
 
 logger = logging.getLogger(__name__)
 
@@ -135,8 +135,12 @@ class VerseSpeaking:
             return list(self.synthesise([part.ids for part in parts], seeds))
         except (ModelError, DataError) as error:
             failure: WorkerError = error
-        except (torch.OutOfMemoryError, MemoryError) as error:
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
             failure = ResourceError(f"memory ran out while speaking it: {error}")
+        if isinstance(failure, ResourceError):
+            give_back()  # only now: the error held all that was in memory when it ran out
         if len(parts) == 1:
             return [failure]
         logger.warning("A batch of %d phrases failed (%s); trying its halves", len(parts), failure)

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from codex_worker.errors import ModelError, ResourceError, UserError, clause
+from codex_worker.training.halving import Halving
 from codex_worker.training.loading import loaded_ahead
 from codex_worker.training.resume import Learner, RunState, load_resume, save_resume, write_beside
 from codex_worker.training.schedule import Schedule
@@ -52,6 +53,10 @@ class _Run:
     state: RunState
     warm_epochs: float  # from then on everything that trains does so at its full rate
     unread: UnreadUpdates = field(default_factory=UnreadUpdates)
+    taken: list[Taken] = field(default_factory=list)  # of the present update, whose other turns are to come
+
+    def __post_init__(self) -> None:
+        self.halving = Halving(self.task, self.state, self.device, self._tell)
 
     def is_learnt(self, epoch: int, value: float) -> bool:
         """Whether a validation is of a model that has learnt anything; see `learnt_below`."""
@@ -63,6 +68,9 @@ class _Run:
     def patient_from(self) -> float:
         """The epoch from which a better value is waited for."""
         return 0.0 if self.settings.learnt_below is None else self.warm_epochs
+
+    def _tell(self, sentence: str) -> None:
+        self.progress.report(self.epochs, sentence)
 
     def read_numbers(self) -> None:
         """Bring the state up to date with all updates so far."""
@@ -136,31 +144,40 @@ def fit(
         ]
         _enter_epoch(state, len(groups))
         model.train()
-        with loaded_ahead(task, groups, settings.seed, state.epoch, state.step) as arriving:
-            while state.step < len(groups):
-                if progress.should_stop():
-                    stopped = True
-                    break
-                # Batches may be packed differently in each epoch; the schedule follows the share done.
-                place = (state.epoch + state.step / len(groups)) * steps_per_epoch
-                for turn, own in zip(turns, schedules, strict=True):
-                    turn.set_rates([schedule.factor(place) for schedule in own])
-                _seed_everything(settings.seed, state.epoch, state.step)
-                _update(run, next(arriving))
-                state.step += 1
-                updates_here += 1
-                now = clock()
-                if run.unread.is_full:
-                    run.read_numbers()
-                if now - reported_at >= settings.report_every_s:
-                    run.read_numbers()
-                    epochs_done = state.epoch + state.step / len(groups)
-                    left_s = (now - began_at) / updates_here * (settings.epochs - epochs_done) * len(groups)
-                    progress.report(epochs_done, _describe(state, settings, left_s))
-                    reported_at = now
-                if now - saved_at >= progress.save_every_s:
-                    run.save_resume()
-                    saved_at = clock()
+        while state.step < len(groups) and not stopped:
+            cut = [run.halving.parts(group) for group in groups]
+            loading = loaded_ahead(
+                task, [[part for part, _ in parts] for parts in cut], settings.seed, state.epoch, state.step
+            )
+            with loading as arriving:
+                while state.step < len(groups):
+                    if not run.taken and progress.should_stop():  # not in the middle of an update
+                        stopped = True
+                        break
+                    # Batches may be packed differently in each epoch; the schedule follows the share done.
+                    place = (state.epoch + state.step / len(groups)) * steps_per_epoch
+                    for turn, own in zip(turns, schedules, strict=True):
+                        turn.set_rates([schedule.factor(place) for schedule in own])
+                    _seed_everything(settings.seed, state.epoch, state.step)
+                    sizes = [size for _, size in cut[state.step]]
+                    if not _update(run, groups[state.step], next(arriving), sizes):
+                        break  # the rest of the epoch comes in smaller parts
+                    state.step += 1
+                    updates_here += 1
+                    now = clock()
+                    if run.unread.is_full:
+                        run.read_numbers()
+                    if now - reported_at >= settings.report_every_s:
+                        run.read_numbers()
+                        epochs_done = state.epoch + state.step / len(groups)
+                        left_s = (
+                            (now - began_at) / updates_here * (settings.epochs - epochs_done) * len(groups)
+                        )
+                        progress.report(epochs_done, _describe(state, settings, left_s))
+                        reported_at = now
+                    if now - saved_at >= progress.save_every_s:
+                        run.save_resume()
+                        saved_at = clock()
         run.read_numbers()
         if stopped:
             break
@@ -234,19 +251,20 @@ def _enter_epoch(state: RunState, steps: int) -> None:
         state.batches_counted = 0
 
 
-def _update(run: _Run, batches: Sequence[Any]) -> None:
-    """One update of the weights from one or more batches; left out where its numbers are not finite."""
-    state = run.state
-    taken: list[Taken] = []
-    for turn in run.turns:
-        try:
-            taken.append(turn.take(batches, taken[-1].left_out if taken else None))
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise ResourceError(
-                f"{run.device} ran out of memory in epoch {state.epoch + 1}: {clause(error)}. "
-                "Use a smaller batch size, with more gradient accumulation to make up for it."
-            ) from error
+def _update(run: _Run, batches: Sequence[Any], loaded: Sequence[Any], sizes: Sequence[float]) -> bool:
+    """One update of the weights from one or more batches; left out where its numbers are not finite.
+
+    False where memory ran out, and what is not done of it is to be done with smaller parts.
+    """
+    state, taken = run.state, run.taken
+    for turn in run.turns[len(taken) :]:
+        found = run.halving.take(turn, loaded, taken[-1].left_out if taken else None, sizes, batches)
+        if found is None:
+            return False
+        taken.append(found)
     run.unread.add(state.epoch + 1, state.step + 1, len(batches), taken)
+    taken.clear()
+    return True
 
 
 def _count(run: _Run, update: ReadUpdate) -> None:
@@ -343,6 +361,8 @@ def _outcome(run: _Run) -> TrainingOutcome:
         message = f"Trained all {settings.epochs} epochs{best}"
     if state.skipped_steps:
         message += f"; {state.skipped_steps} updates left out because their numbers were not finite"
+    if run.halving.remark:
+        message += f"; {run.halving.remark}"
     logger.info(message)
     return TrainingOutcome(
         ended=ended,

@@ -17,6 +17,7 @@ from codex_worker.errors import ResourceError
 from codex_worker.training.averaging import WeightAverage
 from codex_worker.training.loss_scale import LossScale
 from codex_worker.training.masters import MasterWeights
+from codex_worker.training.memory import MOST_HALVINGS
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class RunState:
     best_metrics: dict[str, float] = field(default_factory=dict)
     rows: list[dict[str, float]] = field(default_factory=list)
     stopped_early: bool = False
+    halvings: int = 0  # how often memory ran out; batches are cut into 2 to the power of it
 
 
 @dataclass(frozen=True)
@@ -198,8 +200,11 @@ def _state(found: dict[str, Any]) -> RunState:
     """The state that a file holds. Raises TypeError or ValueError where it is none."""
     state = RunState(**found)
     counts = (state.epoch, state.step, state.steps_in_epoch, state.batches_counted, state.skipped_steps,
-              state.skipped_in_a_row, 0 if state.best_epoch is None else state.best_epoch)  # fmt: skip
+              state.skipped_in_a_row, state.halvings,
+              0 if state.best_epoch is None else state.best_epoch)  # fmt: skip
     tables = (state.loss_sums, state.best_metrics, *state.rows)
+    if state.halvings not in range(MOST_HALVINGS + 1):
+        raise ValueError("its batches are cut too often")
     numbers = [value for table in tables for value in table.values()]
     if not all(type(count) is int and count >= 0 for count in counts):
         raise ValueError("its counts are no counts")

@@ -55,19 +55,27 @@ class Turn:
         for group, full_rate, factor in zip(self.groups, self.full_rates, factors, strict=True):
             group["lr"] = full_rate * factor
 
-    def take(self, batches: Sequence[Any], left_out: Tensor | None = None) -> Taken:
+    def take(
+        self, batches: Sequence[Any], left_out: Tensor | None = None, sizes: Sequence[float] | None = None
+    ) -> Taken:
         """Update the network unless its numbers are not finite, or `left_out` says 1 already.
 
+        `sizes` are those of parts of batches, against the whole ones; all are whole without it.
         Nothing here waits for the device. Raises what torch raises where memory runs out.
         """
+        self.forget()
+        sizes = sizes or [1.0] * len(batches)
+        sums: dict[str, Tensor] = {}
+        for batch, size in zip(batches, sizes, strict=True):
+            for name, value in self.backward(batch, size / sum(sizes)).items():
+                sums[name] = sums.get(name, 0.0) + size * value
+        return Taken(sums, *self.finish(sums, left_out))
+
+    def forget(self) -> None:
+        """Give up the gradients of the last update, or of one that was broken off."""
         self.learner.optimizer.zero_grad(set_to_none=True)
         if self.learner.masters is not None:
             self.learner.masters.drop_gradients()
-        sums: dict[str, Tensor] = {}
-        for batch in batches:
-            for name, value in self.backward(batch, 1.0 / len(batches)).items():
-                sums[name] = sums.get(name, 0.0) + value
-        return Taken(sums, *self.finish(sums, left_out))
 
     def backward(self, batch: Any, share: float | Tensor) -> dict[str, Tensor]:
         """Add a batch's share to the gradients, and return its losses."""
@@ -115,7 +123,7 @@ class ReplayedTurn(Turn):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._rates = [torch.tensor(rate, device=self.device) for rate in self.full_rates]
-        self._share = torch.ones((), device=self.device)  # of one batch in an update
+        self._size, self._share = (torch.ones((), device=self.device) for _ in range(2))  # of one batch
         self._told, self._left_out, self._diverged = (torch.zeros((), device=self.device) for _ in range(3))
         self._names: list[str] = []
         self._sums = torch.zeros(0, device=self.device)  # of the losses, in the order of their names
@@ -129,16 +137,26 @@ class ReplayedTurn(Turn):
         for group, rate, full_rate, factor in rates:
             group["lr"] = rate.fill_(full_rate * factor)
 
-    def take(self, batches: Sequence[Any], left_out: Tensor | None = None) -> Taken:
+    def forget(self) -> None:
+        """Give up what was recorded for each shape as well: it holds the memory that its work needs."""
+        self._passes.clear()
+        if self._gradients:
+            torch._foreach_zero_(self._gradients)
+
+    def take(
+        self, batches: Sequence[Any], left_out: Tensor | None = None, sizes: Sequence[float] | None = None
+    ) -> Taken:
         """See `Turn.take`."""
+        sizes = sizes or [1.0] * len(batches)
         passes = [self._pass_of(batch) for batch in batches]  # all are recorded before one counts
         if self._finish is None:
             self._told.fill_(1.0)  # recording moves no weight
             self._finish = self.record(self._move)
         self._sums.zero_()
-        self._share.fill_(1.0 / len(batches))
         self._told.copy_(torch.zeros_like(self._told) if left_out is None else left_out)
-        for batch, (place, replay) in zip(batches, passes, strict=True):
+        for batch, size, (place, replay) in zip(batches, sizes, passes, strict=True):
+            self._size.fill_(size)
+            self._share.fill_(size / sum(sizes))
             for mine, new in zip(place, batch, strict=True):
                 mine.copy_(new, non_blocking=True)
             replay()
@@ -161,7 +179,7 @@ class ReplayedTurn(Turn):
         if not self._names:
             self._names = list(losses)
             self._sums = torch.zeros(len(losses), device=self.device)
-        self._sums += torch.stack(list(losses.values()))
+        self._sums += self._size * torch.stack(list(losses.values()))
 
     def _move(self) -> None:
         sums = dict(zip(self._names, self._sums.unbind(), strict=True))

@@ -15,6 +15,7 @@ from codex_worker.stabletts.recipe import VoiceRecipe
 from codex_worker.stabletts.speak import SpeakingSettings
 from codex_worker.stabletts.train import CHOICE, FIXED_VERSES, Judge, misheard
 from codex_worker.stabletts.verses import Failed, Spoken, Verse
+from codex_worker.training.memory import in_halves
 from codex_worker.training.parameters import groups_by_decay
 from codex_worker.vits.checkpoint import VitsDescription, read_checkpoint, write_checkpoint
 from codex_worker.vits.configuration import frame_samples
@@ -109,11 +110,15 @@ class VitsTraining:
             return {}
         sums = dict.fromkeys(("mel", "kl", "dur"), 0.0)
         batches = self.recipe.batches([each.frames for each in self.validation])
-        for batch in batches:
-            passed = listen_and_speak(self.model, self.collate([self.validation[index] for index in batch]))
+
+        def losses(part: Sequence[int]) -> list[tuple[str, float]]:
+            passed = listen_and_speak(self.model, self.collate([self.validation[index] for index in part]))
             found = (self._mel_distance(passed.made, passed.real), passed.divergence, passed.duration)
-            for name, value in zip(sums, found, strict=True):
-                sums[name] += float(value) * len(batch)
+            return [(name, float(value) * len(part)) for name, value in zip(sums, found, strict=True)]
+
+        for batch in batches:
+            for name, value in in_halves(batch, losses):
+                sums[name] += value
         metrics = {f"val_{name}_loss": value / len(self.validation) for name, value in sums.items()}
         metrics["val_total_loss"] = (
             MEL * metrics["val_mel_loss"]

@@ -29,6 +29,7 @@ from codex_worker.stabletts.train import (
 )
 from codex_worker.training import turns
 from codex_worker.training.loop import fit
+from codex_worker.training.memory import parts_of
 from tests.support.present import present
 from tests.support.recorded import DoneAgain
 
@@ -291,3 +292,36 @@ def test_a_replayed_training_learns_and_goes_on_after_an_interruption_as_if_ther
     assert watcher.rows[-1]["train_total_loss"] < 0.9 * watcher.rows[0]["train_total_loss"]
     for name, value in whole.model.state_dict().items():
         assert torch.equal(rest.model.state_dict()[name], value), name
+
+
+def short_of_memory(work, most):
+    """The voice, which runs out of memory with more than so many recordings at once; how often it did."""
+    failures, original = [], work.model.losses
+
+    def losses(ids, *others):
+        if len(ids) > most:
+            failures.append(len(ids))
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return original(ids, *others)
+
+    work.model.losses = losses
+    return failures
+
+
+def test_a_voice_trains_and_is_validated_with_little_memory(tmp_path):
+    work = task(tmp_path, epochs=1)
+    failures, watcher = short_of_memory(work, 1), Watcher()
+    outcome = fit(work, work.recipe.training, tmp_path / "run", watcher)
+    assert len(failures) >= 2 and outcome.ended == "finished"
+    assert "batches in 4 parts" in outcome.message
+    assert outcome.skipped_steps == 0 and np.isfinite(list(watcher.rows[0].values())).all()
+
+
+@pytest.mark.parametrize(("count", "rows"), [(1, 3), (2, 2), (4, 1)])
+def test_parts_of_a_batch_have_a_smaller_shape_where_shapes_are_fixed(tmp_path, monkeypatch, count, rows):
+    monkeypatch.setattr(VoiceTraining, "repeats", True)
+    monkeypatch.setattr(VoiceTraining, "device", torch.device("cpu"))
+    work = task(tmp_path)
+    for batch in work.batches(0):
+        for part, _ in parts_of(work, batch, count):
+            assert len(work.load(part, torch.Generator().manual_seed(0)).ids) == rows

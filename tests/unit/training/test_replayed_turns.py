@@ -106,6 +106,18 @@ def test_replayed_updates_in_fp16_scale_their_losses_as_plain_ones_do(recorder):
     assert_near(plain.model.state_dict(), repeating.model.state_dict())
 
 
+def test_replayed_parts_of_batches_are_the_plain_ones(recorder):
+    (plain, turn), (repeating, replayed) = both_turns()
+    for batches, sizes in (([[0, 1, 2], [3]], [0.75, 0.25]), ([[4, 5, 6], [7], [8]], [0.75, 0.25, 1.0])):
+        found = []
+        for task, each in ((plain, turn), (repeating, replayed)):
+            torch.manual_seed(5)
+            loaded = [task.load(batch, torch.Generator().manual_seed(1)) for batch in batches]
+            found.append(each.take(loaded, None, sizes).losses["total"].item())
+        assert found[0] == pytest.approx(found[1], rel=1e-4)
+    assert_near(plain.model.state_dict(), repeating.model.state_dict())
+
+
 def test_recording_itself_changes_nothing(recorder):
     _, (repeating, replayed) = both_turns()
     before = {name: value.clone() for name, value in repeating.model.state_dict().items()}

@@ -191,3 +191,19 @@ def test_the_recipe_is_that_of_the_literature(start, rate):
     per_epoch = -(-(len(hour) - recipe.validated) // 16)
     updates = recipe.training.epochs * per_epoch
     assert updates == pytest.approx(4_000 if start != "scratch" else 80_000, rel=0.1)
+
+
+def test_a_voice_trains_and_is_validated_with_little_memory(tmp_path, monkeypatch):
+    work, failures, original = task(tmp_path, epochs=1), [], VitsTraining.collate
+
+    def collate(self, utterances):
+        if len(utterances) > 1:
+            failures.append(len(utterances))
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return original(self, utterances)
+
+    monkeypatch.setattr(VitsTraining, "collate", collate)
+    watcher = Watcher()
+    outcome = fit(work, work.recipe.training, tmp_path / "run", watcher)
+    assert failures[0] == 2 and "batches in 2 parts" in outcome.message
+    assert outcome.skipped_steps == 0 and np.isfinite(list(watcher.rows[0].values())).all()
