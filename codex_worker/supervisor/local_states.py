@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Collection
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -18,9 +19,12 @@ from codex_worker.git.lfs.pointer import pointer_for
 
 logger = logging.getLogger(__name__)
 
+_Model = TypeVar("_Model", bound=BaseModel)
+
 # A state is of use until another machine has gone on with the job, so only the last few are.
 KEPT_JOBS = 3
-_NOTE, _ARRIVED, _TAKEN = "newest.json", "arrived.pt", "taken.pt"
+_NOTE, _ARRIVED, _TAKEN, _ARRIVAL = "newest.json", "arrived.pt", "taken.pt", "arrival.json"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _MAX_NOTE_BYTES = 10_000
 
 
@@ -35,6 +39,17 @@ class StateNote(BaseModel):
     epochs: float = Field(ge=0, allow_inf_nan=False)
     oid: str = Field(pattern=r"^[0-9a-f]{64}$")
     size: int = Field(ge=1)
+
+
+class Arrival(BaseModel):
+    """Whose state has arrived, noted at once: it becomes the newest in a thread that may be uploading."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    attempt: str
+    code: str
+    epochs: float = Field(ge=0, allow_inf_nan=False)
+    boot: str  # of the machine; what no digest tells of may be damaged where that has lost its power since
 
 
 def is_at_least_as_far(local: StateNote, carried: ResumePointer | None) -> bool:
@@ -52,9 +67,13 @@ def is_at_least_as_far(local: StateNote, carried: ResumePointer | None) -> bool:
 
 def read_note(path: Path) -> StateNote | None:
     """The note at a path; None where there is none that can be read. Raises OSError."""
+    return _read(StateNote, path)
+
+
+def _read(model: type[_Model], path: Path) -> _Model | None:
     try:
         with path.open("rb") as file:
-            return StateNote.model_validate_json(file.read(_MAX_NOTE_BYTES))
+            return model.model_validate_json(file.read(_MAX_NOTE_BYTES))
     except FileNotFoundError:
         return None
     except ValidationError:
@@ -62,7 +81,7 @@ def read_note(path: Path) -> StateNote | None:
         return None
 
 
-def write_note(path: Path, note: StateNote) -> None:
+def write_note(path: Path, note: BaseModel) -> None:
     """Writes a note, whole or not at all. Raises OSError."""
     partial = path.with_name(f"partial-{path.name}")
     partial.write_text(note.model_dump_json(), encoding="utf-8")
@@ -85,7 +104,7 @@ class LocalState:
         self._root = work_dir / "states"
         self._folder = self._root / f"{job_id}-{hashlib.sha256(address.encode()).hexdigest()[:16]}"
 
-    def take(self, file: Path) -> None:
+    def take(self, file: Path, attempt: str, code: str, epochs: float) -> None:
         """Takes over a file that the child has finished; `settle` makes it the newest state."""
         self._folder.mkdir(parents=True, exist_ok=True)
         partial = self._folder / "partial"  # no name that `settle` removes, in another thread
@@ -98,6 +117,19 @@ class LocalState:
             partial.unlink()
             raise OSError(f"{file.name} is no plain file")
         partial.replace(self._folder / _ARRIVED)
+        write_note(
+            self._folder / _ARRIVAL, Arrival(attempt=attempt, code=code, epochs=epochs, boot=_boot_id())
+        )
+
+    def recover(self) -> None:
+        """Settles what had arrived when an earlier worker was killed. Nobody else may be saving."""
+        arrival = _read(Arrival, self._folder / _ARRIVAL)
+        if arrival is None or arrival.boot != _boot_id():
+            return
+        taken, arrived = self._folder / _TAKEN, self._folder / _ARRIVED
+        if taken.exists() and not arrived.exists():
+            taken.replace(arrived)
+        self.settle(arrival.attempt, arrival.code, arrival.epochs)
 
     def settle(self, attempt: str, code: str, epochs: float) -> StateNote | None:
         """Makes what arrived the newest state; None where nothing has. Reads the file for its digest."""
@@ -149,3 +181,11 @@ class LocalState:
         for folder in folders[KEPT_JOBS:]:
             if folder != self._folder:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _boot_id() -> str:
+    """Another one each time the machine starts; "" where there is none."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

@@ -97,7 +97,7 @@ class ResumeSaver:
         """Keeps a state that the child has written; returns once it lies where the child does not write."""
         try:
             with self._lock:
-                self._local.take(file)
+                self._local.take(file, self._owner.attempt, self._owner.code, epochs)
                 self._epochs = epochs
         except OSError as error:
             self._complain(self._local.where, error)
@@ -163,6 +163,10 @@ class ResumeSaver:
             [self._local] if self._shared is None else [self._local, self._shared]
         )
         found: list[tuple[LocalState | SharedStates, StateNote]] = []
+        try:
+            self._local.recover()
+        except OSError as error:
+            logger.warning("A state that arrived %s cannot be used: %s.", self._local.where, clause(error))
         for place in places:
             try:
                 found += [(place, note) for note in self._owner.left_at(place)]

@@ -16,6 +16,7 @@ from codex_worker.errors import (
     ServerUnreachable,
     SystemFault,
 )
+from codex_worker.supervisor import local_states
 from codex_worker.supervisor.local_states import KEPT_JOBS, LocalState, StateNote, is_at_least_as_far
 from codex_worker.supervisor.resume_saving import CarryLimits, ResumeSaver, StateOwner
 from tests.support.event_clock import ManualClock, until
@@ -242,7 +243,7 @@ def test_a_state_that_arrives_while_an_older_one_is_settled_is_not_lost(tmp_path
     older, newer = tmp_path / "older.pt", tmp_path / "newer.pt"
     older.write_bytes(b"older")
     newer.write_bytes(b"newer")
-    local.take(older)
+    local.take(older, FIRST, CODE, 1.0)
     link = os.link
 
     def link_while_another_thread_settles(*arguments, **options):
@@ -250,10 +251,29 @@ def test_a_state_that_arrives_while_an_older_one_is_settled_is_not_lost(tmp_path
         local.settle(FIRST, CODE, 1.0)
 
     monkeypatch.setattr(os, "link", link_while_another_thread_settles)
-    local.take(newer)
+    local.take(newer, FIRST, CODE, 2.0)
     monkeypatch.undo()
     note = local.settle(FIRST, CODE, 2.0)
     assert note is not None and local.path_of(note).read_bytes() == b"newer"
+
+
+@pytest.mark.parametrize("is_taken", [False, True], ids=["arrived", "being read for its digest"])
+@pytest.mark.parametrize("has_lost_its_power", [False, True])
+def test_what_arrived_while_an_older_one_was_uploaded_outlives_a_kill(
+    tmp_path, monkeypatch, is_taken, has_lost_its_power
+):
+    saving = Saving(tmp_path)
+    saving.server.free.clear()
+    saving.write(b"one", 1.0)
+    until(lambda: saving.server.asked == 1)
+    saving.write(b"two", 2.0)  # nobody settles it: the thread uploads, and then the worker is killed
+    if is_taken:
+        (arrived,) = (tmp_path / "work/states").glob("*/arrived.pt")
+        arrived.rename(arrived.with_name("taken.pt"))
+    if has_lost_its_power:
+        monkeypatch.setattr(local_states, "_boot_id", lambda: "another")
+    assert Saving(tmp_path, SECOND, [FIRST]).fetch() == (b"one" if has_lost_its_power else b"two")
+    saving.server.free.set()
 
 
 def test_a_state_that_is_too_large_stays_on_this_disk(tmp_path, caplog):
