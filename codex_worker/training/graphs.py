@@ -16,7 +16,7 @@ class Recorder(Protocol):
         """Do the work once or oftener, without a promise of how often, and return what repeats it.
 
         Random draws of a repetition follow from the device's generator as it is then; recording leaves the
-        generator as it was.
+        generator as it was. Raises RuntimeError where that cannot be repeated.
         """
 
 
@@ -29,6 +29,12 @@ class CudaGraphs:
     def __call__(self, work: Callable[[], None]) -> Callable[[], None]:
         """See `Recorder`; documented at pytorch.org, "CUDA semantics", section "CUDA Graphs"."""
         chance = torch.cuda.get_rng_state()
+        try:
+            return self._recorded(work)
+        finally:
+            torch.cuda.set_rng_state(chance)
+
+    def _recorded(self, work: Callable[[], None]) -> Callable[[], None]:
         # What a first time makes (kernels, workspaces, an optimizer's state) cannot be made while recording.
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
@@ -39,5 +45,4 @@ class CudaGraphs:
         # Other threads may allocate meanwhile: they load the next batches into pinned memory.
         with torch.cuda.graph(graph, pool=self._memory, capture_error_mode="thread_local"):
             work()
-        torch.cuda.set_rng_state(chance)
         return graph.replay

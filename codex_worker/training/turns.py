@@ -1,5 +1,6 @@
 """An update's parts: the task's network takes its turn, and before it the opponent of a task that has one."""
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -8,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from codex_worker.errors import clause, is_out_of_memory
 from codex_worker.training.averaging import WeightAverage
 from codex_worker.training.graphs import CudaGraphs, Recorder
 from codex_worker.training.loss_scale import LossScale
@@ -21,6 +23,8 @@ from codex_worker.training.task import (
     TrainingSettings,
     TrainingTask,
 )
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,7 @@ class ReplayedTurn(Turn):
 
     All that recorded work reads or writes keeps its place: batches are copied to where the first of their
     shape lies, gradients are cleared instead of dropped, rates are tensors. Batches are tuples of tensors.
+    Where recording fails, updates are plain ones from then on.
     """
 
     record: Recorder
@@ -130,6 +135,7 @@ class ReplayedTurn(Turn):
         self._gradients: list[Tensor] = []
         self._passes: dict[Any, tuple[Sequence[Tensor], Callable[[], None]]] = {}
         self._finish: Callable[[], None] | None = None
+        self._gives_up = False  # where recording failed
 
     def set_rates(self, factors: Sequence[float]) -> None:
         """See `Turn.set_rates`."""
@@ -147,11 +153,18 @@ class ReplayedTurn(Turn):
         self, batches: Sequence[Any], left_out: Tensor | None = None, sizes: Sequence[float] | None = None
     ) -> Taken:
         """See `Turn.take`."""
+        if self._gives_up:
+            return super().take(batches, left_out, sizes)
         sizes = sizes or [1.0] * len(batches)
-        passes = [self._pass_of(batch) for batch in batches]  # all are recorded before one counts
-        if self._finish is None:
-            self._told.fill_(1.0)  # recording moves no weight
-            self._finish = self.record(self._move)
+        try:
+            passes = [self._pass_of(batch) for batch in batches]  # all are recorded before one counts
+            finish = self._finish = self._finish or self._recorded_end()
+        except RuntimeError as error:  # a driver or an operation that allows no recording
+            if is_out_of_memory(error):
+                raise
+            logger.warning("Updates are not recorded here, and take longer: %s", clause(error))
+            self._gives_up = True
+            return super().take(batches, left_out, sizes)
         self._sums.zero_()
         self._told.copy_(torch.zeros_like(self._told) if left_out is None else left_out)
         for batch, size, (place, replay) in zip(batches, sizes, passes, strict=True):
@@ -160,7 +173,7 @@ class ReplayedTurn(Turn):
             for mine, new in zip(place, batch, strict=True):
                 mine.copy_(new, non_blocking=True)
             replay()
-        self._finish()
+        finish()
         return Taken(dict(zip(self._names, self._sums.unbind(), strict=True)), self._left_out, self._diverged)
 
     def _pass_of(self, batch: Any) -> tuple[Sequence[Tensor], Callable[[], None]]:
@@ -173,6 +186,10 @@ class ReplayedTurn(Turn):
             self._passes[shape] = place, self.record(lambda: self._pass(place))
             torch._foreach_zero_(self._gradients)
         return self._passes[shape]
+
+    def _recorded_end(self) -> Callable[[], None]:
+        self._told.fill_(1.0)  # recording moves no weight
+        return self.record(self._move)
 
     def _pass(self, batch: Any) -> None:
         losses = self.backward(batch, self._share)

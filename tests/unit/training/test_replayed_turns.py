@@ -163,3 +163,44 @@ def test_an_interrupted_run_of_loaded_batches_ends_like_a_whole_one(
 def test_masters_of_half_precision_are_never_replayed(recorder):
     (turn,) = turns_of(RepeatingTiny(), replace(SETTINGS, precision="bf16_weights"), CPU)
     assert not isinstance(turn, ReplayedTurn)
+
+
+class Refuses(DoneAgain):
+    """Fails after some recordings, having done half of the work, as a driver may."""
+
+    def __init__(self, recordings):
+        super().__init__()
+        self.recordings = recordings
+
+    def __call__(self, work):
+        if self.recorded < self.recordings:
+            return super().__call__(work)
+        chance = torch.get_rng_state()
+        work()
+        torch.set_rng_state(chance)
+        raise RuntimeError("operation not permitted when stream is capturing\nmore lines")
+
+
+@pytest.mark.parametrize("recordings", [0, 1, 2, 3])
+def test_where_recording_fails_the_updates_are_plain_ones_from_then_on(monkeypatch, caplog, recordings):
+    monkeypatch.setattr(turns, "CudaGraphs", lambda: Refuses(recordings))
+    (plain, turn), (repeating, replayed) = both_turns()
+    for update in range(6):
+        batches = [[update, 0][: 1 + update % 2], [1]]
+        for each in (turn, replayed):
+            each.set_rates([0.5, 1.0 / (update + 1)])
+        expected, found = take(plain, turn, batches), take(repeating, replayed, batches)
+        assert found.losses["total"].item() == pytest.approx(expected.losses["total"].item(), rel=1e-5)
+    assert_near(plain.model.state_dict(), repeating.model.state_dict())
+    assert present(replayed.learner.average).updates == 6
+    assert caplog.text.count("Updates are not recorded here") == (recordings < 3)
+
+
+def test_running_out_of_memory_while_recording_is_told_as_such(monkeypatch):
+    def too_large(work):
+        raise torch.OutOfMemoryError("tried to allocate 80 GiB")
+
+    monkeypatch.setattr(turns, "CudaGraphs", lambda: too_large)
+    _, (repeating, replayed) = both_turns()
+    with pytest.raises(torch.OutOfMemoryError):
+        take(repeating, replayed, [[0]])
