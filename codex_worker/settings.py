@@ -233,6 +233,11 @@ class Settings:
         "half a GB of memory and none of a GPU",
         variable="CODEX_WITHOUT_SPARE", parse=truth, default=False,
     )  # fmt: skip
+    prefetch: int = setting(
+        "while a job computes, fetch the recordings of the next N pending jobs into the cache; they are not "
+        "claimed for that",
+        variable="CODEX_PREFETCH", metavar="N", parse=number(0, 100, whole=True), default=1, default_text="1",
+    )  # fmt: skip
     verbose: bool = setting("log details", variable="CODEX_VERBOSE", parse=truth, default=False)
     log_format: str = setting(
         "how the worker's own log is written: lines for people, or a JSON object a line, for programs, with "

@@ -57,6 +57,7 @@ from codex_worker.tally import Tally
 from codex_worker.worker.health import Health
 from codex_worker.worker.lifetime import LifeLimits
 from codex_worker.worker.loop import LoopSettings, Worker
+from codex_worker.worker.prefetch import Prefetch
 from codex_worker.worker.projects import FixedProjects, ProjectSource, ServerProjects, job_of
 from codex_worker.worker.shared_projects import SharedProjects
 
@@ -127,8 +128,21 @@ class Assembly:
         source = FixedProjects(()) if forced else self._source()
         room = RoomThere(handlers_root(), self._ask_first, self._clock)
         health = Health(self.machine_probe(), self._settings.preset, room)
+        prefetch = Prefetch(
+            self._settings.prefetch,
+            lambda address: open_store(address, self._credentials, self.tally),
+            self._lfs_cache,
+        )
         worker = Worker(
-            source, self.open_queue, supervisor, self.open_project, self._clock, loop, health, self.figures
+            source,
+            self.open_queue,
+            supervisor,
+            self.open_project,
+            self._clock,
+            loop,
+            health,
+            self.figures,
+            prefetch,
         )
         return worker, supervisor
 
@@ -223,9 +237,12 @@ class Assembly:
     def open_project(self, owned: OwnedJob, folder: JobFolder, address: str) -> RepositoryScanner:
         """What an attempt reads with and publishes by."""
         store = open_store(address, self._credentials, self.tally)
-        cache = LfsCache(self._work_dir / "lfs", LFS_CACHE_BYTES)
+        cache = self._lfs_cache()
         files = owned.repository.snapshot(owned.repository.seen.heads)  # as the claim left it
         return RepositoryScanner(owned, files, store, cache, self._hub, folder, self._shared.open)
+
+    def _lfs_cache(self) -> LfsCache:
+        return LfsCache(self._work_dir / "lfs", LFS_CACHE_BYTES)
 
     def _address_of(self, number: int) -> str:
         name = self.client().call(lambda server: server.projects.get(number), "a project").path_with_namespace

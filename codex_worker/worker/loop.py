@@ -3,7 +3,8 @@
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -28,6 +29,7 @@ from codex_worker.worker.health import Health
 from codex_worker.worker.lifetime import LifeLimits, Lifetime
 from codex_worker.worker.looks import LOOK_WITHIN_S
 from codex_worker.worker.next_job import Candidate, Hour, in_order
+from codex_worker.worker.prefetch import Prefetch
 from codex_worker.worker.projects import ProjectAddress, ProjectSource
 from codex_worker.worker.watched_project import WatchedProject
 from codex_worker.worker.watched_projects import WatchedProjects
@@ -75,14 +77,16 @@ class Worker:
         settings: LoopSettings,
         health: Health | None = None,
         figures: Figures | None = None,
+        prefetch: Prefetch | None = None,
     ) -> None:
-        """`figures` is for whoever watches the worker."""
+        """`figures` is for whoever watches the worker, `prefetch` fetches for the jobs that come next."""
         self._supervisor = supervisor
         self._open_project = open_project
         self._clock = clock
         self._settings = settings
         self._health = health or Health()
         self._figures = figures or Figures()
+        self._prefetch = prefetch
         self._door = Door(supervisor.tenancy)
         self._not_here: dict[tuple[str, str], str] = {}  # (address, job): why this machine does not begin it
         self._projects = WatchedProjects(source, open_queue, clock, supervisor.read_token_again)
@@ -242,7 +246,8 @@ class Worker:
     def _do_next(self) -> bool:
         """Claims and does the next job; False where none could be had."""
         found = self._for_this_machine()
-        for candidate in in_order(found, self._served):
+        order = in_order(found, self._served)
+        for place, candidate in enumerate(order, start=1):
             if self._supervisor.leaving.event.is_set():
                 return False
             watched = self._projects[candidate.project]
@@ -250,11 +255,26 @@ class Worker:
             owned = None if admission is None else self._claim(watched, candidate)
             if admission is not None and owned is not None:
                 self._served[candidate.project, candidate.hour] += 1
-                self._do(watched, owned, admission)
+                with self._fetching_ahead(order[place:], found):
+                    self._do(watched, owned, admission)
                 watched.in_hand = None
                 self._projects.guarded(watched, "look", watched.look_at_own)
                 return True
         return False
+
+    def _fetching_ahead(
+        self, after: Sequence[Candidate], found: Mapping[Candidate, JobEntry | None]
+    ) -> AbstractContextManager[None]:
+        """While a job is done, recordings of those after it are fetched."""
+        if self._prefetch is None:
+            return nullcontext()
+        entries = [(candidate, found[candidate]) for candidate in after if not candidate.is_takeover]
+        jobs = [
+            self._projects[candidate.project].as_next(entry)
+            for candidate, entry in entries
+            if entry is not None
+        ]
+        return self._prefetch.beside(jobs, self._supervisor.leaving.event)
 
     def _for_this_machine(self) -> Mapping[Candidate, JobEntry | None]:
         """What this machine can do now of all that could be done; what it can't is said once."""

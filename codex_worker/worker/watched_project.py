@@ -4,12 +4,14 @@ import logging
 import threading
 from dataclasses import dataclass, field
 
+from codex_worker.contract.manifest import JobEntry
 from codex_worker.contract.plain_text import plain_line
 from codex_worker.contract.state import State
 from codex_worker.errors import WorkerError
 from codex_worker.git.ports import Heads
 from codex_worker.queue.facts import lease_at
 from codex_worker.queue.job_queue import JobQueue, JobView, ProjectLook
+from codex_worker.worker.prefetch import NextJob
 from codex_worker.worker.projects import ProjectAddress, Standing
 from codex_worker.worker.settling import Settling
 
@@ -69,6 +71,17 @@ class WatchedProject:
                 self.views, self.silent = [], set()
                 self.settling.failed()
                 raise
+
+    def as_next(self, entry: JobEntry) -> NextJob:
+        """A pending job of this project, for whoever fetches its recordings before it is begun."""
+
+        def is_free() -> bool:
+            return any(view.job_id == entry.job_id and view.state is State.PENDING for view in self.views)
+
+        repository = self.queue.repository
+        return NextJob(
+            self.project.address, entry, lambda: repository.snapshot(repository.seen.heads), is_free
+        )
 
     def look_at_own(self) -> None:
         """Notes what this worker's own step has made of the project. May raise anything."""
