@@ -46,6 +46,7 @@ NAMES = {
     7: "budgets hold, and no single machine uses one up",
     8: "in the end every job is final, or pending for a reason, and the projections are true",
     9: "only fast-forwards, no empty file, no raw binary, no path used twice",
+    10: "a job goes on from its own newest state",
     0: "no defect of the program itself",
 }
 

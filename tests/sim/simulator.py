@@ -13,6 +13,7 @@ from unittest import mock
 
 from codex_worker.codex.patch import Applied, apply_patches
 from codex_worker.contract import state
+from codex_worker.contract.records import ResumePointer
 from codex_worker.contract.state import JobFacts, Removals
 from codex_worker.publish import cells
 from codex_worker.publish.standing import AtHead, Publications
@@ -21,6 +22,7 @@ from codex_worker.queue.owned import OwnedJob
 from tests.sim.judge import Violation
 from tests.sim.schedule import Schedule, Step, draw
 from tests.sim.servers import GitServer, Server, TwinServer
+from tests.sim.states import SavedStates
 from tests.sim.worker import RECORDING_BYTES, Process
 from tests.sim.world import World, first_files
 
@@ -221,7 +223,7 @@ def whole_notebooks() -> Iterator[None]:
 @contextmanager
 def without_ledger() -> Iterator[None]:
     """Breaks the worker on purpose: what a merge has left out of the branch is never put back."""
-    with mock.patch.object(Publications, "look", lambda self, *, thorough=False: AtHead()):
+    with mock.patch.object(Publications, "look", lambda self, **_: AtHead()):
         yield
 
 
@@ -247,10 +249,37 @@ def counting_ends() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def from_the_beginning() -> Iterator[None]:
+    """Breaks the worker on purpose: an attempt goes on from no state, whatever the lease names."""
+    with mock.patch.object(OwnedJob, "resume", None):
+        yield
+
+
+@contextmanager
+def any_state() -> Iterator[None]:
+    """Breaks the worker on purpose: whoever goes on does so from what was saved last, whosever it is."""
+    saved: list[ResumePointer] = []
+    save = SavedStates.save
+
+    def remember(self: SavedStates, owned: OwnedJob, pieces: int) -> None:
+        save(self, owned, pieces)
+        saved.append(self.newest)
+
+    newest = property(lambda self: saved[-1] if saved else None)
+    with (
+        mock.patch.object(SavedStates, "save", remember),
+        mock.patch.object(OwnedJob, "resume", newest),
+    ):
+        yield
+
+
 SWITCHES: dict[str, Callable] = {
     "without-fence": without_fence,
     "whole-notebooks": whole_notebooks,
     "without-ledger": without_ledger,
     "absence-is-deletion": absence_is_deletion,
     "counting-ends": counting_ends,
+    "from-the-beginning": from_the_beginning,
+    "any-state": any_state,
 }

@@ -1,4 +1,4 @@
-"""The nine invariants of the queue hold in random schedules, and a broken worker is found out."""
+"""The ten invariants of the queue hold in random schedules, and a broken worker is found out."""
 
 from collections.abc import Iterator
 
@@ -36,6 +36,20 @@ SICK_ALONE = tuple(
         Step("worker-a", "complete", 0),
         Step("server", "night", 0),
     )
+)
+YIELDED = (
+    Step("worker-a", "claim", 0),
+    Step("worker-a", "save", 1),
+    Step("worker-a", "yield", 0),
+    Step("worker-b", "claim", 0),
+)
+TWO_TRAIN = (
+    Step("worker-a", "claim", 0),
+    Step("worker-b", "claim", 0),
+    Step("worker-a", "save", 1),
+    Step("worker-a", "complete", 0),
+    Step("worker-b", "yield", 0),
+    Step("worker-a", "claim", 0),
 )
 END_IN_A_SYNC = (*ARTIFACT_IN_A_SYNC[:3], Step("worker-a", "complete", 0))
 
@@ -100,11 +114,13 @@ def test_a_schedule_plays_the_same_every_time(twin):
         ("without-ledger", ARTIFACT_IN_A_SYNC, 5),
         ("absence-is-deletion", END_IN_A_SYNC, 5),
         ("counting-ends", SICK_ALONE, 7),
+        ("from-the-beginning", YIELDED, 10),
+        ("any-state", TWO_TRAIN, 10),
     ],
 )
 def test_a_story_that_a_broken_worker_cannot_survive(twin, switch, steps, invariant):
     sick = "worker-a" if steps is SICK_ALONE else ""
-    schedule = Schedule("story", Conditions(jobs=1, sick=sick), steps)
+    schedule = Schedule("story", Conditions(jobs=2 if steps is TWO_TRAIN else 1, sick=sick), steps)
     assert not twin.play(schedule)
     with SWITCHES[switch]():
         assert invariant in invariants(twin.play(schedule))

@@ -17,7 +17,7 @@ from codex_worker.codex.choose import Selection, cells_to_speak, cells_to_transc
 from codex_worker.codex.notebook import Notebook
 from codex_worker.codex.patch import RecordingPatch, TextPatch
 from codex_worker.contract.options import options_of
-from codex_worker.contract.records import Attempt, EndState, ResumePointer
+from codex_worker.contract.records import Attempt, EndState
 from codex_worker.contract.state import Budgets, State
 from codex_worker.errors import (
     AccessDenied,
@@ -43,12 +43,14 @@ from codex_worker.worker.next_job import Candidate, in_order
 from codex_worker.worker.settling import Settling
 from gitlab_jobs import Cause, JobQueue, Outcome, OwnedJob, QueueSettings
 from tests.sim.schedule import Conditions
+from tests.sim.states import SavedStates
 from tests.support.notebooks import PATH
 from tests.support.present import present
 
 BEAT_EVERY_S = LOOK_EVERY_S = WATCH_EVERY_S = 60.0
 REPORT_EVERY_S = 15 * 60.0
 RECORDING_BYTES = 900
+LOST_UPLOADS = 4  # one of so many
 EXPECTED = (ServerUnreachable, AccessDenied, PushRefused, ResourceError, CacheBroken)
 
 
@@ -87,6 +89,10 @@ class Kept:
 
 class Surroundings(Protocol):
     """What a process needs of the simulated world."""
+
+    @property
+    def states(self) -> SavedStates:
+        """Where trainings stand."""
 
     def now_s(self) -> float:
         """The true time."""
@@ -273,8 +279,7 @@ class Process:
         elif self.held is None:
             self.do("main", lambda: self._claim(number), for_job=False)
         elif action == "save":
-            pointer = ResumePointer(oid=f"{number:064x}", size=10)
-            self.do("save", lambda: self.in_hand.owned.save_resume(pointer), for_job=True)
+            self.do("save", lambda: self._save(number), for_job=True)
         else:
             self.do("main", lambda: self._work(action, number), for_job=True)
 
@@ -300,7 +305,7 @@ class Process:
 
     def _begin(self, owned: OwnedJob) -> None:
         publications = Publications(owned.entry.job_id, owned.repository, owned.entry)
-        self.held, self.wish = Held(owned, publications), None
+        self.held, self.wish = Held(owned, publications, pieces=self.world.states.begun(owned)), None
         now = self.world.now_s()
         self.due |= {"beat": now + BEAT_EVERY_S, "look": now + LOOK_EVERY_S, "report": now + REPORT_EVERY_S}
 
@@ -321,6 +326,13 @@ class Process:
         self.silent = set(sight.silent)
         self.queue.tidy(sight.views)
         self.settling.look(sight)
+
+    def _save(self, number: int) -> None:
+        held = self.in_hand
+        held.pieces += 1
+        if number % LOST_UPLOADS == 0:
+            raise ServerUnreachable("The simulated upload was lost.")
+        self.world.states.save(held.owned, held.pieces)
 
     def _beat(self) -> None:
         self.in_hand.owned.beat("training", float(self.in_hand.pieces), "Working")

@@ -27,6 +27,7 @@ from tests.sim.people import Translator, job_entry
 from tests.sim.schedule import PEOPLE, Schedule, Step
 from tests.sim.servers import Files, Server
 from tests.sim.settlement import judge_settled
+from tests.sim.states import SavedStates
 from tests.sim.worker import Died, Machine, Process, budgets
 from tests.support.editor_merge import SyncRefused
 from tests.support.editor_sync import Phase
@@ -84,6 +85,7 @@ class World:
         self._tell = tell
         conditions = schedule.conditions
         self.judge = Judge(server, conditions, self.now_s)
+        self.states = SavedStates(self.judge.complain)
         self._stamp_ms = int(START_S * 1000)
         settings = QueueSettings(
             budgets=budgets(conditions),
