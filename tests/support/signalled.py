@@ -92,8 +92,8 @@ def git(*arguments: object) -> bytes:
 class Interrupted:
     """A project with one job, whose first worker is interrupted at a stage."""
 
-    def __init__(self, folder: Path, stage: str) -> None:
-        self.folder, self.stage = folder, stage
+    def __init__(self, folder: Path, stage: str, *options: object) -> None:
+        self.folder, self.stage, self.options = folder, stage, options
         self.repository = folder / "project.git"
         entry = {"job_id": "one", "mode": "training_and_inference", "hold_at": stage}
         source = folder / "clone"
@@ -141,7 +141,7 @@ class Interrupted:
 
     def _start(self, work_dir: Path, log: Path, *options: object) -> subprocess.Popen[bytes]:
         words = [sys.executable, "-m", "worker_entry", "--work-dir", work_dir, "--allow-cpu"]
-        words += ["--settle-minutes", "0", "--worker-id", log.stem, *options]
+        words += ["--settle-minutes", "0", "--worker-id", log.stem, *self.options, *options]
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
         environment["PYTHONPATH"] = f"{self.code}:{ROOT}"
         with log.open("wb") as output:
