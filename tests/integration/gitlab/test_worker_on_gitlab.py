@@ -134,6 +134,7 @@ class Place:
             work_dir=self.folder / "work",
             settle_minutes=0,
             allow_cpu=True,
+            without_spare=True,
         )
         credentials = Credentials(self.token, self.server.url, env_file=self.env_file)
         return Assembly(replace(chosen, **options), credentials, {"PATH": os.environ["PATH"]}, self.clock)
