@@ -22,7 +22,7 @@ import gitlab
 import yaml
 from gitlab.v4.objects import Project
 
-from codex_worker.clock import SystemClock
+from codex_worker.clock import SystemClock, SystemEventClock
 from codex_worker.git.credentials import Credentials
 from codex_worker.git.gate import Gate
 from codex_worker.git.git_transport import GitTransport
@@ -32,6 +32,7 @@ from codex_worker.gitlab.projects import FoundProject, ProjectFinder
 from codex_worker.worker.looks import LOOKS_AT_ONCE
 from gitlab_jobs import JobQueue
 from tests.support.gitlab import DEVELOPER, GitLabServer
+from tests.support.open_projects import OpenProjects
 from tests.support.queues import GitProject, job, manifest
 
 SIZES = (10, 100, 1_000)
@@ -40,6 +41,8 @@ SHARE_CHANGED = 0.05
 SHARE_WITH_A_JOB = 0.1
 CLAIMS = 20
 TRANSACTIONS = 32
+OPEN_SIZES = (20, 200)  # projects whose jobs wait
+OPEN_JOBS = 20  # that are done of them
 WRITERS = (1, 4, 16)
 FINISHED = b"worker_id: somebody\nstate: completed\ntimestamp: '2026-01-02T00:00:00Z'\n"
 
@@ -171,6 +174,36 @@ def measure_polls(folder: Path, count: int, latency_s: float) -> dict[str, float
     }
 
 
+def measure_open_projects(folder: Path, count: int, latency_s: float) -> dict[str, float]:
+    """Requests for a job where the jobs of so many projects wait, and for a poll that finds no news."""
+    results: dict[str, float] = {}
+    for workers in (1, 2):
+        place = OpenProjects(folder / str(workers), count, latency_s=latency_s)
+        try:
+            clock = SystemEventClock()
+            each = [place.worker(f"w{n}", clock, leaves_after=OPEN_JOBS // workers) for n in range(workers)]
+            started = time.perf_counter()
+            results[f"requests_a_job_{count}_open_{workers}"] = round(place.requests_a_job(each), 1)
+            duration_s = time.perf_counter() - started
+            projects = place.watched("idle")
+            projects.poll()
+            while projects.has_new:  # it meets some at each poll
+                projects.poll()
+            place.server.requests.clear()
+            projects.poll()
+            projects.close()
+            results[f"requests_idle_{count}_open"] = len(place.server.requests)
+        finally:
+            place.close()
+        print(
+            f"{count:6} projects with a job each, {OPEN_JOBS} done by {workers} in {duration_s:.0f} s: "
+            f"{results[f'requests_a_job_{count}_open_{workers}']} requests a job; "
+            f"an idle poll {results[f'requests_idle_{count}_open']:.0f}",
+            flush=True,
+        )
+    return results
+
+
 def measure_claims(folder: Path) -> float:
     """Claims per second of one worker, each a commit and a lease in one push."""
     project = _repository(
@@ -223,6 +256,8 @@ def main(arguments: list[str] | None = None) -> int:
         folder = Path(name)
         for count in SIZES:
             results |= measure_polls(folder / f"fleet-{count}", count, latency_ms / 1000)
+        for count in OPEN_SIZES:
+            results |= measure_open_projects(folder / f"open-{count}", count, latency_ms / 1000)
         results["claims_per_s"] = measure_claims(folder / "claims")
         for writers in WRITERS:
             results[f"transactions_per_s_{writers}"] = measure_transactions(folder / f"w{writers}", writers)
@@ -241,6 +276,7 @@ def main(arguments: list[str] | None = None) -> int:
         "targets": {
             "requests_idle_10": ["<=", 1],
             "requests_idle_1000": ["<=", 11],
+            **{f"requests_a_job_{count}_open_1": ["<=", 10] for count in OPEN_SIZES},
             # The target is for a network's delay: without one, the time goes into the stand-in.
             **({"poll_speedup_1000": [">=", 50]} if latency_ms >= 50 else {}),
         },

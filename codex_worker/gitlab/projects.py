@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from codex_worker.clock import Clock
+from codex_worker.errors import SystemFault
 from codex_worker.gitlab.client import GitLabClient
+from codex_worker.gitlab.glance import Glance, glances
 from codex_worker.gitlab.sweep import GraphQLRefused, GraphQLSweep, RestSweep, Sighting, Sweep
 
 logger = logging.getLogger(__name__)
@@ -54,6 +56,18 @@ class ProjectFinder:
     def members(self) -> Collection[FoundProject]:
         """All projects that we were a member of at the last look."""
         return [self._found(sighting) for sighting in self._seen.values()]
+
+    def glances(self, urls: Collection[str]) -> dict[str, Glance]:
+        """What can be told of the jobs of projects, by address; nothing where the server refuses to."""
+        if not self._knows_heads:
+            return {}
+        wanted = {found.project_id: found.url for found in self.members if found.url in urls}
+        try:
+            told = glances(self._client, list(wanted))
+        except SystemFault as error:
+            logger.warning("%s Each project is looked at instead.", error)
+            return {}
+        return {wanted[number]: glance for number, glance in told.items() if number in wanted}
 
     def _sweep(self) -> Sweep:
         now_s = self._clock.monotonic()

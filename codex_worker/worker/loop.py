@@ -414,7 +414,7 @@ class Worker:
 
     def _watch(self) -> None:
         """Looks at unfinished jobs and unsettled projections, also while a job of ours is running."""
-        while not self._clock.wait(self._over, WATCH_STEP_S):
+        while not self._clock.wait(self._over, MORE_AFTER_S if self._projects.has_new else WATCH_STEP_S):
             try:
                 self._projects.settles = self._is_settling
                 self._projects.look_at_unfinished()

@@ -1,6 +1,6 @@
 """Where a worker finds projects."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -123,6 +123,18 @@ class Found(Protocol):
         """Its default branch as the last look saw it; None where that look can't tell."""
 
 
+class Told(Protocol):
+    """What a server tells of a project's jobs at a glance."""
+
+    @property
+    def manifest(self) -> str:
+        """The manifest's text."""
+
+    @property
+    def has_folders(self) -> bool:
+        """Whether any job was ever begun."""
+
+
 class Finder(Protocol):
     """Whatever asks a server for projects with news."""
 
@@ -132,6 +144,9 @@ class Finder(Protocol):
     @property
     def members(self) -> Collection[Found]:
         """All projects at the last look."""
+
+    def glances(self, urls: Collection[str]) -> Mapping[str, Told]:
+        """What can be told of the jobs of projects, by address, without their repositories."""
 
 
 class LeavesProjects(Protocol):
@@ -160,6 +175,11 @@ class ServerProjects:
     def changed(self) -> Sequence[ProjectAddress]:
         """Those with news."""
         return [ProjectAddress(found.name, found.url) for found in self._finder.changed()]
+
+    def manifests_of_new_jobs(self, addresses: Collection[str]) -> dict[str, str]:
+        """The manifests of those of the projects where no job was ever begun, as far as the server tells."""
+        told = self._finder.glances(addresses) if addresses else {}
+        return {url: glance.manifest for url, glance in told.items() if not glance.has_folders}
 
     def heads(self) -> dict[str, str | None]:
         """The default branch of each project as the last look saw it, by address."""

@@ -26,7 +26,7 @@ ASK_AGAIN_AFTER_S = 50.0
 ASK_AGAIN_WHILE_SETTLING_S = 15.0
 
 
-@dataclass
+@dataclass(eq=False)
 class WatchedProject:
     """A project, and what was last seen of it."""
 
@@ -43,6 +43,8 @@ class WatchedProject:
     alive: set[str] = field(default_factory=set)
     said: set[str] = field(default_factory=set)
     is_late: bool = False  # a look takes long, or could not be begun in time
+    is_new: bool = False  # nobody has looked yet, and somebody has to
+    is_glimpsed: bool = False  # its views are of its manifest alone: jobs that nobody has ever begun
     in_hand: str | None = None  # the job of this project that this worker does now
     _sighted: str | None = None  # the branch's head as the last sweep saw it; None: it could not tell
     _sighted_after: int = 0  # how many looks had begun by then
@@ -56,6 +58,7 @@ class WatchedProject:
         May raise anything.
         """
         with self.lock:
+            self.is_new = self.is_glimpsed = False
             standing = self._standing()
             began_s = self.settling.clock.monotonic()
             try:
@@ -86,7 +89,18 @@ class WatchedProject:
     def look_at_own(self) -> None:
         """Notes what this worker's own step has made of the project. May raise anything."""
         with self.lock:
+            self.is_new = self.is_glimpsed = False
             self.views = self.queue.survey(self.queue.repository.seen.heads)
+
+    @property
+    def was_seen(self) -> bool:
+        """Whether its repository was ever looked at."""
+        return self.queue.repository.seen.number > 0
+
+    def glimpse(self, views: list[JobView]) -> None:
+        """Takes the views of somebody who has read the manifest; a claim looks at the rest."""
+        with self.lock:
+            self.views, self.is_glimpsed = views, True
 
     def sighted(self, head: str | None) -> None:
         """Notes the branch's head as a sweep over all projects has just seen it; None where it can't tell."""
@@ -99,7 +113,7 @@ class WatchedProject:
         A look costs no request where the last sweep's head says that nothing has moved. `settles`: this
         worker's last results may still be dropped.
         """
-        if not self.needs_a_look:
+        if self.is_glimpsed or not self.needs_a_look:
             return False
         if self._has_to_ask or not (self._sighted is None or self._is_done_elsewhere):
             return True
@@ -166,7 +180,8 @@ class WatchedProject:
     @property
     def needs_a_look(self) -> bool:
         """Whether something may happen here that doesn't move the branch, or is left to do."""
-        return bool(self.trouble or self.silent or self.is_late) or self.queue.is_watched(self.views)
+        is_left = bool(self.trouble or self.silent or self.is_late or self.is_new)
+        return is_left or self.queue.is_watched(self.views)
 
     @property
     def has_more(self) -> bool:

@@ -11,11 +11,16 @@ from codex_worker.contract.manifest import JobEntry
 from codex_worker.contract.state import State
 from codex_worker.errors import AccessDenied, WorkerError
 from codex_worker.queue.job_queue import JobQueue
+from codex_worker.worker.glimpse import waiting_jobs
 from codex_worker.worker.looks import Looks
 from codex_worker.worker.next_job import Candidate
 from codex_worker.worker.projects import ProjectAddress, ProjectSource, ServerProjects, Standing
 from codex_worker.worker.settling import Settling
 from codex_worker.worker.watched_project import ASK_AGAIN_AFTER_S, ASK_AGAIN_WHILE_SETTLING_S, WatchedProject
+
+# So many new projects are all looked at before a job is chosen. Of more, while there is a job that can be
+# begun, the others are met by and by, beside it.
+FIRST_LOOKS_AT_ONCE = 16
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +69,13 @@ class WatchedProjects:
         return self._clock.monotonic() - self._swept_at_s < ASK_AGAIN_AFTER_S
 
     def _look_where_due(self, watched: Iterable[WatchedProject], changed: set[str]) -> None:
-        self._looks.at([each for each in watched if each.project.address in changed or self._is_due(each)])
+        due = [each for each in watched if each.project.address in changed or self._is_due(each)]
+        new = [each for each in due if not each.was_seen]
+        if new and any(True for _ in self.candidates()):
+            for each in new[FIRST_LOOKS_AT_ONCE:]:
+                each.is_new = True
+                due.remove(each)
+        self._looks.at(due)
 
     def _is_due(self, watched: WatchedProject) -> bool:
         return watched.is_due(self._clock.monotonic(), settles=self.settles)
@@ -126,7 +137,27 @@ class WatchedProjects:
             changed = {self.watched(project).project.address for project in projects}
         for watched in self:
             watched.sighted(heads.get(watched.project.address))
-        return changed
+        return changed - self._glimpsed(changed)
+
+    def _glimpsed(self, changed: set[str]) -> set[str]:
+        """Those of the projects whose jobs the server tells of, so that nobody has to look before a claim."""
+        if not isinstance(self._source, ServerProjects):
+            return set()
+        unseen = {address for address in changed if not self._projects[address].was_seen}
+        if len(unseen) <= FIRST_LOOKS_AT_ONCE:
+            return set()
+        glimpsed = set()
+        for address, manifest in self._source.manifests_of_new_jobs(unseen).items():
+            views = waiting_jobs(manifest)
+            if views is not None:
+                self._projects[address].glimpse(views)
+                glimpsed.add(address)
+        return glimpsed
+
+    @property
+    def has_new(self) -> bool:
+        """Whether there are projects that nobody has looked at yet, and somebody has to."""
+        return any(watched.is_new for watched in self)
 
     def look(self, watched: WatchedProject) -> None:
         """Looks at one project and says what is new to say."""
@@ -182,7 +213,7 @@ class WatchedProjects:
     @property
     def has_more_to_see(self) -> bool:
         """Whether a project has more than one look may cost, or one that is slow is still being looked at."""
-        return any(watched.has_more or self._looks.is_under_way(watched) for watched in self)
+        return any(d.has_more or d.is_new or self._looks.is_under_way(d) for d in self)
 
     def candidates(self) -> Iterator[tuple[Candidate, JobEntry | None]]:
         """The jobs that may be claimed or taken over, of projects that nobody looks at now."""

@@ -22,6 +22,7 @@ from codex_worker.supervisor.tenancy import Admission, Tenancy
 from codex_worker.worker.assembly import Assembly
 from codex_worker.worker.loop import LoopSettings, Worker
 from codex_worker.worker.projects import ServerProjects
+from codex_worker.worker.watched_projects import WatchedProjects
 from tests.support.event_clock import ManualClock
 from tests.support.gitlab import DEVELOPER, GitLabServer
 from tests.support.queues import SERVER_SETTINGS, job, manifest
@@ -42,6 +43,7 @@ class Instantly:
         self.may_end = threading.Event()  # a job goes on until it is set
         self.may_end.set()
         self.begun: list[tuple[str, str]] = []
+        self.leaves_after: int | None = None  # jobs
         self.done: list[tuple[str, str]] = []  # project and job
 
     def run(self, owned: OwnedJob, project: str, address: str, admission: Admission) -> Outcome:
@@ -50,6 +52,8 @@ class Instantly:
         outcome = Outcome(EndState.COMPLETED)
         owned.end(outcome, log=b"done\n")
         self.done.append((project, owned.entry.job_id))
+        if len(self.done) == self.leaves_after:
+            self.leave()
         return outcome
 
     def leave(self) -> None:
@@ -92,21 +96,18 @@ class OpenProjects:
             self.server.create_project(f"team/p{number}", {"worker": DEVELOPER}, repository=bare)
         self.supervisors: list[Instantly] = []
 
-    def worker(self, name: str, clock: EventClock | None = None, interval_s: float = -1.0) -> Worker:
+    def worker(
+        self,
+        name: str,
+        clock: EventClock | None = None,
+        interval_s: float = -1.0,
+        leaves_after: int | None = None,
+    ) -> Worker:
         """A worker on all of the projects; without an interval it leaves when nothing is left."""
         clock = clock or ManualClock()
-        work_dir = self.folder / f"work-{name}"
-        work_dir.mkdir()
-        credentials = Credentials(self.token, self.server.url)
-        settings = Settings(
-            worker_id=name, gitlab_url=self.server.url, work_dir=work_dir, loop_interval=interval_s
-        )
-        assembly = Assembly(settings, credentials, {}, clock)
-        client = GitLabClient(self.server.url, credentials, clock)
-        source = ServerProjects(
-            ProjectFinder(client, clock), Leaver(client, clock, 0.0, work_dir / "projects.json")
-        )
+        assembly, source = self._assembly(name, clock)
         supervisor = Instantly(clock)
+        supervisor.leaves_after = leaves_after
         self.supervisors.append(supervisor)
         return Worker(
             source,
@@ -114,8 +115,28 @@ class OpenProjects:
             cast(Supervisor, supervisor),
             assembly.open_project,
             clock,
-            LoopSettings(work_dir, interval_s),
+            LoopSettings(self._work_dir(name), interval_s),
         )
+
+    def watched(self, name: str) -> WatchedProjects:
+        """The projects as a worker polls them, without the worker."""
+        clock = ManualClock()
+        assembly, source = self._assembly(name, clock)
+        return WatchedProjects(source, assembly.open_queue, clock, lambda: None)
+
+    def _assembly(self, name: str, clock: EventClock) -> tuple[Assembly, ServerProjects]:
+        credentials = Credentials(self.token, self.server.url)
+        settings = Settings(worker_id=name, gitlab_url=self.server.url, work_dir=self._work_dir(name))
+        client = GitLabClient(self.server.url, credentials, clock)
+        leaver = Leaver(client, clock, 0.0, self._work_dir(name) / "projects.json")
+        return Assembly(settings, credentials, {}, clock), ServerProjects(
+            ProjectFinder(client, clock), leaver
+        )
+
+    def _work_dir(self, name: str) -> Path:
+        folder = self.folder / f"work-{name}"
+        folder.mkdir(exist_ok=True)
+        return folder
 
     def push(self, number: int, path: str, content: bytes) -> None:
         """What a person pushes to a project."""
@@ -129,7 +150,7 @@ class OpenProjects:
         return listed.stdout.decode().split()
 
     def requests_a_job(self, workers: list[Worker]) -> float:
-        """How many requests all the workers together need for each job, until nothing is left to do."""
+        """How many requests all the workers together need for each job, until all of them have left."""
         self.server.requests.clear()
         codes: list[ExitCode] = []
         threads = [threading.Thread(target=lambda w=w: codes.append(w.run())) for w in workers]

@@ -7,8 +7,11 @@ from collections import Counter
 import pytest
 
 from codex_worker.git.credentials import Credentials
+from codex_worker.gitlab.glance import PROJECTS_AT_ONCE
 from codex_worker.settings import Settings
+from codex_worker.worker import watched_projects
 from codex_worker.worker.assembly import Assembly
+from codex_worker.worker.watched_projects import FIRST_LOOKS_AT_ONCE
 from tests.support.event_clock import ManualClock, until
 from tests.support.open_projects import OpenProjects
 from tests.support.queues import job, manifest
@@ -30,6 +33,12 @@ def open_projects(tmp_path):
     yield make
     for each in made:
         each.close()
+
+
+@pytest.fixture
+def many(monkeypatch):
+    """Two projects are so many that not all of them are looked at before a job is chosen."""
+    monkeypatch.setattr(watched_projects, "FIRST_LOOKS_AT_ONCE", 1)
 
 
 class Watching:
@@ -71,9 +80,36 @@ def claimed_by_another(place: OpenProjects, number: int) -> None:
 
 
 def test_a_job_costs_no_more_requests_where_more_projects_are_open(open_projects):
-    place = open_projects(16)
-    sweeps = 2 * math.ceil(place.count / PROJECTS_A_SWEEP)  # the first, and the one that finds nothing left
+    place = open_projects(FIRST_LOOKS_AT_ONCE + 1)
+    # The first sweep, a glance at new manifests, and the sweep that finds nothing left.
+    sweeps = 2 * math.ceil(place.count / PROJECTS_A_SWEEP) + math.ceil(place.count / PROJECTS_AT_ONCE)
     assert place.requests_a_job([place.worker("tester")]) <= FIRST_LOOK + CLAIM + END + sweeps / place.count
+
+
+def test_the_first_job_is_begun_before_other_projects_are_looked_at(open_projects, many):
+    place = open_projects(5)
+    watching = Watching(place, holds=True)
+    assert watching.supervisor.begun == [("team/p0", "p0j0")], "the oldest of all"
+    asked = {request.target.split("/")[2] for request in place.server.requests}
+    assert asked == {"graphql", "p0.git"}
+    watching.leave()
+
+
+def test_a_project_with_jobs_that_were_begun_once_is_looked_at_before_its_next_job(open_projects, many):
+    place = open_projects(2)
+    claimed_by_another(place, 0)  # and the oldest of all
+    watching = Watching(place, holds=True)
+    assert watching.supervisor.begun == [("team/p1", "p1j0")]
+    assert place.server.requests_to("p0.git")
+    watching.leave()
+
+
+def test_a_manifest_that_cannot_be_read_at_a_glance_holds_up_no_other_project(open_projects, many):
+    place = open_projects(2)
+    place.push(0, "gpu_jobs/manifest.yaml", b"jobs: [unclosed")
+    watching = Watching(place, holds=True)
+    assert watching.supervisor.begun == [("team/p1", "p1j0")]
+    watching.leave()
 
 
 def test_projects_whose_jobs_wait_are_seen_by_the_sweep_alone(open_projects):

@@ -16,6 +16,9 @@ class Finder:
     def changed(self):
         return [MARK]
 
+    def glances(self, urls):
+        return {}
+
 
 @dataclass
 class EagerLeaver:
