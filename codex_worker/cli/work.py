@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from codex_worker import __version__
 from codex_worker.child.keeper import descendants
 from codex_worker.cli.options import settings_and_token, warn_of_an_open_line
+from codex_worker.cli.signs import with_negative_numbers
 from codex_worker.clock import SystemClock
 from codex_worker.contract.exit_codes import ExitCode
 from codex_worker.errors import UserError, WorkerError
@@ -73,7 +74,8 @@ def build_parser(program: str = "worker_entry.py") -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None, program: str = "worker_entry.py") -> int:
     """Runs the worker; answers its exit code."""
-    arguments = build_parser(program).parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    arguments = build_parser(program).parse_args(with_negative_numbers(words))
     try:
         return work(vars(arguments), os.environ)
     except UserError as error:

@@ -253,6 +253,9 @@ def test_the_environment_sets_what_the_command_line_does_not(tmp_path, repositor
         (["--force-job", "team/genesis:j1"], ExitCode.USAGE, "or an https:// address"),
         (["--loop-interval", "0", "--project", "x"], ExitCode.USAGE, "--loop-interval is '0': it must be"),
         (["--loop-interval", "nan", "--project", "x"], ExitCode.USAGE, "a number from 1"),
+        (["--loop-interval", "-5", "--project", "x"], ExitCode.USAGE, "or -1"),
+        (["--loop-interval", "-inf", "--project", "x"], ExitCode.USAGE, "--loop-interval is '-inf': it must"),
+        (["--loop-interval", "-1e3", "--project", "x"], ExitCode.USAGE, "--loop-interval is '-1e3': it must"),
         (
             ["--state-dir", "volume", "--project", "x"],
             ExitCode.USAGE,
