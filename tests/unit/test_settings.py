@@ -99,7 +99,7 @@ def test_projects_are_a_list_on_the_command_line_and_words_in_a_variable():
         ("CODEX_ACTIVE_HOURS", "24:00-06:00", "from 00:00 to 24:00"),
         ("CODEX_ACTIVE_HOURS", "22:00-24:01", "from 00:00 to 24:00"),
         ("CODEX_ACTIVE_HOURS", "02:60-06:00", "from 00:00 to 24:00"),
-        ("CODEX_ACTIVE_HOURS", "02:00-02:00", "leave it out"),
+        ("CODEX_ACTIVE_HOURS", "02:00-02:00", "leave the option out"),
         ("CODEX_TIMEZONE", "Europe/Londn", "like Europe/London"),
         ("CODEX_TIMEZONE", "Europe", "like Europe/London"),
         ("CODEX_TIMEZONE", "../../etc/passwd", "like Europe/London"),
