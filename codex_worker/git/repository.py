@@ -169,17 +169,19 @@ class Repository:
         *,
         patience_s: float | None = TRANSACTION.timeout_s,
         standing: Heads | None = None,
+        asks_first: bool = False,
     ) -> Landed[T]:
         """Builds a change on the head and pushes it, again and again until it lands.
 
         The first try is built on the refs as they were last seen, without asking: where one of them has
-        moved since, the server refuses the push. `build` is shown each new head; what it raises ends the
-        transaction, None means there is nothing to do. That counts on a head that the server has just told,
-        or on `standing`: refs that are known to stand. The answer holds the value of the change that landed.
-        Raises ServerUnreachable or AccessDenied when the server could not be used for `patience_s`, and
-        PushRefused, with the server's words, when it said no.
+        moved since, the server refuses the push. `asks_first` is for what mostly finds nothing to do, which
+        has to be asked for anyhow. `build` is shown each new head; what it raises ends the transaction, None
+        means there is nothing to do. That counts on a head that the server has just told, or on `standing`:
+        refs that are known to stand. The answer holds the value of the change that landed. Raises
+        ServerUnreachable or AccessDenied when the server could not be used for `patience_s`, and PushRefused,
+        with the server's words, when it said no.
         """
-        guess = standing or (self.seen.heads if self._may_guess else None)
+        guess = standing or (self.seen.heads if self._may_guess and not asks_first else None)
         transaction = _Transaction(build, guess=guess, is_guess_true=standing is not None)
         back_off = BackOff(
             replace(TRANSACTION, timeout_s=patience_s),

@@ -100,7 +100,7 @@ class Publications:
             say_what_was_dropped(facts)
             return Change(files, f"Job {self._job_id}: put back what a merge has left out", value=found)
 
-        found = self._repository.transact(build, standing=standing).value
+        found = self._repository.transact(build, standing=standing, asks_first=True).value
         return AtHead() if found is None else self._standing(found)
 
     def _standing(self, found: _Found) -> AtHead:
