@@ -30,7 +30,7 @@ from codex_worker.stabletts.speak import Failed, Speaker, SpeakingSettings, Spok
 from codex_worker.stabletts.symbols import official_symbols
 from codex_worker.stabletts.vocos import Vocos
 from codex_worker.training.graphs import MOST_SHAPES
-from codex_worker.training.memory import Part, in_halves
+from codex_worker.training.memory import BatchPart, in_halves
 from codex_worker.training.parameters import groups_by_decay
 
 logger = logging.getLogger(__name__)
@@ -149,7 +149,7 @@ class VoiceTraining:
         frames = [each.frames for each in utterances]
         check_alignable([len(each.ids) for each in utterances], frames)
         shape = self._shapes.holding(max(frames)) if self.repeats else None
-        if shape is not None and isinstance(batch, Part):
+        if shape is not None and isinstance(batch, BatchPart):
             shape = replace(shape, rows=math.ceil(shape.rows / batch.parts))
         return self.dataset.collate(utterances, generator, shape, pinned=self.device.type == "cuda")
 

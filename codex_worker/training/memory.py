@@ -24,7 +24,7 @@ class TaskWithParts(Protocol):
         """A batch in so many parts at most, each with its share of the batch's losses; 1 in all."""
 
 
-class Part(list[Any]):
+class BatchPart(list[Any]):
     """Some of a batch's items: about one of so many `parts` that the batch is cut into."""
 
     def __init__(self, items: Sequence[Any], parts: int) -> None:
@@ -43,7 +43,9 @@ def parts_of(task: object, batch: Any, count: int) -> Sequence[tuple[Any, float]
         return task.parts(batch, count)
     if not isinstance(batch, list):
         return [(batch, 1.0)]
-    return [(Part(batch[at], count), (at.stop - at.start) / len(batch)) for at in slices(len(batch), count)]
+    return [
+        (BatchPart(batch[at], count), (at.stop - at.start) / len(batch)) for at in slices(len(batch), count)
+    ]
 
 
 def slices(size: int, count: int) -> list[slice]:
