@@ -16,6 +16,10 @@ from codex_worker.git.git_transport import GitTransport
 from codex_worker.git.memory import MemoryServer, MemoryTransport
 from codex_worker.git.repository import LockedTransport, Repository
 from codex_worker.supervisor.attempt import Supervisor
+from codex_worker.supervisor.sandbox import Equipment
+from codex_worker.supervisor.settings import SpareTime
+from codex_worker.supervisor.spares import Spares
+from codex_worker.supervisor.tenancy import FREE, Admission, Tenancy
 from codex_worker.worker.loop import LoopSettings, Worker
 from codex_worker.worker.projects import ProjectAddress
 from gitlab_jobs import JobQueue, Outcome, OwnedJob, QueueSettings
@@ -34,11 +38,13 @@ class Leaving:
 class Begins:
     """A supervisor that ends every job at once, and leaves when the innocent one is done."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: ManualClock, folder: Path) -> None:
         self.leaving = Leaving()
+        self.tenancy = Tenancy(clock, folder)
+        self.spares = Spares(folder, equips_nothing, clock, SpareTime.NEVER)
         self.begun: list[tuple[str, str]] = []
 
-    def run(self, owned: OwnedJob, project: str, address: str) -> Outcome:
+    def run(self, owned: OwnedJob, project: str, address: str, admission: Admission = FREE) -> Outcome:
         self.begun.append((project, owned.entry.job_id))
         outcome = Outcome(EndState.COMPLETED)
         owned.end(outcome)
@@ -48,6 +54,13 @@ class Begins:
 
     def read_token_again(self) -> None:
         pass
+
+    def leave(self) -> None:
+        self.leaving.event.set()
+
+
+def equips_nothing(folder: Path, variables: Mapping[str, str]) -> Equipment:
+    raise AssertionError("no process is made in advance here")
 
 
 class Village:
@@ -62,8 +75,8 @@ class Village:
         """`fault` may raise in what the project "bad" is asked for."""
         self.projects = projects
         self.fault = fault
-        self.supervisor = Begins()
         self.clock = ManualClock()
+        self.supervisor = Begins(self.clock, folder)
         self.polls = 0
         self.queues: dict[str, JobQueue] = {}
         self._folder = folder

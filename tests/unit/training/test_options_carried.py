@@ -52,7 +52,7 @@ def stop_here(task, found, folder, progress):
 recipe = transcribers.choose_recipe(1.0, 60, preset="tiny", options=options(("asr", "w2v2bert"), 0.25))
 data = SimpleNamespace(held_out=0, train=())
 plan = SimpleNamespace(recipe=recipe, make_model=lambda: None, data=data, texts=("one", "two"))
-train.fit, train.CtcTask = stop_here, lambda model, plan: SimpleNamespace(updates_per_epoch=1)
+train.fit, train.CtcTask = stop_here, lambda model, plan, **_: SimpleNamespace(updates_per_epoch=1)
 try:
     train._run(plan, Path("."), None, "cpu")
 except Reached:
