@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from codex_worker.audio.level import is_silent
+from codex_worker.audio.stored import SUFFIX, read_array, write_array
 from codex_worker.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -119,18 +120,18 @@ class FeatureCache:
         self.max_bytes = max_bytes
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._bytes = sum(path.stat().st_size for path in folder.glob("*.npy"))
+        self._bytes = sum(path.stat().st_size for path in folder.glob(f"*{SUFFIX}"))
 
     def get(self, key: str, frontend: FeatureExtractor, compute: Callable[[], np.ndarray]) -> np.ndarray:
         """The stored features, or `compute()` which are then stored as float16."""
-        path = self.folder / f"{key}-{frontend.kind}-{frontend.version}-{frontend.stacked_frames}.npy"
+        path = self.folder / f"{key}-{frontend.kind}-{frontend.version}-{frontend.stacked_frames}{SUFFIX}"
         try:
-            features = np.load(path, allow_pickle=False)
+            features = read_array(path)
             os.utime(path)
         except FileNotFoundError:
             features = compute().astype(np.float16)
             self._store(path, features)
-        except (ValueError, EOFError, OSError):
+        except (ValueError, OSError):
             # A half-written or damaged entry costs one computation, not the job.
             with self._lock:
                 path.unlink(missing_ok=True)
@@ -150,8 +151,7 @@ class FeatureCache:
             self._bytes += size
         temporary = path.with_name(f"{path.name}.{os.getpid()}.{id(features)}.tmp")
         try:
-            with temporary.open("wb") as file:
-                np.save(file, features, allow_pickle=False)
+            write_array(temporary, features)
             temporary.replace(path)
         except OSError as error:
             # A full disk slows training down; it doesn't stop it.
@@ -164,7 +164,7 @@ class FeatureCache:
     def _make_room(self, size: int) -> None:
         if self._bytes + size <= self.max_bytes:
             return
-        entries = sorted((p.stat().st_mtime, p.stat().st_size, p) for p in self.folder.glob("*.npy"))
+        entries = sorted((p.stat().st_mtime, p.stat().st_size, p) for p in self.folder.glob(f"*{SUFFIX}"))
         self._bytes = sum(entry_size for _, entry_size, _ in entries)
         for _, entry_size, path in entries:
             if self._bytes + size <= self.max_bytes:

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from codex_worker.audio.decode import MAX_DURATION_S, Recording, decode
 from codex_worker.audio.resample import resample
+from codex_worker.audio.stored import SUFFIX, read_array, write_array
 from codex_worker.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -98,8 +97,8 @@ class KeptRecordings:
         if expected_duration_s not in (None, kept.expected_duration_s):
             return None
         try:
-            samples = np.load(kept.file, allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+            samples = read_array(kept.file)
+        except (OSError, ValueError):
             return None  # a damaged file costs one decoding, not the job
         return Recording(samples, self._sample_rate, kept.notes)
 
@@ -109,10 +108,10 @@ class KeptRecordings:
             if size > self._left_bytes:
                 return
             self._left_bytes -= size
-            file = self._folder / f"{len(self._one_by_one)}-{len(self._kept)}.npy"
+            file = self._folder / f"{len(self._one_by_one)}-{len(self._kept)}{SUFFIX}"
             self._kept[clip] = _Kept(file, recording.notes, expected_duration_s, recording.duration_s)
         try:
-            np.save(file, recording.samples, allow_pickle=False)
+            write_array(file, recording.samples)
         except OSError as error:
             file.unlink(missing_ok=True)
             logger.warning("Decoded recordings are not kept on disk any more: %s.", error)

@@ -90,10 +90,10 @@ def test_the_cache_stays_within_its_limit_and_forgets_what_was_unused_longest(tm
     cache = FeatureCache(tmp_path, 3 * size)
     for place in range(3):
         cache.get(f"key{place}", FeatureExtractor(), lambda: rows)
-        os.utime(tmp_path / f"key{place}-log_mel-1-2.npy", (place, place))
+        os.utime(tmp_path / f"key{place}-log_mel-1-2.safetensors", (place, place))
     cache.get("key0", FeatureExtractor(), lambda: pytest.fail("key0 was forgotten"))
     cache.get("key3", FeatureExtractor(), lambda: rows)
-    kept = {path.name.split("-")[0] for path in tmp_path.glob("*.npy")}
+    kept = {path.name.split("-")[0] for path in tmp_path.glob("*.safetensors")}
     assert kept == {"key0", "key2", "key3"}
 
 
@@ -108,12 +108,12 @@ def test_threads_may_share_a_cache_that_is_always_full(tmp_path):
         )
     assert all(np.array_equal(one, rows) for one in got)
     # Entries that were being written while others left may stand beside those that fit.
-    assert len(list(tmp_path.glob("*.npy"))) <= 4 + 8
+    assert len(list(tmp_path.glob("*.safetensors"))) <= 4 + 8
 
 
 def test_a_damaged_entry_costs_a_computation_and_not_the_job(tmp_path):
     cache = FeatureCache(tmp_path, 10**6)
-    (tmp_path / "key-log_mel-1-2.npy").write_bytes(b"half a file")
+    (tmp_path / "key-log_mel-1-2.safetensors").write_bytes(b"half a file")
     assert cache.get("key", FeatureExtractor(), lambda: np.ones((2, 160), np.float32)).shape == (2, 160)
 
 
@@ -158,9 +158,9 @@ def test_a_recording_is_decoded_once_for_all_the_speeds_of_a_training(tmp_path, 
 
 def test_speeds_that_do_not_fit_are_left_to_the_epoch_that_needs_them(tmp_path):
     _, roomy = prepared(tmp_path / "roomy", (0.95, 1.0, 1.05))
-    size = max(path.stat().st_size for path in (tmp_path / "roomy").glob("*.npy"))
+    size = max(path.stat().st_size for path in (tmp_path / "roomy").glob("*.safetensors"))
     example, sounds = prepared(tmp_path / "tight", (0.95, 1.0, 1.05), max_bytes=round(1.5 * size))
-    assert [path.name for path in (tmp_path / "tight").glob("*.npy")] == [
+    assert [path.name for path in (tmp_path / "tight").glob("*.safetensors")] == [
         path.name for path in (tmp_path / "roomy").glob(f"{example.sound}-log_mel*")
     ]
     assert np.array_equal(sounds.features(example, 0.95), roomy.features(example, 0.95))
