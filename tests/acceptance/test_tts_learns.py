@@ -56,7 +56,8 @@ def test_durations_of_unheard_sentences_are_plausible(learnt, read_aloud):
     spoken = speak(checkpoint, texts, max(read_aloud, key=len), steps=4)
     ratios = duration_ratios(spoken, read_aloud)
     assert 0.8 < np.median(ratios) < 1.25
-    # The shortest sentence varies most with what is held out: 0.52 to 0.70 over two splits and two seeds.
-    assert all(0.5 < ratio < 1.6 for ratio in ratios)
+    # The shortest sentence varies most: 0.49 with averaged weights, 0.52 to 0.70 without, over two splits and
+    # two seeds.
+    assert all(0.45 < ratio < 1.6 for ratio in ratios)
     people, voice = ([one.size / RATE for one in some] for some in (read_aloud, spoken))
     assert np.corrcoef(people, voice)[0, 1] > 0.5
