@@ -7,11 +7,7 @@ the others. Without a GPU, or with `--tiny`, a small network shows that the benc
 the last line.
 """
 
-import argparse
-import datetime
 import functools
-import json
-import platform
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -25,7 +21,7 @@ from torch.nn.functional import conv1d, conv2d, pad
 
 import codex_worker.asr  # noqa: F401 - patches torchaudio before transformers looks for it
 from bench.flex_attention import use_flex_attention
-from bench.gpu_voice import Report
+from bench.gpu_report import Report, run
 from codex_worker.asr.evaluate import ctc_loss
 from codex_worker.asr.networks.build import output_frames, use_fast_layers
 from codex_worker.asr.networks.compiled import compiled_layers
@@ -233,31 +229,11 @@ def measure(seconds: float, *, tiny: bool, device: str) -> Report:
 
 
 def main() -> None:
-    """Measure, and print one JSON object on the last line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.gpu_transcriber", description="Updates and readings of a transcriber on a GPU."
-    )
-    parser.add_argument("--seconds", type=float, default=110.0, help="until all is over, about")
-    parser.add_argument("--tiny", action="store_true", help="a small network and short recordings")
-    arguments = parser.parse_args()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    report = measure(arguments.seconds, tiny=arguments.tiny or device == "cpu", device=device)
-    print(
-        json.dumps(
-            {
-                "bench": "gpu_transcriber",
-                "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-                "machine": {
-                    "processor": platform.machine(),
-                    "instructions": torch.backends.cpu.get_cpu_capability(),
-                    "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
-                    "torch": torch.__version__,
-                },
-                "results": report.figures,
-                "left_out": report.left_out,
-                "failed": report.failed,
-            }
-        )
+    """As the command line asks."""
+    run(
+        "gpu_transcriber",
+        "Updates and readings of a transcriber on a GPU.",
+        lambda seconds, tiny, device: measure(seconds, tiny=tiny, device=device),
     )
 
 

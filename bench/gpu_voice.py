@@ -8,20 +8,14 @@ Without a GPU, or with `--tiny`, the tiny network shows that the benchmark runs.
 line.
 """
 
-import argparse
-import datetime
 import functools
 import itertools
-import json
-import platform
 import statistics
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -30,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.gpu_report import Report, run
 from codex_worker.contract.options import TrainingOptions
 from codex_worker.stabletts import alignment
 from codex_worker.stabletts.checkpoint import VoiceDescription
@@ -48,37 +43,8 @@ from codex_worker.training.turns import Turn, turns_of
 SHAPES = [(32, 400, 161), (64, 400, 161), (64, 800, 321)]  # recordings, frames, symbols
 TINY_SHAPES = [(2, 64, 20)]
 COLLATED = SHAPES[1]
-SHORTEST_PART_S = 8.0  # no part begins with less time left
 LOOP_S = 30.0
 LOOK_EVERY_S = 0.1
-
-
-@dataclass
-class Report:
-    """What was measured, and what of it could not be."""
-
-    ends_at: float
-    figures: dict[str, Any] = field(default_factory=dict)
-    left_out: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def left_s(self) -> float:
-        """Seconds until all has to be over."""
-        return self.ends_at - time.monotonic()
-
-    def part(self, name: str, measure: Callable[[], Any]) -> None:
-        """Measure a part, if there is time for it."""
-        if self.left_s < SHORTEST_PART_S:
-            self.left_out.append(name)
-            return
-        began = time.monotonic()
-        try:
-            self.figures[name] = measure()
-        except Exception as error:  # the other parts are worth having
-            self.failed[name] = f"{type(error).__name__}: {error}"[:300]
-        found = self.failed.get(name) or self.figures[name]
-        print(f"{name}: {found} ({time.monotonic() - began:.0f} s)", file=sys.stderr, flush=True)
 
 
 class SameBatch:
@@ -325,31 +291,11 @@ def measure(seconds: float, *, tiny: bool, device: str) -> Report:
 
 
 def main() -> None:
-    """Measure, and print one JSON object on the last line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.gpu_voice", description="Updates of a voice on a GPU, and in the training loop."
-    )
-    parser.add_argument("--seconds", type=float, default=110.0, help="until all is over, about")
-    parser.add_argument("--tiny", action="store_true", help="a tiny network and few frames")
-    arguments = parser.parse_args()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    report = measure(arguments.seconds, tiny=arguments.tiny or device == "cpu", device=device)
-    print(
-        json.dumps(
-            {
-                "bench": "gpu_voice",
-                "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-                "machine": {
-                    "processor": platform.machine(),
-                    "instructions": torch.backends.cpu.get_cpu_capability(),
-                    "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
-                    "torch": torch.__version__,
-                },
-                "results": report.figures,
-                "left_out": report.left_out,
-                "failed": report.failed,
-            }
-        )
+    """As the command line asks."""
+    run(
+        "gpu_voice",
+        "Updates of a voice on a GPU, and in the training loop.",
+        lambda seconds, tiny, device: measure(seconds, tiny=tiny, device=device),
     )
 
 

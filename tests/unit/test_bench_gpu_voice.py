@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from bench.gpu_voice import Report, measure
+from bench.gpu_report import Report
+from bench.gpu_voice import measure
 
 
 def test_every_part_runs_on_a_processor():
